@@ -1,0 +1,11 @@
+//! Pure types and rules: no I/O, no clock, no other room.
+
+pub mod compose;
+pub mod image;
+pub mod names;
+pub mod paging;
+pub mod policy;
+pub mod quantity;
+pub mod secret;
+pub mod spec;
+pub mod status;

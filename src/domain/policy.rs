@@ -1,0 +1,1 @@
+//! The one table that says which role may do what.

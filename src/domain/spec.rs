@@ -1,0 +1,116 @@
+//! What an environment should look like: pure data, stored whole with each revision.
+//!
+//! A spec holds no secret value. A secret variable names the sealed row that holds it, and such rows never change,
+//! so a stored spec restores the secrets of its time too.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::image::{Digest, Repository, Tag};
+
+/// One environment of one service, as one revision wants it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Whose it is and where it belongs: goes into the labels.
+    pub target: Target,
+    /// In the order in which the service lists them; names are unique.
+    pub containers: Vec<ContainerSpec>,
+}
+
+/// The labels' values: what tells our objects on an engine apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The organization's id.
+    pub organization_id: String,
+    /// The service's id.
+    pub service_id: String,
+    /// The service's name, an RFC 1123 label.
+    pub service: String,
+    /// The environment's id.
+    pub environment_id: String,
+    /// The environment's name, an RFC 1123 label.
+    pub environment: String,
+    /// The Kubernetes namespace.
+    pub namespace: String,
+}
+
+/// One container, with everything that decides what runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// Unique in the service; the name under which its neighbours reach it.
+    pub name: String,
+    /// Where the image comes from.
+    pub repository: Repository,
+    /// The tag that was asked for.
+    pub tag: Tag,
+    /// What the tag meant when the revision was made; none when neither registry nor engine could say.
+    pub digest: Option<Digest>,
+    /// The port that it listens on.
+    pub port: Option<u16>,
+    /// The host port that it is published on, kept over revisions; none before the first start or when internal.
+    pub host_port: Option<u16>,
+    /// Environment variables, the service's overridden by the environment's.
+    pub env: BTreeMap<String, EnvValue>,
+    /// Named volumes; they survive revisions.
+    pub volumes: Vec<VolumeSpec>,
+    /// Kubernetes only.
+    pub ingress_path: Option<String>,
+    /// True: nothing is published.
+    pub is_internal: bool,
+    /// How its health is asked; none: the image's HEALTHCHECK, else running for 5 seconds without a restart.
+    pub health: Option<HealthCheck>,
+    /// Replaces the image's CMD.
+    pub command: Option<Vec<String>>,
+    /// Limits and requests, already merged from environment and container.
+    pub resources: Resources,
+    /// Kubernetes only: the restricted Pod Security Standard.
+    pub restricted: bool,
+}
+
+/// A variable's value, or where it is sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnvValue {
+    /// Readable by every member.
+    Plain(String),
+    /// The id of the sealed row; its value never changes.
+    Secret(String),
+}
+
+/// A named volume at a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeSpec {
+    /// Absolute, normalised.
+    pub mount_path: String,
+    /// A Kubernetes quantity, like `1Gi`. Docker has no such limit for local volumes and ignores it.
+    pub size: String,
+}
+
+/// HTTP when `path` is given, else TCP, on the container's port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// Starts with a slash.
+    pub path: Option<String>,
+    /// Seconds between two attempts.
+    pub interval_seconds: u32,
+    /// Seconds until an attempt has failed.
+    pub timeout_seconds: u32,
+    /// Failures in a row before it is unhealthy.
+    pub retries: u32,
+    /// Seconds of grace before failures count.
+    pub start_seconds: u32,
+}
+
+/// CPU and memory as Kubernetes quantities (`500m`, `256Mi`); Docker takes the limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Reserved CPU.
+    pub cpu_request: Option<String>,
+    /// Reserved memory.
+    pub memory_request: Option<String>,
+    /// CPU at most.
+    pub cpu_limit: Option<String>,
+    /// Memory at most.
+    pub memory_limit: Option<String>,
+}
