@@ -1,1 +1,26 @@
+//! The tables of KIOPS, one file each, the enums that are stored in them, and the handle that reads and writes them.
 
+pub mod db;
+mod enums;
+
+pub mod audit_event;
+pub mod deployment;
+pub mod environment;
+pub mod job;
+pub mod log_line;
+pub mod login_failure;
+pub mod membership;
+pub mod meta;
+pub mod organization;
+pub mod registry;
+pub mod runtime;
+pub mod secret;
+pub mod service;
+pub mod token;
+pub mod user;
+
+pub use db::{Db, DbError, WriteTx};
+pub use enums::{
+    DeployStrategy, DeploymentPhase, DeploymentTrigger, JobState, LogStream, Role, RunStatus, RuntimeKind,
+    RuntimeStatus, ServiceStatus, SourceKind, TokenKind,
+};

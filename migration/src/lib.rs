@@ -1,1 +1,15 @@
+//! Append-only migrations of the KIOPS database. Table names are strings: a migration must not change when an entity does.
 
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+mod m20261123_000001_first_tables;
+
+/// Every migration in order.
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261123_000001_first_tables::Migration)]
+    }
+}

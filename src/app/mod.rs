@@ -1,1 +1,53 @@
-//! Filled in by the next commits.
+//! Use cases, one file a noun. Three doors lead here (GraphQL, webhooks, jobs); nothing else decides anything.
+
+pub mod actor;
+pub mod audit;
+pub mod error;
+pub mod events;
+pub mod secrets;
+pub mod settings;
+
+use std::sync::Arc;
+
+use entity::{Db, WriteTx};
+
+use crate::domain::clock::{Clock, Ids};
+use crate::registry::Registries;
+use crate::runtime::Runtimes;
+use crate::vault::Vault;
+
+pub use actor::{Actor, Scope};
+pub use error::{Code, Error, Precondition, Result, Violations};
+pub use events::{Event, Events};
+pub use settings::Settings;
+
+/// Everything that a use case needs. Cloning is cheap.
+#[derive(Clone)]
+pub struct App {
+    /// The database.
+    pub db: Db,
+    /// Seals and opens secrets.
+    pub vault: Arc<Vault>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<dyn Ids>,
+    /// Tells subscribers what changed.
+    pub events: Events,
+    /// Image registries.
+    pub registries: Arc<dyn Registries>,
+    /// Places to deploy to.
+    pub runtimes: Arc<dyn Runtimes>,
+    /// What the configuration says.
+    pub settings: Arc<Settings>,
+}
+
+impl App {
+    /// Begins a transaction that may write.
+    ///
+    /// # Errors
+    /// INTERNAL when the database does not answer.
+    pub async fn begin(&self) -> Result<WriteTx> {
+        Ok(self.db.begin().await?)
+    }
+}

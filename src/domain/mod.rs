@@ -1,5 +1,6 @@
 //! Pure types and rules: no I/O, no clock, no other room.
 
+pub mod clock;
 pub mod compose;
 pub mod image;
 pub mod names;

@@ -1,1 +1,174 @@
-//! Filled in by the next commits.
+//! The durable queue: a table, claimed under leases with a fencing number.
+//!
+//! A job is enqueued in the transaction of the state change that wants it, and its row is deleted in the transaction
+//! of the last one. Jobs of one lane run one after another, in the order in which they were enqueued.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use entity::{Db, JobState, job};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, LockBehavior, LockType, Query};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, NotSet, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, Set,
+};
+
+/// Work to be enqueued.
+#[derive(Debug, Clone)]
+pub struct NewJob<'a> {
+    /// Whose it is.
+    pub organization_id: &'a str,
+    /// What is to be done: a worker knows the word.
+    pub kind: &'a str,
+    /// Jobs of one lane run one after another: the environment's id.
+    pub lane: &'a str,
+    /// The id of what it works on.
+    pub subject: &'a str,
+}
+
+/// A claimed job. Only its holder may change or end it; a later claim has a larger fence.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The row as claimed.
+    pub job: job::Model,
+}
+
+/// Writes a job with its caller's transaction.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn enqueue(tx: &impl ConnectionTrait, new: NewJob<'_>, now: DateTime<Utc>) -> Result<i64, DbErr> {
+    let row = job::ActiveModel {
+        id: NotSet,
+        organization_id: Set(new.organization_id.to_owned()),
+        kind: Set(new.kind.to_owned()),
+        lane: Set(new.lane.to_owned()),
+        subject: Set(new.subject.to_owned()),
+        state: Set(JobState::Queued),
+        attempts: Set(0),
+        run_after: Set(now),
+        lease_until: Set(None),
+        fence: Set(0),
+        worker: Set(None),
+        created_at: Set(now),
+        last_error: Set(None),
+    }
+    .insert(tx)
+    .await?;
+    Ok(row.id)
+}
+
+/// Claims the oldest job that may run: due, first in its lane, and free or with a lease that has run out.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn claim(db: &Db, worker: &str, now: DateTime<Utc>, lease: Duration) -> Result<Option<Claim>, DbErr> {
+    let tx = db.begin().await?;
+    let earlier = Alias::new("earlier");
+    let mut first_in_lane = Query::select();
+    first_in_lane
+        .expr(Expr::val(1))
+        .from_as(job::Entity, earlier.clone())
+        .and_where(Expr::col((earlier.clone(), job::Column::Lane)).equals((job::Entity, job::Column::Lane)))
+        .and_where(Expr::col((earlier, job::Column::Id)).lt(Expr::col((job::Entity, job::Column::Id))));
+    let free = job::Column::State
+        .eq(JobState::Queued)
+        .and(job::Column::RunAfter.lte(now))
+        .or(job::Column::State
+            .eq(JobState::Running)
+            .and(job::Column::LeaseUntil.lt(now)));
+    let mut candidate = job::Entity::find()
+        .filter(free)
+        .filter(Expr::exists(first_in_lane.take()).not())
+        .order_by_asc(job::Column::Id)
+        .limit(1);
+    if db.is_postgres() {
+        candidate = candidate.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    }
+    let Some(found) = candidate.one(&tx).await? else {
+        return Ok(None);
+    };
+    let mut row: job::ActiveModel = found.clone().into();
+    row.state = Set(JobState::Running);
+    row.attempts = Set(found.attempts + 1);
+    row.fence = Set(found.fence + 1);
+    row.worker = Set(Some(worker.to_owned()));
+    row.lease_until = Set(Some(now + lease));
+    let job = row.update(&tx).await?;
+    tx.commit().await?;
+    Ok(Some(Claim { job }))
+}
+
+impl Claim {
+    fn mine(&self) -> sea_orm::Condition {
+        sea_orm::Condition::all()
+            .add(job::Column::Id.eq(self.job.id))
+            .add(job::Column::Fence.eq(self.job.fence))
+    }
+
+    /// Says that the holder lives. False: the job belongs to another by now, stop at once.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn renew(&self, tx: &impl ConnectionTrait, until: DateTime<Utc>) -> Result<bool, DbErr> {
+        let changed = job::Entity::update_many()
+            .col_expr(job::Column::LeaseUntil, Expr::value(until))
+            .filter(self.mine())
+            .exec(tx)
+            .await?;
+        Ok(changed.rows_affected == 1)
+    }
+
+    /// Ends the job with its caller's transaction. False: it belongs to another by now, drop the transaction.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn complete(&self, tx: &impl ConnectionTrait) -> Result<bool, DbErr> {
+        let changed = job::Entity::delete_many().filter(self.mine()).exec(tx).await?;
+        Ok(changed.rows_affected == 1)
+    }
+
+    /// Gives the job back, to be run from `at` on.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn release(&self, tx: &impl ConnectionTrait, at: DateTime<Utc>, why: &str) -> Result<(), DbErr> {
+        job::Entity::update_many()
+            .col_expr(job::Column::State, Expr::value(JobState::Queued))
+            .col_expr(job::Column::RunAfter, Expr::value(at))
+            .col_expr(job::Column::LeaseUntil, Expr::value(Option::<DateTime<Utc>>::None))
+            .col_expr(job::Column::Worker, Expr::value(Option::<String>::None))
+            .col_expr(job::Column::LastError, Expr::value(why))
+            .filter(self.mine())
+            .exec(tx)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Whether any job works on the subject or waits to.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn is_busy(db: &impl ConnectionTrait, subject: &str) -> Result<bool, DbErr> {
+    Ok(job::Entity::find()
+        .filter(job::Column::Subject.eq(subject))
+        .count(db)
+        .await?
+        > 0)
+}
+
+/// The lanes, among these, that hold a job.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn busy_lanes(db: &impl ConnectionTrait, lanes: Vec<String>) -> Result<Vec<String>, DbErr> {
+    job::Entity::find()
+        .select_only()
+        .column(job::Column::Lane)
+        .distinct()
+        .filter(job::Column::Lane.is_in(lanes))
+        .into_tuple()
+        .all(db)
+        .await
+}

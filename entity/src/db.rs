@@ -1,0 +1,118 @@
+//! The handle to the database: one writer and many readers on SQLite, one pool on PostgreSQL.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sea_orm::{
+    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
+};
+
+/// What the database answers when it does not do what was asked.
+pub type DbError = DbErr;
+
+/// A transaction that may write.
+pub type WriteTx = DatabaseTransaction;
+
+/// How long a writer waits for another process's write on SQLite.
+const BUSY_TIMEOUT_MS: &str = "10000";
+
+/// Reads go to [`Db::read`], writes through [`Db::begin`].
+///
+/// SQLite has one writer at a time whatever one does; a single connection makes the others queue fairly in this
+/// process instead of polling for the lock, and BEGIN IMMEDIATE keeps a reader from failing when it turns writer.
+#[derive(Clone, Debug)]
+pub struct Db {
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+}
+
+impl Db {
+    /// Connects to `sqlite://path` (the file and its folder are made) or `postgres://…`.
+    ///
+    /// # Errors
+    /// When the address is of another kind, or the database does not answer within 10 seconds.
+    pub async fn connect(url: &str, max_connections: u32) -> Result<Self, DbErr> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            return Self::connect_sqlite(path, max_connections).await;
+        }
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(DbErr::Custom(
+                "database.url is neither sqlite://FILE nor postgres://…".to_owned(),
+            ));
+        }
+        let mut options = ConnectOptions::new(url);
+        options
+            .max_connections(max_connections.max(2))
+            .connect_timeout(Duration::from_secs(10))
+            .acquire_timeout(Duration::from_secs(30))
+            .sqlx_logging(false);
+        let pool = Database::connect(options).await?;
+        Ok(Self {
+            writer: pool.clone(),
+            reader: pool,
+        })
+    }
+
+    async fn connect_sqlite(path: &str, max_connections: u32) -> Result<Self, DbErr> {
+        let path = path.trim_start_matches("//");
+        let file = path.split('?').next().unwrap_or(path);
+        if let Some(folder) = Path::new(file).parent().filter(|p| !p.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|e| DbErr::Custom(format!("{}: {e}", folder.display())))?;
+        }
+        let options = |connections: u32| {
+            let mut options = ConnectOptions::new(format!("sqlite://{file}"));
+            options
+                .max_connections(connections)
+                .min_connections(1)
+                .acquire_timeout(Duration::from_secs(30))
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .sqlx_logging(false)
+                .map_sqlx_sqlite_opts(|o| {
+                    o.create_if_missing(true)
+                        .foreign_keys(true)
+                        .pragma("journal_mode", "WAL")
+                        .pragma("synchronous", "FULL")
+                        .pragma("busy_timeout", BUSY_TIMEOUT_MS)
+                });
+            options
+        };
+        let writer = Database::connect(options(1)).await?;
+        let reader = Database::connect(options(max_connections.max(1))).await?;
+        Ok(Self { writer, reader })
+    }
+
+    /// Where queries go that change nothing.
+    #[must_use]
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// Begins a transaction that may write. Dropped without a commit it leaves nothing behind.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn begin(&self) -> Result<WriteTx, DbErr> {
+        self.writer
+            .begin_with_options(TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..TransactionOptions::default()
+            })
+            .await
+    }
+
+    /// Whether several servers may share it.
+    #[must_use]
+    pub fn is_postgres(&self) -> bool {
+        self.reader.get_database_backend() == DbBackend::Postgres
+    }
+
+    /// Asks whether it answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), DbErr> {
+        self.reader.ping().await
+    }
+}

@@ -1,0 +1,225 @@
+//! Enums that are stored, as the words of the API contract.
+
+use sea_orm::entity::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// What somebody may do in an organization.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize, PartialOrd, Ord,
+)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Role {
+    /// What the product calls a regular user.
+    #[sea_orm(string_value = "MEMBER")]
+    Member,
+    /// May change what others share.
+    #[sea_orm(string_value = "ADMIN")]
+    Admin,
+}
+
+/// How a token was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TokenKind {
+    /// By login.
+    #[sea_orm(string_value = "SESSION")]
+    Session,
+    /// By createApiToken.
+    #[sea_orm(string_value = "API")]
+    Api,
+}
+
+/// What a runtime is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RuntimeKind {
+    /// A cluster.
+    #[sea_orm(string_value = "KUBERNETES")]
+    Kubernetes,
+    /// An engine.
+    #[sea_orm(string_value = "DOCKER")]
+    Docker,
+}
+
+/// What the last check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RuntimeStatus {
+    /// It can be deployed to.
+    #[sea_orm(string_value = "READY")]
+    Ready,
+    /// It does not answer.
+    #[sea_orm(string_value = "UNREACHABLE")]
+    Unreachable,
+    /// It answers and refuses us.
+    #[sea_orm(string_value = "UNAUTHORIZED")]
+    Unauthorized,
+    /// It was not checked yet.
+    #[sea_orm(string_value = "UNKNOWN")]
+    Unknown,
+}
+
+/// Where a service comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SourceKind {
+    /// A GitLab project.
+    #[sea_orm(string_value = "GITLAB")]
+    Gitlab,
+    /// A GitHub repository.
+    #[sea_orm(string_value = "GITHUB")]
+    Github,
+    /// Images of registries.
+    #[sea_orm(string_value = "DOCKER_HUB")]
+    DockerHub,
+}
+
+/// Where a service stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ServiceStatus {
+    /// Never built or deployed.
+    #[sea_orm(string_value = "REGISTERED")]
+    Registered,
+    /// A pipeline builds it.
+    #[sea_orm(string_value = "BUILDING")]
+    Building,
+    /// The last build failed.
+    #[sea_orm(string_value = "BUILD_FAILED")]
+    BuildFailed,
+    /// A deployment is at work.
+    #[sea_orm(string_value = "DEPLOYING")]
+    Deploying,
+    /// The last deployment failed.
+    #[sea_orm(string_value = "DEPLOY_FAILED")]
+    DeployFailed,
+    /// All of it is ready.
+    #[sea_orm(string_value = "RUNNING")]
+    Running,
+    /// Some instances are not ready.
+    #[sea_orm(string_value = "DEGRADED")]
+    Degraded,
+    /// Stopped on purpose.
+    #[sea_orm(string_value = "STOPPED")]
+    Stopped,
+    /// It is being taken down.
+    #[sea_orm(string_value = "REMOVING")]
+    Removing,
+}
+
+/// How a new revision takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DeployStrategy {
+    /// Beside the old one first.
+    #[sea_orm(string_value = "ROLLING_UPDATE")]
+    RollingUpdate,
+    /// After the old one has stopped.
+    #[sea_orm(string_value = "RECREATE")]
+    Recreate,
+}
+
+/// What started a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DeploymentTrigger {
+    /// A person or script.
+    #[sea_orm(string_value = "MANUAL")]
+    Manual,
+    /// A successful pipeline.
+    #[sea_orm(string_value = "PIPELINE")]
+    Pipeline,
+    /// A rollback.
+    #[sea_orm(string_value = "ROLLBACK")]
+    Rollback,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RunStatus {
+    /// Waits for its turn.
+    #[sea_orm(string_value = "QUEUED")]
+    Queued,
+    /// Is at work.
+    #[sea_orm(string_value = "RUNNING")]
+    Running,
+    /// Waits for an admin.
+    #[sea_orm(string_value = "WAITING_APPROVAL")]
+    WaitingApproval,
+    /// Ended well.
+    #[sea_orm(string_value = "SUCCEEDED")]
+    Succeeded,
+    /// A tool failed, what the others found stands.
+    #[sea_orm(string_value = "INCOMPLETE")]
+    Incomplete,
+    /// Ended badly.
+    #[sea_orm(string_value = "FAILED")]
+    Failed,
+    /// Was stopped.
+    #[sea_orm(string_value = "CANCELED")]
+    Canceled,
+    /// Had nothing to do.
+    #[sea_orm(string_value = "SKIPPED")]
+    Skipped,
+}
+
+/// How far the work of a deployment has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DeploymentPhase {
+    /// Nothing that runs was touched yet.
+    #[sea_orm(string_value = "PREPARE")]
+    Prepare,
+    /// The revision is being brought up.
+    #[sea_orm(string_value = "APPLY")]
+    Apply,
+    /// It serves; what it replaced is being removed.
+    #[sea_orm(string_value = "FINISH")]
+    Finish,
+    /// It failed; what ran before is being brought back.
+    #[sea_orm(string_value = "UNDO")]
+    Undo,
+    /// Nothing is left to do.
+    #[sea_orm(string_value = "DONE")]
+    Done,
+}
+
+/// Whether a worker has a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum JobState {
+    /// Nobody has it.
+    #[sea_orm(string_value = "QUEUED")]
+    Queued,
+    /// A worker has it.
+    #[sea_orm(string_value = "RUNNING")]
+    Running,
+}
+
+/// Where a line came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum LogStream {
+    /// Standard output.
+    #[sea_orm(string_value = "STDOUT")]
+    Stdout,
+    /// Standard error.
+    #[sea_orm(string_value = "STDERR")]
+    Stderr,
+    /// KIOPS itself.
+    #[sea_orm(string_value = "SYSTEM")]
+    System,
+}

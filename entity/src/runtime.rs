@@ -1,0 +1,47 @@
+//! A place to deploy to.
+
+use sea_orm::entity::prelude::*;
+
+/// A place to deploy to.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "runtime")]
+pub struct Model {
+    /// Its id, a UUID of version 7.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: String,
+    /// Whose it is.
+    pub organization_id: String,
+    /// Unique in the organization.
+    pub name: String,
+    /// What it is.
+    pub kind: super::RuntimeKind,
+    /// Its address.
+    pub endpoint: String,
+    /// The authority of its certificate, PEM.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub tls_ca: Option<String>,
+    /// Our certificate, PEM.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub tls_cert: Option<String>,
+    /// The sealed private key.
+    pub secret_id: Option<String>,
+    /// As of the last check.
+    pub status: super::RuntimeStatus,
+    /// Why it is not READY.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub status_message: Option<String>,
+    /// The engine's version.
+    pub version: Option<String>,
+    /// When it was last checked.
+    pub checked_at: Option<DateTimeUtc>,
+    /// Stated in kiops.toml.
+    pub declared: bool,
+    /// When it was made.
+    pub created_at: DateTimeUtc,
+}
+
+/// Joins are written where they are needed.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

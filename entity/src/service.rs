@@ -1,0 +1,50 @@
+//! A service.
+
+use sea_orm::entity::prelude::*;
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "service")]
+pub struct Model {
+    /// Its id, a UUID of version 7.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: String,
+    /// Whose it is.
+    pub organization_id: String,
+    /// RFC 1123 label, unique in the organization.
+    pub name: String,
+    /// Where it comes from.
+    pub source: super::SourceKind,
+    /// The Kubernetes namespace of its production.
+    pub namespace: String,
+    /// Where it goes when an environment does not say.
+    pub runtime_id: Option<String>,
+    /// What runs: a list of service definitions of containers.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub containers: Json,
+    /// The service's own registry login.
+    pub registry_username: Option<String>,
+    /// Its sealed token.
+    pub registry_secret_id: Option<String>,
+    /// The worst of its environments.
+    pub status: super::ServiceStatus,
+    /// Why.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub status_message: Option<String>,
+    /// Counts saves of the definition.
+    pub definition_version: i32,
+    /// When anything of it last changed.
+    pub changed_at: DateTimeUtc,
+    /// A job is taking it down.
+    pub removing: bool,
+    /// When it was made.
+    pub created_at: DateTimeUtc,
+    /// Who registered it.
+    pub created_by: Option<String>,
+}
+
+/// Joins are written where they are needed.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

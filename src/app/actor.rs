@@ -1,0 +1,67 @@
+//! Who acts, and the only way to an organization's rows.
+
+use entity::{Role, audit_event, deployment, environment, membership, registry, runtime, secret, service, token};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, Select};
+
+/// One organization's rows. There is no way to a row of an organization but through its scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The organization's id.
+    pub organization_id: String,
+}
+
+/// The person or token behind a request, inside one organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// Whose rows they may see.
+    pub scope: Scope,
+    /// The user.
+    pub user_id: String,
+    /// The lower of the user's role and the token's.
+    pub role: Role,
+    /// The session or API token they came with.
+    pub token_id: String,
+    /// Where the request came from.
+    pub address: Option<String>,
+}
+
+macro_rules! scoped {
+    ($($(#[$doc:meta])* $name:ident: $entity:ident;)*) => {
+        impl Scope {
+            $($(#[$doc])*
+            #[must_use]
+            pub fn $name(&self) -> Select<$entity::Entity> {
+                $entity::Entity::find().filter($entity::Column::OrganizationId.eq(&self.organization_id))
+            })*
+        }
+    };
+}
+
+scoped! {
+    /// Its people.
+    memberships: membership;
+    /// Their sessions and API tokens.
+    tokens: token;
+    /// What was changed.
+    audit_events: audit_event;
+    /// Sealed values.
+    secrets: secret;
+    /// Registry logins.
+    registries: registry;
+    /// Places to deploy to.
+    runtimes: runtime;
+    /// Services.
+    services: service;
+    /// Environments.
+    environments: environment;
+    /// Deployments.
+    deployments: deployment;
+}
+
+impl Actor {
+    /// Whether they may do what only admins may.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.role == Role::Admin
+    }
+}

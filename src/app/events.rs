@@ -1,0 +1,64 @@
+//! Tells the subscribers of this server what changed. Losing an event is harmless: who follows reads what is stored.
+
+use tokio::sync::broadcast;
+
+/// Something changed and is committed. It says where to look, never what is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A service, or something that its fields show.
+    Service {
+        /// Whose.
+        organization_id: String,
+        /// Which.
+        service_id: String,
+        /// Whether it came, changed or went.
+        kind: ChangeKind,
+    },
+    /// A deployment's state.
+    Deployment {
+        /// Which.
+        deployment_id: String,
+    },
+    /// New lines in a run's log.
+    Log {
+        /// The deployment.
+        run_id: String,
+    },
+    /// Jobs were queued.
+    Jobs,
+}
+
+/// Whether it came, changed or went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It is new.
+    Added,
+    /// It was there.
+    Changed,
+    /// It is gone.
+    Removed,
+}
+
+/// A channel that every subscriber of this server listens on.
+#[derive(Debug, Clone)]
+pub struct Events(broadcast::Sender<Event>);
+
+impl Default for Events {
+    fn default() -> Self {
+        Self(broadcast::channel(4096).0)
+    }
+}
+
+impl Events {
+    /// Tells everyone who listens. Call it after the commit.
+    pub fn publish(&self, event: Event) {
+        // An error means that nobody listens.
+        let _nobody = self.0.send(event);
+    }
+
+    /// Hears what is published from now on. Lagging behind means: read everything anew.
+    #[must_use]
+    pub fn listen(&self) -> broadcast::Receiver<Event> {
+        self.0.subscribe()
+    }
+}

@@ -1,0 +1,41 @@
+//! What the configuration says to the use cases.
+
+use std::time::Duration;
+
+use crate::domain::paging::PageLimits;
+
+/// Plain values; `boot` fills them from kiops.toml.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a session lasts.
+    pub session_ttl: Duration,
+    /// Failed logins per account and per address in a minute.
+    pub login_attempts_per_minute: u32,
+    /// The organization that the first start makes.
+    pub bootstrap_organization: String,
+    /// Who may register this machine's own engine.
+    pub local_engine: LocalEngine,
+    /// How long a deployment may take.
+    pub deploy_timeout: Duration,
+    /// How many revisions of an environment are kept.
+    pub keep_revisions: u32,
+    /// Bounds of lists.
+    pub pages: PageLimits,
+    /// Lines of a log in a page at most.
+    pub log_page_max: u32,
+    /// Bytes of a run's log at most.
+    pub log_max_bytes: u64,
+    /// What links point at, without a slash at the end.
+    pub public_url: String,
+}
+
+/// Who may register this machine's own engine, and so be root here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalEngine {
+    /// The bootstrap organization.
+    Bootstrap,
+    /// These slugs.
+    Only(Vec<String>),
+    /// Nobody.
+    Nobody,
+}

@@ -1,0 +1,92 @@
+//! Node ids: opaque, typed and stable.
+
+use async_graphql::ID;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::app::{Error, Result};
+
+/// The types that `node` knows, by their name in the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeKind {
+    /// User
+    User,
+    /// Organization
+    Organization,
+    /// ApiToken
+    ApiToken,
+    /// AuditEvent
+    AuditEvent,
+    /// Registry
+    Registry,
+    /// Runtime
+    Runtime,
+    /// Service
+    Service,
+    /// Environment
+    Environment,
+    /// Deployment
+    Deployment,
+}
+
+/// Every kind.
+pub const KINDS: [NodeKind; 9] = [
+    NodeKind::User,
+    NodeKind::Organization,
+    NodeKind::ApiToken,
+    NodeKind::AuditEvent,
+    NodeKind::Registry,
+    NodeKind::Runtime,
+    NodeKind::Service,
+    NodeKind::Environment,
+    NodeKind::Deployment,
+];
+
+impl NodeKind {
+    /// The type's name in the schema.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "User",
+            Self::Organization => "Organization",
+            Self::ApiToken => "ApiToken",
+            Self::AuditEvent => "AuditEvent",
+            Self::Registry => "Registry",
+            Self::Runtime => "Runtime",
+            Self::Service => "Service",
+            Self::Environment => "Environment",
+            Self::Deployment => "Deployment",
+        }
+    }
+
+    /// The node id of a row.
+    #[must_use]
+    pub fn id(self, row: &str) -> ID {
+        ID(URL_SAFE_NO_PAD.encode(format!("{}:{row}", self.name())))
+    }
+
+    /// The row's id, for an argument that wants this kind.
+    ///
+    /// # Errors
+    /// NOT_FOUND for whatever is no id of this kind: it is as good as one that never was.
+    pub fn row(self, id: &ID) -> Result<String> {
+        match decode(id) {
+            Some((kind, row)) if kind == self => Ok(row),
+            _ => Err(Error::not_found(&self.name().to_lowercase())),
+        }
+    }
+}
+
+/// The kind and the row's id; none for what we did not make.
+#[must_use]
+pub fn decode(id: &ID) -> Option<(NodeKind, String)> {
+    let bytes = URL_SAFE_NO_PAD.decode(id.as_bytes()).ok().filter(|b| b.len() <= 100)?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (name, row) = text.split_once(':')?;
+    let plain = row.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    KINDS
+        .into_iter()
+        .find(|k| k.name() == name)
+        .filter(|_| plain && !row.is_empty())
+        .map(|k| (k, row.to_owned()))
+}
