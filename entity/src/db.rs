@@ -89,6 +89,12 @@ impl Db {
         &self.reader
     }
 
+    /// Where single statements go that change something by themselves.
+    #[must_use]
+    pub fn read_write(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
     /// Begins a transaction that may write. Dropped without a commit it leaves nothing behind.
     ///
     /// # Errors

@@ -17,6 +17,8 @@ pub struct Settings {
     pub local_engine: LocalEngine,
     /// How long a deployment may take.
     pub deploy_timeout: Duration,
+    /// How long a worker may be silent before its job is given to another.
+    pub job_lease: Duration,
     /// How many revisions of an environment are kept.
     pub keep_revisions: u32,
     /// Bounds of lists.

@@ -1,1 +1,115 @@
-//! Filled in by the next commits.
+//! The loops of the server: claiming jobs, and watching what was deployed.
+
+mod watch;
+
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::deployments::perform::{self, Outcome, backoff};
+use crate::app::deployments::{control, jobs, remove};
+use crate::app::{App, Error, Event, Result};
+use crate::queue::{self, Claim};
+
+/// How the loops run.
+#[derive(Debug, Clone)]
+pub struct WorkerSettings {
+    /// Jobs at work at once.
+    pub workers: usize,
+    /// How often the queue is looked at when nobody says that there is something.
+    pub poll: Duration,
+    /// How often every runtime is checked.
+    pub check_every: Duration,
+}
+
+/// Starts every loop on the tracker; each ends soon after the token is cancelled, and gives its job back.
+pub fn start(app: &App, settings: &WorkerSettings, tasks: &TaskTracker, stop: &CancellationToken) {
+    for _ in 0..settings.workers.max(1) {
+        let name = app.ids.id();
+        tasks.spawn(claim_loop(app.clone(), name, settings.poll, stop.clone()));
+    }
+    tasks.spawn(watch::run(app.clone(), settings.check_every, tasks.clone(), stop.clone()));
+}
+
+async fn claim_loop(app: App, name: String, poll: Duration, stop: CancellationToken) {
+    let mut events = app.events.listen();
+    while !stop.is_cancelled() {
+        match queue::claim(&app.db, &name, app.clock.now(), app.settings.job_lease).await {
+            Ok(Some(claim)) => {
+                hold(&app, &claim, &stop).await;
+                continue;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the queue can't be read"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(poll) => {}
+            () = hear_of_jobs(&mut events) => {}
+        }
+    }
+}
+
+async fn hear_of_jobs(events: &mut tokio::sync::broadcast::Receiver<Event>) {
+    loop {
+        match events.recv().await {
+            Ok(Event::Jobs) | Err(RecvError::Lagged(_)) => return,
+            Ok(_) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+/// Works on a job for as long as its lease can be renewed; gives it back on shutdown.
+async fn hold(app: &App, claim: &Claim, stop: &CancellationToken) {
+    let outcome = tokio::select! {
+        outcome = perform(app, claim) => outcome,
+        () = lease_is_lost(app, claim) => Ok(Outcome::Lost),
+        () = stop.cancelled() => {
+            give_back(app, claim, Duration::ZERO, "the server was stopped").await;
+            return;
+        }
+    };
+    match outcome {
+        Ok(Outcome::Done) => app.events.publish(Event::Jobs),
+        Ok(Outcome::Lost) => tracing::warn!(job = claim.job.id, "the lease was lost"),
+        Ok(Outcome::Again(why)) => {
+            tracing::info!(job = claim.job.id, kind = %claim.job.kind, attempt = claim.job.attempts, %why, "again later");
+            give_back(app, claim, backoff(claim.job.attempts), &why).await;
+        }
+        // It was logged where it was made.
+        Err(error) => give_back(app, claim, backoff(claim.job.attempts), &error.message).await,
+    }
+}
+
+async fn perform(app: &App, claim: &Claim) -> Result<Outcome> {
+    match claim.job.kind.as_str() {
+        jobs::DEPLOYMENT => perform::run(app, claim).await,
+        jobs::STOP | jobs::RESTART => control::run(app, claim).await,
+        jobs::REMOVE_ENVIRONMENT => remove::run_environment(app, claim).await,
+        jobs::REMOVE_SERVICE => remove::run_service(app, claim).await,
+        other => Err(Error::internal(format!("no worker knows jobs of kind {other}"))),
+    }
+}
+
+/// Returns once the job is another's.
+async fn lease_is_lost(app: &App, claim: &Claim) {
+    let lease = app.settings.job_lease;
+    loop {
+        tokio::time::sleep(lease / 3).await;
+        match claim.renew(app.db.read_write(), app.clock.now() + lease).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => tracing::error!(%error, "a lease could not be renewed"),
+        }
+    }
+}
+
+async fn give_back(app: &App, claim: &Claim, wait: Duration, why: &str) {
+    if let Err(error) = claim.release(app.db.read_write(), app.clock.now() + wait, why).await {
+        // The lease runs out by itself.
+        tracing::error!(%error, "a job could not be given back");
+    }
+}

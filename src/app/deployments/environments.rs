@@ -1,0 +1,189 @@
+//! Environments: found, made, saved.
+
+use entity::{DeployStrategy, ServiceStatus, environment, runtime, service};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QueryOrder, Set};
+use serde_json::json;
+
+use super::plan::Place;
+use super::{PRODUCTION, jobs};
+use crate::app::audit::{self, Entry};
+use crate::app::events::ChangeKind;
+use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope};
+use crate::domain::names::EnvironmentName;
+use crate::queue::{self, NewJob};
+
+/// The service, if the caller may see it.
+///
+/// # Errors
+/// NOT_FOUND.
+pub async fn service(db: &impl ConnectionTrait, scope: &Scope, id: &str) -> Result<service::Model> {
+    let found = scope.services().filter(service::Column::Id.eq(id)).one(db).await?;
+    found.ok_or_else(|| Error::not_found("service"))
+}
+
+/// A service's environments, oldest first.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn of_service(db: &impl ConnectionTrait, scope: &Scope, service_id: &str) -> Result<Vec<environment::Model>> {
+    Ok(scope
+        .environments()
+        .filter(environment::Column::ServiceId.eq(service_id))
+        .order_by_asc(environment::Column::Id)
+        .all(db)
+        .await?)
+}
+
+/// The environment that is meant: the named one, else production, else the only one there is.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn meant(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    service_id: &str,
+    name: Option<&str>,
+) -> Result<Option<environment::Model>> {
+    let mut all = of_service(db, scope, service_id).await?;
+    let wanted = name.unwrap_or(PRODUCTION);
+    if let Some(at) = all.iter().position(|e| e.name == wanted) {
+        return Ok(Some(all.swap_remove(at)));
+    }
+    Ok(if name.is_none() && all.len() == 1 { all.pop() } else { None })
+}
+
+/// Where a deployment would go: the environment that is meant, or what the first deployment would make.
+///
+/// # Errors
+/// BAD_USER_INPUT for a name that is none, FAILED_PRECONDITION without a runtime.
+pub async fn place(
+    app: &App,
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    service: &service::Model,
+    name: Option<&str>,
+) -> Result<Place> {
+    if let Some(row) = meant(db, scope, &service.id, name).await? {
+        return Ok(Place {
+            id: row.id.clone(),
+            name: row.name.clone(),
+            namespace: row.namespace.clone(),
+            runtime_id: row.runtime_id.clone(),
+            row: Some(row),
+        });
+    }
+    let name = EnvironmentName::parse(name.unwrap_or(PRODUCTION))
+        .map_err(|e| Error::bad_input("input.environment", e.to_string()))?;
+    let runtime_id = service.runtime_id.clone().ok_or_else(|| {
+        Error::precondition(
+            Precondition::NoRuntime,
+            "the service has no runtime: choose one with updateService (an admin registers them)",
+        )
+    })?;
+    Ok(Place {
+        row: None,
+        id: app.ids.id(),
+        namespace: namespace(service, name.as_str()),
+        name: name.as_str().to_owned(),
+        runtime_id,
+    })
+}
+
+fn namespace(service: &service::Model, environment: &str) -> String {
+    match environment {
+        PRODUCTION => service.namespace.clone(),
+        other => format!("{}-{other}", service.namespace),
+    }
+}
+
+/// The row of a place that has none yet.
+///
+/// # Errors
+/// INTERNAL when the database refuses.
+pub async fn make(
+    app: &App,
+    tx: &impl ConnectionTrait,
+    service: &service::Model,
+    place: &Place,
+) -> Result<environment::Model> {
+    let row = environment::ActiveModel {
+        id: Set(place.id.clone()),
+        organization_id: Set(service.organization_id.clone()),
+        service_id: Set(service.id.clone()),
+        name: Set(place.name.clone()),
+        runtime_id: Set(place.runtime_id.clone()),
+        namespace: Set(place.namespace.clone()),
+        status: Set(ServiceStatus::Registered),
+        status_message: Set(None),
+        replicas: Set(1),
+        strategy: Set(DeployStrategy::RollingUpdate),
+        domain: Set(None),
+        env: Set(json!({})),
+        resources: Set(json!({})),
+        autoscaling: Set(None),
+        tls: Set(None),
+        auto_deploy: Set(false),
+        require_approval: Set(false),
+        settings_version: Set(1),
+        current_deployment_id: Set(None),
+        latest_deployment_id: Set(None),
+        next_revision: Set(1),
+        stopped: Set(false),
+        host_ports: Set(json!({})),
+        created_at: Set(app.clock.now()),
+    };
+    Ok(row.insert(tx).await?)
+}
+
+/// The runtime of an environment.
+///
+/// # Errors
+/// NOT_FOUND.
+pub async fn runtime(db: &impl ConnectionTrait, scope: &Scope, id: &str) -> Result<runtime::Model> {
+    let found = scope.runtimes().filter(runtime::Column::Id.eq(id)).one(db).await?;
+    found.ok_or_else(|| Error::not_found("runtime"))
+}
+
+/// Takes an environment down and removes it, as a job; its volumes stay.
+///
+/// # Errors
+/// NOT_FOUND, or FAILED_PRECONDITION while the service itself is removed.
+pub async fn remove(app: &App, actor: &Actor, id: &str) -> Result<()> {
+    let tx = app.begin().await?;
+    let found = actor.scope.environments().filter(environment::Column::Id.eq(id)).one(&tx).await?;
+    let row = found.ok_or_else(|| Error::not_found("environment"))?;
+    let service = service(&tx, &actor.scope, &row.service_id).await?;
+    super::request::refuse_while_removing(&service)?;
+    let mut change: environment::ActiveModel = row.clone().into();
+    change.status = Set(ServiceStatus::Removing);
+    change.update(&tx).await?;
+    super::status::settle(app, &tx, &service.id).await?;
+    let job = NewJob {
+        organization_id: &row.organization_id,
+        kind: jobs::REMOVE_ENVIRONMENT,
+        lane: &row.id,
+        subject: &row.id,
+    };
+    queue::enqueue(&tx, job, app.clock.now()).await?;
+    let entry = Entry {
+        action: "environment.removed",
+        subject_kind: "Service",
+        subject_id: &service.id,
+        subject_name: &service.name,
+        detail: json!({ "environment": row.name }),
+    };
+    audit::record(app, &tx, actor, entry).await?;
+    tx.commit().await?;
+    changed(app, &service);
+    app.events.publish(Event::Jobs);
+    Ok(())
+}
+
+/// Tells the subscribers that a service changed.
+pub fn changed(app: &App, service: &service::Model) {
+    app.events.publish(Event::Service {
+        organization_id: service.organization_id.clone(),
+        service_id: service.id.clone(),
+        kind: ChangeKind::Changed,
+    });
+}

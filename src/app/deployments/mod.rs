@@ -1,0 +1,29 @@
+//! Deployments: preview, deploy, roll back, and the work that a queued one is.
+
+pub mod control;
+pub mod environments;
+pub mod list;
+pub mod log;
+pub mod perform;
+pub mod plan;
+pub mod remove;
+pub mod request;
+pub mod resolve;
+pub mod status;
+
+/// The kinds of jobs that these use cases enqueue; the worker knows them by the same words.
+pub mod jobs {
+    /// Brings a queued deployment up. Subject: the deployment. Lane: its environment.
+    pub const DEPLOYMENT: &str = "deployment";
+    /// Stops an environment. Subject and lane: the environment.
+    pub const STOP: &str = "environment.stop";
+    /// Starts an environment anew. Subject and lane: the environment.
+    pub const RESTART: &str = "environment.restart";
+    /// Takes an environment down and removes it. Subject and lane: the environment.
+    pub const REMOVE_ENVIRONMENT: &str = "environment.remove";
+    /// Takes a service down and removes it. Subject and lane: the service.
+    pub const REMOVE_SERVICE: &str = "service.remove";
+}
+
+/// The environment that is meant where none is named.
+pub const PRODUCTION: &str = "production";

@@ -1,0 +1,349 @@
+//! The work that a queued deployment is, as phases that a crash goes on from.
+//!
+//! PREPARE touches nothing that runs. APPLY brings the revision up beside or instead of what runs. FINISH removes what
+//! it replaced; UNDO brings back what ran before. Each phase is safe to repeat, and the step to the next one is
+//! written in a transaction that holds the job's fence.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use entity::{DeploymentPhase, RunStatus, ServiceStatus, deployment, environment, service};
+use sea_orm::{ActiveModelTrait, EntityTrait as _, Set};
+
+use super::log::RunLog;
+use super::{environments, list, plan, resolve, status};
+use crate::app::services::definition;
+use crate::app::{App, Error, Event, Result, Scope, runtimes, secrets};
+use crate::domain::compose;
+use crate::domain::secret::SecretString;
+use crate::domain::spec::{EnvValue, Spec};
+use crate::queue::Claim;
+use crate::runtime::{Applied, Progress, Rollout, Runtime, RuntimeError};
+use crate::vault::Masker;
+
+/// How a piece of work ended for the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The job's row is gone.
+    Done,
+    /// Try again: the other side did not answer.
+    Again(String),
+    /// The job belongs to another worker by now: nothing was written.
+    Lost,
+}
+
+/// Claims of a job after which an engine that does not answer has failed the deployment.
+const ATTEMPTS: i32 = 8;
+
+/// One deployment at work.
+struct Work<'a> {
+    app: &'a App,
+    claim: &'a Claim,
+    scope: Scope,
+    service: service::Model,
+    environment: environment::Model,
+    deployment: deployment::Model,
+    runtime: Arc<dyn Runtime>,
+    log: RunLog,
+}
+
+/// What a phase came to.
+enum Step {
+    Next(DeploymentPhase),
+    Failed(String),
+    Again(String),
+}
+
+/// Brings a queued deployment to its end, from wherever it stands.
+///
+/// # Errors
+/// INTERNAL when the database does not answer: the job is then tried again.
+pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
+    let db = app.db.read();
+    let found = deployment::Entity::find_by_id(&claim.job.subject).one(db).await?;
+    let Some(deployment) = found.filter(|d| d.phase != DeploymentPhase::Done) else { return drop_job(app, claim).await };
+    let scope = Scope { organization_id: deployment.organization_id.clone() };
+    let service = environments::service(db, &scope, &deployment.service_id).await?;
+    let environment = environment::Entity::find_by_id(&deployment.environment_id).one(db).await?;
+    let environment = environment.ok_or_else(|| Error::internal("a deployment without its environment"))?;
+    let runtime = environments::runtime(db, &scope, &deployment.runtime_id).await?;
+    let values = secret_values(app, &scope, &plan::spec_of_revision(&deployment)?).await?;
+    let log = RunLog::resume(app, &deployment.id, Masker::new(values.values())).await?;
+    let runtime = runtimes::connect(app, &runtime).await?;
+    let work = Work { app, claim, scope, service, environment, deployment, runtime, log };
+    work.run().await
+}
+
+/// The values of a spec's secret variables, by their sealed row's id.
+async fn secret_values(app: &App, scope: &Scope, spec: &Spec) -> Result<BTreeMap<String, SecretString>> {
+    let ids = spec.containers.iter().flat_map(|c| c.env.values()).filter_map(|value| match value {
+        EnvValue::Secret(id) => Some(id.clone()),
+        EnvValue::Plain(_) => None,
+    });
+    secrets::open_all(app, scope, ids.collect()).await
+}
+
+async fn drop_job(app: &App, claim: &Claim) -> Result<Outcome> {
+    let tx = app.begin().await?;
+    let mine = claim.complete(&tx).await?;
+    tx.commit().await?;
+    Ok(if mine { Outcome::Done } else { Outcome::Lost })
+}
+
+impl Work<'_> {
+    async fn run(mut self) -> Result<Outcome> {
+        if self.service.removing && self.deployment.phase == DeploymentPhase::Prepare {
+            return self.end(RunStatus::Canceled, Some("the service is being removed".to_owned())).await;
+        }
+        loop {
+            let step = match self.deployment.phase {
+                DeploymentPhase::Prepare => self.prepare().await?,
+                DeploymentPhase::Apply => self.apply().await?,
+                DeploymentPhase::Finish => {
+                    self.finish().await?;
+                    return self.end(RunStatus::Succeeded, None).await;
+                }
+                DeploymentPhase::Undo => match self.undo().await? {
+                    Step::Again(why) => return Ok(Outcome::Again(why)),
+                    _ => return self.end(RunStatus::Failed, self.deployment.message.clone()).await,
+                },
+                DeploymentPhase::Done => return Ok(Outcome::Done),
+            };
+            match step {
+                Step::Next(phase) if self.deployment.phase == phase => {}
+                Step::Next(phase) => {
+                    if !self.advance(phase, None).await? {
+                        return Ok(Outcome::Lost);
+                    }
+                }
+                Step::Failed(message) if self.deployment.phase == DeploymentPhase::Prepare => {
+                    return self.end(RunStatus::Failed, Some(message)).await;
+                }
+                Step::Failed(message) => {
+                    self.log.line(&message).await;
+                    self.log.line("bringing back what ran before").await;
+                    if !self.advance(DeploymentPhase::Undo, Some(message)).await? {
+                        return Ok(Outcome::Lost);
+                    }
+                }
+                Step::Again(why) => return Ok(Outcome::Again(why)),
+            }
+        }
+    }
+
+    /// An engine that does not answer is asked again for a while; everything else has failed.
+    fn failed(&self, error: RuntimeError) -> Step {
+        match error {
+            RuntimeError::Unreachable(why) if self.claim.job.attempts < ATTEMPTS => Step::Again(why),
+            other => Step::Failed(other.to_string()),
+        }
+    }
+
+    async fn prepare(&mut self) -> Result<Step> {
+        if self.deployment.status == RunStatus::Queued {
+            self.log.line(&format!("revision {} of {}", self.deployment.revision, self.environment.name)).await;
+        }
+        let mut spec = plan::spec_of_revision(&self.deployment)?;
+        let logins = resolve::logins(self.app, &self.scope, &self.service, &spec).await?;
+        let mut warnings: Vec<String> = serde_json::from_value(self.deployment.warnings.clone())?;
+        match resolve::digests(self.app, Some(&*self.runtime), &logins, &mut spec).await? {
+            Ok(more) => warnings.extend(more),
+            Err(resolve::Refused(message)) => return Ok(Step::Failed(message)),
+        }
+        self.keep_host_ports(&mut spec)?;
+        if !self.store_plan(&spec, &warnings).await? {
+            return Ok(Step::Again("the lease was lost".to_owned()));
+        }
+        for warning in &warnings {
+            self.log.line(&format!("warning: {warning}")).await;
+        }
+        let rollout = self.rollout(&self.deployment).await?;
+        match self.runtime.pull(&rollout, &self.log).await {
+            Ok(()) => Ok(Step::Next(DeploymentPhase::Apply)),
+            Err(error) => Ok(self.failed(error)),
+        }
+    }
+
+    /// Ports are kept over revisions: the environment knows them.
+    fn keep_host_ports(&self, spec: &mut Spec) -> Result<()> {
+        let kept: BTreeMap<String, u16> = serde_json::from_value(self.environment.host_ports.clone())?;
+        for container in &mut spec.containers {
+            let published = container.port.is_some() && !container.is_internal;
+            container.host_port = kept.get(&container.name).copied().filter(|_| published);
+        }
+        Ok(())
+    }
+
+    async fn store_plan(&mut self, spec: &Spec, warnings: &[String]) -> Result<bool> {
+        let now = self.app.clock.now();
+        let mut change: deployment::ActiveModel = self.deployment.clone().into();
+        change.spec = Set(serde_json::to_value(spec)?);
+        change.manifest = Set(compose::export(spec));
+        change.warnings = Set(serde_json::to_value(warnings)?);
+        change.status = Set(RunStatus::Running);
+        change.started_at = Set(self.deployment.started_at.or(Some(now)));
+        self.write(change).await
+    }
+
+    async fn apply(&mut self) -> Result<Step> {
+        let rollout = self.rollout(&self.deployment).await?;
+        let applied = match self.runtime.apply(&rollout, &self.log).await {
+            Ok(applied) => applied,
+            Err(error) => return Ok(self.failed(error)),
+        };
+        if !self.serve(applied).await? {
+            return Ok(Step::Again("the lease was lost".to_owned()));
+        }
+        Ok(Step::Next(DeploymentPhase::Finish))
+    }
+
+    /// The revision serves from now on: what it learned and what it settles is written in one transaction.
+    async fn serve(&mut self, applied: Applied) -> Result<bool> {
+        let tx = self.app.begin().await?;
+        if !self.claim.renew(&tx, self.app.clock.now() + self.app.settings.job_lease).await? {
+            return Ok(false);
+        }
+        let mut spec = plan::spec_of_revision(&self.deployment)?;
+        for container in &mut spec.containers {
+            container.host_port = applied.host_ports.get(&container.name).copied();
+        }
+        let mut warnings: Vec<String> = serde_json::from_value(self.deployment.warnings.clone())?;
+        warnings.extend(applied.warnings);
+        let mut change: deployment::ActiveModel = self.deployment.clone().into();
+        change.spec = Set(serde_json::to_value(&spec)?);
+        change.manifest = Set(compose::export(&spec));
+        change.warnings = Set(serde_json::to_value(&warnings)?);
+        change.phase = Set(DeploymentPhase::Finish);
+        self.deployment = change.update(&tx).await?;
+
+        let mut place: environment::ActiveModel = self.environment.clone().into();
+        place.current_deployment_id = Set(Some(self.deployment.id.clone()));
+        place.host_ports = Set(serde_json::to_value(&applied.host_ports)?);
+        place.stopped = Set(false);
+        self.environment = place.update(&tx).await?;
+
+        let tags: plan::Tags = serde_json::from_value(self.deployment.tags.clone())?;
+        if !tags.is_empty() {
+            definition::keep_tags(&tx, &self.service.id, &tags).await?;
+        }
+        tx.commit().await?;
+        self.publish();
+        Ok(true)
+    }
+
+    async fn finish(&self) -> Result<()> {
+        let rollout = self.rollout(&self.deployment).await?;
+        if let Err(error) = self.runtime.finish(&rollout, &self.log).await {
+            // It serves all the same; the next deployment's finish removes what is left.
+            self.log.line(&format!("warning: what was replaced is not removed yet: {error}")).await;
+        }
+        Ok(())
+    }
+
+    async fn undo(&self) -> Result<Step> {
+        let failed = self.rollout(&self.deployment).await?;
+        let previous = match &self.environment.current_deployment_id {
+            Some(id) => deployment::Entity::find_by_id(id).one(self.app.db.read()).await?,
+            None => None,
+        };
+        let previous = match &previous {
+            Some(previous) => Some(self.rollout(previous).await?),
+            None => None,
+        };
+        match self.runtime.undo(&failed, previous.as_ref(), &self.log).await {
+            Ok(()) => Ok(Step::Next(DeploymentPhase::Done)),
+            Err(error) if self.claim.job.attempts < 4 * ATTEMPTS => Ok(Step::Again(error.to_string())),
+            Err(error) => {
+                self.log.line(&format!("what ran before could not be brought back: {error}")).await;
+                Ok(Step::Failed(error.to_string()))
+            }
+        }
+    }
+
+    async fn rollout(&self, of: &deployment::Model) -> Result<Rollout> {
+        let spec = plan::spec_of_revision(of)?;
+        Ok(Rollout {
+            revision: of.revision,
+            secrets: secret_values(self.app, &self.scope, &spec).await?,
+            logins: resolve::logins(self.app, &self.scope, &self.service, &spec).await?,
+            deadline: self.app.settings.deploy_timeout,
+            spec,
+        })
+    }
+
+    async fn advance(&mut self, phase: DeploymentPhase, message: Option<String>) -> Result<bool> {
+        let mut change: deployment::ActiveModel = self.deployment.clone().into();
+        change.phase = Set(phase);
+        if message.is_some() {
+            change.message = Set(message);
+        }
+        self.write(change).await
+    }
+
+    /// Writes while the job is still ours. False: it is not.
+    async fn write(&mut self, change: deployment::ActiveModel) -> Result<bool> {
+        let tx = self.app.begin().await?;
+        if !self.claim.renew(&tx, self.app.clock.now() + self.app.settings.job_lease).await? {
+            return Ok(false);
+        }
+        self.deployment = change.update(&tx).await?;
+        tx.commit().await?;
+        self.publish();
+        Ok(true)
+    }
+
+    /// Ends the deployment and its job in one transaction.
+    async fn end(mut self, ended: RunStatus, message: Option<String>) -> Result<Outcome> {
+        match &message {
+            Some(message) => self.log.line(message).await,
+            None => self.log.line("it serves").await,
+        }
+        // Asked before the transaction: a stopped or half-broken environment shows as what it is at once.
+        let target = plan::spec_of_revision(&self.deployment)?.target;
+        let instances = self.runtime.instances(&target).await;
+        let tx = self.app.begin().await?;
+        if !self.claim.complete(&tx).await? {
+            return Ok(Outcome::Lost);
+        }
+        let mut change: deployment::ActiveModel = self.deployment.clone().into();
+        change.status = Set(ended);
+        change.message = Set(message);
+        change.phase = Set(DeploymentPhase::Done);
+        change.finished_at = Set(Some(self.app.clock.now()));
+        self.deployment = change.update(&tx).await?;
+        let row = environment::Entity::find_by_id(&self.environment.id).one(&tx).await?;
+        if let Some(row) = row {
+            let waiting = row.latest_deployment_id.as_ref() != Some(&self.deployment.id);
+            let (now, why) = match (&instances, waiting) {
+                (_, true) => (ServiceStatus::Deploying, None),
+                (Ok(instances), false) => status::judge(&tx, &row, instances).await?,
+                (Err(error), false) => (ServiceStatus::Degraded, Some(error.to_string())),
+            };
+            let removing = row.status == ServiceStatus::Removing;
+            let mut change: environment::ActiveModel = row.into();
+            if !removing {
+                change.status = Set(now);
+                change.status_message = Set(why);
+            }
+            change.update(&tx).await?;
+        }
+        list::prune(self.app, &tx, &self.deployment.environment_id).await?;
+        status::settle(self.app, &tx, &self.service.id).await?;
+        tx.commit().await?;
+        self.publish();
+        Ok(Outcome::Done)
+    }
+
+    fn publish(&self) {
+        self.app.events.publish(Event::Deployment { deployment_id: self.deployment.id.clone() });
+        environments::changed(self.app, &self.service);
+    }
+}
+
+/// How long to wait before the next try: 1, 2, 4 … at most 60 seconds.
+#[must_use]
+pub fn backoff(attempts: i32) -> Duration {
+    let doublings = u32::try_from(attempts.clamp(1, 7) - 1).unwrap_or(0);
+    Duration::from_secs(2u64.pow(doublings).min(60))
+}

@@ -1,0 +1,154 @@
+//! Taking down: an environment, or a whole service.
+
+use entity::{environment, deployment, log_line, service};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QuerySelect, QueryTrait, Set};
+
+use super::perform::Outcome;
+use super::{environments, plan, status};
+use crate::app::events::ChangeKind;
+use crate::app::services::remove::Removal;
+use crate::app::{App, Event, Result, Scope, runtimes};
+use crate::queue::{self, Claim};
+use crate::runtime::{RuntimeError, Volumes};
+
+/// Claims after which a runtime that does not answer has failed the removal.
+const ATTEMPTS: i32 = 12;
+
+/// Takes one environment down and forgets it; its volumes stay.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn run_environment(app: &App, claim: &Claim) -> Result<Outcome> {
+    let db = app.db.read();
+    let Some(row) = environment::Entity::find_by_id(&claim.job.subject).one(db).await? else {
+        return forget_job(app, claim).await;
+    };
+    let scope = Scope { organization_id: row.organization_id.clone() };
+    let service = environments::service(db, &scope, &row.service_id).await?;
+    if let Err(error) = take_down(app, &scope, &service, &row, Volumes::Keep).await? {
+        if claim.job.attempts < ATTEMPTS {
+            return Ok(Outcome::Again(error.to_string()));
+        }
+        return give_up(app, claim, &service, Some(&row), &error.to_string()).await;
+    }
+    let tx = app.begin().await?;
+    if !claim.complete(&tx).await? {
+        return Ok(Outcome::Lost);
+    }
+    forget(&tx, &row).await?;
+    status::settle(app, &tx, &service.id).await?;
+    tx.commit().await?;
+    environments::changed(app, &service);
+    Ok(Outcome::Done)
+}
+
+/// Takes a service down, as its removal says, and forgets it. Waits for what is at work in its environments.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
+    let db = app.db.read();
+    let Some(service) = service::Entity::find_by_id(&claim.job.subject).one(db).await? else {
+        return forget_job(app, claim).await;
+    };
+    let scope = Scope { organization_id: service.organization_id.clone() };
+    let removal = Removal::of(&service)?;
+    let rows = environments::of_service(db, &scope, &service.id).await?;
+    let lanes = rows.iter().map(|e| e.id.clone()).collect();
+    if !queue::busy_lanes(db, lanes).await?.is_empty() {
+        return Ok(Outcome::Again("its environments are still at work".to_owned()));
+    }
+    let volumes = if removal.delete_volumes { Volumes::Delete } else { Volumes::Keep };
+    for row in rows.iter().filter(|_| !removal.keep_deployments) {
+        if let Err(error) = take_down(app, &scope, &service, row, volumes).await? {
+            if claim.job.attempts < ATTEMPTS {
+                return Ok(Outcome::Again(error.to_string()));
+            }
+            return give_up(app, claim, &service, None, &error.to_string()).await;
+        }
+    }
+    let tx = app.begin().await?;
+    if !claim.complete(&tx).await? {
+        return Ok(Outcome::Lost);
+    }
+    for row in &rows {
+        forget(&tx, row).await?;
+    }
+    service::Entity::delete_by_id(&service.id).exec(&tx).await?;
+    tx.commit().await?;
+    app.events.publish(Event::Service {
+        organization_id: service.organization_id.clone(),
+        service_id: service.id.clone(),
+        kind: ChangeKind::Removed,
+    });
+    Ok(Outcome::Done)
+}
+
+async fn take_down(
+    app: &App,
+    scope: &Scope,
+    service: &service::Model,
+    row: &environment::Model,
+    volumes: Volumes,
+) -> Result<std::result::Result<(), RuntimeError>> {
+    let db = app.db.read();
+    let place = environments::place(app, db, scope, service, Some(&row.name)).await?;
+    let target = plan::spec_of(service, &place, Vec::new())?.target;
+    let runtime = environments::runtime(db, scope, &row.runtime_id).await?;
+    let client = runtimes::connect(app, &runtime).await?;
+    Ok(client.remove(&target, volumes).await)
+}
+
+/// Nothing stays REMOVING for ever: the person reads why and can ask again.
+async fn give_up(
+    app: &App,
+    claim: &Claim,
+    service: &service::Model,
+    environment: Option<&environment::Model>,
+    why: &str,
+) -> Result<Outcome> {
+    let tx = app.begin().await?;
+    if !claim.complete(&tx).await? {
+        return Ok(Outcome::Lost);
+    }
+    let message = format!("it could not be removed: {why}");
+    if let Some(row) = environment {
+        let mut change: environment::ActiveModel = row.clone().into();
+        change.status = Set(entity::ServiceStatus::Degraded);
+        change.status_message = Set(Some(message.clone()));
+        change.update(&tx).await?;
+    }
+    let mut change: service::ActiveModel = service.clone().into();
+    change.removing = Set(false);
+    change.update(&tx).await?;
+    status::settle(app, &tx, &service.id).await?;
+    if environment.is_none() {
+        let mut change: service::ActiveModel = service.clone().into();
+        change.removing = Set(false);
+        change.status = Set(entity::ServiceStatus::Degraded);
+        change.status_message = Set(Some(message));
+        change.update(&tx).await?;
+    }
+    tx.commit().await?;
+    environments::changed(app, service);
+    Ok(Outcome::Done)
+}
+
+async fn forget(tx: &impl ConnectionTrait, row: &environment::Model) -> Result<()> {
+    let runs = deployment::Entity::find()
+        .select_only()
+        .column(deployment::Column::Id)
+        .filter(deployment::Column::EnvironmentId.eq(&row.id))
+        .into_query();
+    log_line::Entity::delete_many().filter(log_line::Column::RunId.in_subquery(runs)).exec(tx).await?;
+    deployment::Entity::delete_many().filter(deployment::Column::EnvironmentId.eq(&row.id)).exec(tx).await?;
+    environment::Entity::delete_by_id(&row.id).exec(tx).await?;
+    Ok(())
+}
+
+async fn forget_job(app: &App, claim: &Claim) -> Result<Outcome> {
+    let tx = app.begin().await?;
+    claim.complete(&tx).await?;
+    tx.commit().await?;
+    Ok(Outcome::Done)
+}
