@@ -62,3 +62,15 @@ pub fn id_of(request: &PageRequest) -> Result<Option<&str>> {
         },
     }
 }
+
+impl<T> Page<T> {
+    /// The same page of other things.
+    pub fn map<U>(self, mut f: impl FnMut(T) -> U) -> Page<U> {
+        Page {
+            items: self.items.into_iter().map(|(cursor, item)| (cursor, f(item))).collect(),
+            has_next_page: self.has_next_page,
+            has_previous_page: self.has_previous_page,
+            count: self.count,
+        }
+    }
+}

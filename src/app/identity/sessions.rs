@@ -202,11 +202,12 @@ pub async fn logout(app: &App, actor: &Actor) -> Result<()> {
     if ended.rows_affected == 0 {
         return Err(Error::forbidden("an API token has no session to end: revoke the token"));
     }
+    let user = user::Entity::find_by_id(&actor.user_id).one(&tx).await?;
     let entry = Entry {
         action: "auth.logged_out",
         subject_kind: "User",
         subject_id: &actor.user_id,
-        subject_name: "",
+        subject_name: user.as_ref().map_or("", |u| &u.email),
         detail: json!({}),
     };
     audit::record(app, &tx, actor, entry).await?;
