@@ -1,7 +1,9 @@
 //! Changing what a service is made of. What runs stays until the next deployment.
 
-use entity::service;
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
+use entity::{secret, service};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, IntoActiveModel, QueryFilter, QuerySelect, Set,
+};
 use serde_json::json;
 
 use super::check;
@@ -126,12 +128,9 @@ pub(in crate::app) async fn for_change(tx: &impl ConnectionTrait, scope: &Scope,
 
 /// Deletes a sealed row that nothing refers to any more.
 pub(in crate::app) async fn forget_secret(tx: &impl ConnectionTrait, scope: &Scope, id: &str) -> Result<()> {
-    use entity::secret;
-    use sea_orm::{EntityTrait as _, QueryTrait as _};
-    let mine = scope.secrets().select_only().column(secret::Column::Id);
     secret::Entity::delete_many()
+        .filter(secret::Column::OrganizationId.eq(&scope.organization_id))
         .filter(secret::Column::Id.eq(id))
-        .filter(secret::Column::Id.in_subquery(mine.into_query()))
         .exec(tx)
         .await?;
     Ok(())
