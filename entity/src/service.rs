@@ -37,6 +37,9 @@ pub struct Model {
     pub changed_at: DateTimeUtc,
     /// A job is taking it down.
     pub removing: bool,
+    /// How it is taken down: what was asked of removeService.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub removal: Option<Json>,
     /// When it was made.
     pub created_at: DateTimeUtc,
     /// Who registered it.

@@ -261,6 +261,7 @@ fn tables() -> Vec<TableCreateStatement> {
                     .not_null(),
             )
             .col(ColumnDef::new(Alias::new("removing")).boolean().not_null())
+            .col(ColumnDef::new(Alias::new("removal")).json_binary())
             .col(
                 ColumnDef::new(Alias::new("created_at"))
                     .timestamp_with_time_zone()

@@ -1,0 +1,92 @@
+//! What a service is made of, as its row keeps it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::{Error, Result};
+use crate::domain::image::{Repository, Tag};
+use crate::domain::spec::{EnvValue, HealthCheck, Resources, VolumeSpec};
+
+/// One container of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerDefinition {
+    /// Unique in the service.
+    pub name: String,
+    /// Where the image comes from.
+    pub repository: Repository,
+    /// What the next deployment asks for.
+    pub tag: Tag,
+    /// The port that it listens on.
+    pub port: Option<u16>,
+    /// Environment variables in the order in which they were given; names are unique.
+    #[serde(default)]
+    pub env: Vec<EnvEntry>,
+    /// Named volumes; paths are unique.
+    #[serde(default)]
+    pub volumes: Vec<VolumeSpec>,
+    /// Kubernetes only.
+    #[serde(default)]
+    pub ingress_path: Option<String>,
+    /// Not reachable from outside.
+    #[serde(default)]
+    pub is_internal: bool,
+    /// How its health is asked.
+    #[serde(default)]
+    pub health: Option<HealthCheck>,
+    /// Replaces the image's CMD.
+    #[serde(default)]
+    pub command: Option<Vec<String>>,
+    /// Overrides the environment's, field by field.
+    #[serde(default)]
+    pub resources: Option<Resources>,
+    /// Kubernetes only.
+    #[serde(default)]
+    pub restricted: bool,
+}
+
+/// A variable with its value, or with the id of the row that seals it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvEntry {
+    /// The variable's name.
+    pub name: String,
+    /// Its value.
+    pub value: EnvValue,
+}
+
+/// How a service is taken down, as its row keeps it for the job that does it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// What was deployed goes on running, and KIOPS forgets it.
+    pub keep_deployments: bool,
+    /// The volumes go too.
+    pub delete_volumes: bool,
+}
+
+/// The containers of a service's row.
+///
+/// # Errors
+/// INTERNAL when the row holds something else.
+pub fn containers_of(service: &entity::service::Model) -> Result<Vec<ContainerDefinition>> {
+    serde_json::from_value(service.containers.clone())
+        .map_err(|e| Error::internal(format!("containers of service {}: {e}", service.id)))
+}
+
+/// The variables of an environment's row: a list of [`EnvEntry`].
+///
+/// # Errors
+/// INTERNAL when the row holds something else.
+pub fn env_of(environment: &entity::environment::Model) -> Result<Vec<EnvEntry>> {
+    serde_json::from_value(environment.env.clone())
+        .map_err(|e| Error::internal(format!("variables of environment {}: {e}", environment.id)))
+}
+
+/// How the service is to be taken down; by default everything but its volumes.
+///
+/// # Errors
+/// INTERNAL when the row holds something else.
+pub fn removal_of(service: &entity::service::Model) -> Result<Removal> {
+    match service.removal.clone() {
+        None => Ok(Removal::default()),
+        Some(stored) => serde_json::from_value(stored)
+            .map_err(|e| Error::internal(format!("removal of service {}: {e}", service.id))),
+    }
+}

@@ -1,0 +1,87 @@
+//! From a service and an environment to what should run: pure.
+
+use std::collections::BTreeMap;
+
+use entity::{environment, service};
+
+use super::definition::{ContainerDefinition, EnvEntry, containers_of, env_of};
+use crate::app::{Error, Result};
+use crate::domain::image::Tag;
+use crate::domain::spec::{ContainerSpec, Resources, Spec, Target};
+
+/// What the environment of the service should look like now, digests left open.
+///
+/// The environment's variables override those of the containers; a container's resources override the environment's,
+/// field by field. `tags` replaces the tags of named containers. Host ports are those that the environment keeps.
+///
+/// # Errors
+/// INTERNAL when one of the rows holds no definition.
+pub fn spec_of(
+    service: &service::Model,
+    environment: &environment::Model,
+    tags: &BTreeMap<String, Tag>,
+) -> Result<Spec> {
+    let unreadable = |what: &str, e| Error::internal(format!("{what} of environment {}: {e}", environment.id));
+    let over = env_of(environment)?;
+    let resources: Resources =
+        serde_json::from_value(environment.resources.clone()).map_err(|e| unreadable("resources", e))?;
+    let host_ports: BTreeMap<String, u16> =
+        serde_json::from_value(environment.host_ports.clone()).map_err(|e| unreadable("host ports", e))?;
+    let containers = containers_of(service)?
+        .into_iter()
+        .map(|c| {
+            let tag = tags.get(&c.name).cloned();
+            let host_port = host_ports.get(&c.name).copied();
+            container(c, tag, host_port, &over, &resources)
+        })
+        .collect();
+    Ok(Spec {
+        target: target_of(service, environment),
+        containers,
+    })
+}
+
+/// What the labels of everything in the environment say.
+#[must_use]
+pub fn target_of(service: &service::Model, environment: &environment::Model) -> Target {
+    Target {
+        organization_id: service.organization_id.clone(),
+        service_id: service.id.clone(),
+        service: service.name.clone(),
+        environment_id: environment.id.clone(),
+        environment: environment.name.clone(),
+        namespace: environment.namespace.clone(),
+    }
+}
+
+fn container(
+    definition: ContainerDefinition,
+    tag: Option<Tag>,
+    host_port: Option<u16>,
+    over: &[EnvEntry],
+    resources: &Resources,
+) -> ContainerSpec {
+    let entries = definition.env.into_iter().chain(over.iter().cloned());
+    let own = definition.resources.unwrap_or_default();
+    ContainerSpec {
+        name: definition.name,
+        repository: definition.repository,
+        tag: tag.unwrap_or(definition.tag),
+        digest: None,
+        port: definition.port,
+        host_port: host_port.filter(|_| definition.port.is_some() && !definition.is_internal),
+        env: entries.map(|e| (e.name, e.value)).collect(),
+        volumes: definition.volumes,
+        ingress_path: definition.ingress_path,
+        is_internal: definition.is_internal,
+        health: definition.health,
+        command: definition.command,
+        resources: Resources {
+            cpu_request: own.cpu_request.or_else(|| resources.cpu_request.clone()),
+            memory_request: own.memory_request.or_else(|| resources.memory_request.clone()),
+            cpu_limit: own.cpu_limit.or_else(|| resources.cpu_limit.clone()),
+            memory_limit: own.memory_limit.or_else(|| resources.memory_limit.clone()),
+        },
+        restricted: definition.restricted,
+    }
+}
