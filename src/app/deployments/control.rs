@@ -5,9 +5,10 @@ use sea_orm::{ActiveModelTrait, EntityTrait as _, Set};
 use serde_json::json;
 
 use super::perform::Outcome;
-use super::{environments, jobs, plan, request, status};
+use super::{environments, jobs, request, status};
 use crate::app::audit::{self, Entry};
 use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope, runtimes};
+use crate::app::services::spec::target_of;
 use crate::queue::{self, Claim, NewJob};
 use crate::runtime::RuntimeError;
 
@@ -86,8 +87,7 @@ pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
     if let Some(row) = &found {
         let scope = Scope { organization_id: row.organization_id.clone() };
         let service = environments::service(db, &scope, &row.service_id).await?;
-        let place = environments::place(app, db, &scope, &service, Some(&row.name)).await?;
-        let target = plan::spec_of(&service, &place, Vec::new())?.target;
+        let target = target_of(&service, row);
         let runtime = environments::runtime(db, &scope, &row.runtime_id).await?;
         let client = runtimes::connect(app, &runtime).await?;
         let done = match claim.job.kind.as_str() {

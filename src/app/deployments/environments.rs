@@ -1,10 +1,9 @@
 //! Environments: found, made, saved.
 
 use entity::{DeployStrategy, ServiceStatus, environment, runtime, service};
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QueryOrder, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, IntoActiveModel, QueryFilter, QueryOrder, Set};
 use serde_json::json;
 
-use super::plan::Place;
 use super::{PRODUCTION, jobs};
 use crate::app::audit::{self, Entry};
 use crate::app::events::ChangeKind;
@@ -52,11 +51,11 @@ pub async fn meant(
     Ok(if name.is_none() && all.len() == 1 { all.pop() } else { None })
 }
 
-/// Where a deployment would go: the environment that is meant, or what the first deployment would make.
+/// Where a deployment would go: the environment that is meant, else the row that the first deployment will write.
 ///
 /// # Errors
 /// BAD_USER_INPUT for a name that is none, FAILED_PRECONDITION without a runtime.
-pub async fn place(
+pub async fn meant_or_new(
     app: &App,
     db: &impl ConnectionTrait,
     scope: &Scope,
@@ -64,13 +63,7 @@ pub async fn place(
     name: Option<&str>,
 ) -> Result<Place> {
     if let Some(row) = meant(db, scope, &service.id, name).await? {
-        return Ok(Place {
-            id: row.id.clone(),
-            name: row.name.clone(),
-            namespace: row.namespace.clone(),
-            runtime_id: row.runtime_id.clone(),
-            row: Some(row),
-        });
+        return Ok(Place { row, exists: true });
     }
     let name = EnvironmentName::parse(name.unwrap_or(PRODUCTION))
         .map_err(|e| Error::bad_input("input.environment", e.to_string()))?;
@@ -80,59 +73,51 @@ pub async fn place(
             "the service has no runtime: choose one with updateService (an admin registers them)",
         )
     })?;
-    Ok(Place {
-        row: None,
+    let row = fresh(app, service, name.as_str(), runtime_id);
+    Ok(Place { row, exists: false })
+}
+
+/// An environment, stored or about to be.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The row.
+    pub row: environment::Model,
+    /// Whether it is stored.
+    pub exists: bool,
+}
+
+/// A new environment of a service, with the defaults.
+#[must_use]
+pub fn fresh(app: &App, service: &service::Model, name: &str, runtime_id: String) -> environment::Model {
+    environment::Model {
         id: app.ids.id(),
-        namespace: namespace(service, name.as_str()),
-        name: name.as_str().to_owned(),
+        organization_id: service.organization_id.clone(),
+        service_id: service.id.clone(),
+        name: name.to_owned(),
         runtime_id,
-    })
-}
-
-fn namespace(service: &service::Model, environment: &str) -> String {
-    match environment {
-        PRODUCTION => service.namespace.clone(),
-        other => format!("{}-{other}", service.namespace),
+        namespace: match name {
+            PRODUCTION => service.namespace.clone(),
+            other => format!("{}-{other}", service.namespace),
+        },
+        status: ServiceStatus::Registered,
+        status_message: None,
+        replicas: 1,
+        strategy: DeployStrategy::RollingUpdate,
+        domain: None,
+        env: json!([]),
+        resources: json!({}),
+        autoscaling: None,
+        tls: None,
+        auto_deploy: false,
+        require_approval: false,
+        settings_version: 1,
+        current_deployment_id: None,
+        latest_deployment_id: None,
+        next_revision: 1,
+        stopped: false,
+        host_ports: json!({}),
+        created_at: app.clock.now(),
     }
-}
-
-/// The row of a place that has none yet.
-///
-/// # Errors
-/// INTERNAL when the database refuses.
-pub async fn make(
-    app: &App,
-    tx: &impl ConnectionTrait,
-    service: &service::Model,
-    place: &Place,
-) -> Result<environment::Model> {
-    let row = environment::ActiveModel {
-        id: Set(place.id.clone()),
-        organization_id: Set(service.organization_id.clone()),
-        service_id: Set(service.id.clone()),
-        name: Set(place.name.clone()),
-        runtime_id: Set(place.runtime_id.clone()),
-        namespace: Set(place.namespace.clone()),
-        status: Set(ServiceStatus::Registered),
-        status_message: Set(None),
-        replicas: Set(1),
-        strategy: Set(DeployStrategy::RollingUpdate),
-        domain: Set(None),
-        env: Set(json!({})),
-        resources: Set(json!({})),
-        autoscaling: Set(None),
-        tls: Set(None),
-        auto_deploy: Set(false),
-        require_approval: Set(false),
-        settings_version: Set(1),
-        current_deployment_id: Set(None),
-        latest_deployment_id: Set(None),
-        next_revision: Set(1),
-        stopped: Set(false),
-        host_ports: Set(json!({})),
-        created_at: Set(app.clock.now()),
-    };
-    Ok(row.insert(tx).await?)
 }
 
 /// The runtime of an environment.

@@ -22,7 +22,7 @@ pub mod jobs {
     /// Takes an environment down and removes it. Subject and lane: the environment.
     pub const REMOVE_ENVIRONMENT: &str = "environment.remove";
     /// Takes a service down and removes it. Subject and lane: the service.
-    pub const REMOVE_SERVICE: &str = "service.remove";
+    pub use crate::app::services::remove::REMOVE_JOB as REMOVE_SERVICE;
 }
 
 /// The environment that is meant where none is named.

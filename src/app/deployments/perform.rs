@@ -16,6 +16,7 @@ use super::{environments, list, plan, resolve, status};
 use crate::app::services::definition;
 use crate::app::{App, Error, Event, Result, Scope, runtimes, secrets};
 use crate::domain::compose;
+use crate::domain::image::Tag;
 use crate::domain::secret::SecretString;
 use crate::domain::spec::{EnvValue, Spec};
 use crate::queue::Claim;
@@ -223,7 +224,7 @@ impl Work<'_> {
         place.stopped = Set(false);
         self.environment = place.update(&tx).await?;
 
-        let tags: plan::Tags = serde_json::from_value(self.deployment.tags.clone())?;
+        let tags: BTreeMap<String, Tag> = serde_json::from_value(self.deployment.tags.clone())?;
         if !tags.is_empty() {
             definition::keep_tags(&tx, &self.service.id, &tags).await?;
         }

@@ -2,29 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use entity::{deployment, environment, service};
+use entity::{deployment, service};
 use sha2::{Digest as _, Sha256};
 
-use crate::app::services::definition::{self, ContainerDefinition};
-use crate::app::{Error, Result, Violations};
+use crate::app::services::definition::containers_of;
+use crate::app::{Result, Violations};
 use crate::domain::compose;
 use crate::domain::image::Tag;
-use crate::domain::spec::{ContainerSpec, EnvValue, Resources, Spec, Target};
-
-/// The environment's part of a plan: stored, or as the first deployment will make it.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// The row; none before the first deployment.
-    pub row: Option<environment::Model>,
-    /// Its id, made already so that the plan can name it.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// Its namespace.
-    pub namespace: String,
-    /// Where it is.
-    pub runtime_id: String,
-}
+use crate::domain::spec::Spec;
 
 /// What would change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,79 +44,26 @@ impl Plan {
 /// New tags for named containers.
 pub type Tags = Vec<(String, String)>;
 
-/// Puts new tags into a definition.
+/// Reads new tags for named containers.
 ///
 /// # Errors
 /// BAD_USER_INPUT for a container that is not there or named twice, and for what is no tag.
-pub fn with_tags(mut containers: Vec<ContainerDefinition>, tags: &Tags) -> Result<Vec<ContainerDefinition>> {
+pub fn checked(service: &service::Model, tags: &Tags) -> Result<BTreeMap<String, Tag>> {
+    let containers = containers_of(service)?;
     let mut violations = Violations::default();
-    let mut seen = Vec::new();
+    let mut checked = BTreeMap::new();
     for (i, (name, tag)) in tags.iter().enumerate() {
-        if seen.contains(&name) {
-            violations.add(format!("input.tags.{i}.container"), format!("{name} is named twice"));
-        }
-        seen.push(name);
-        let tag = violations.check(format!("input.tags.{i}.tag"), Tag::parse(tag));
-        match containers.iter_mut().find(|c| c.name == *name) {
-            Some(container) => container.tag = tag.unwrap_or_else(|| container.tag.clone()),
-            None => violations.add(
-                format!("input.tags.{i}.container"),
-                format!("the service has no container {name}"),
-            ),
+        let field = format!("input.tags.{i}.container");
+        if !containers.iter().any(|c| c.name == *name) {
+            violations.add(field, format!("the service has no container {name}"));
+        } else if checked.contains_key(name) {
+            violations.add(field, format!("{name} is named twice"));
+        } else if let Some(tag) = violations.check(format!("input.tags.{i}.tag"), Tag::parse(tag)) {
+            checked.insert(name.clone(), tag);
         }
     }
     violations.finish()?;
-    Ok(containers)
-}
-
-/// What the environment should look like by the service's definition and its own settings.
-///
-/// # Errors
-/// INTERNAL when what is stored can't be read.
-pub fn spec_of(service: &service::Model, place: &Place, containers: Vec<ContainerDefinition>) -> Result<Spec> {
-    let overrides: BTreeMap<String, EnvValue> = stored(place.row.as_ref().map(|e| &e.env))?;
-    let defaults: Resources = stored(place.row.as_ref().map(|e| &e.resources))?;
-    let host_ports: BTreeMap<String, u16> = stored(place.row.as_ref().map(|e| &e.host_ports))?;
-    let containers = containers.into_iter().map(|c| {
-        let mut env: BTreeMap<String, EnvValue> = c.env.into_iter().collect();
-        env.extend(overrides.clone());
-        let published = c.port.is_some() && !c.is_internal;
-        ContainerSpec {
-            host_port: host_ports.get(&c.name).copied().filter(|_| published),
-            name: c.name,
-            repository: c.repository,
-            tag: c.tag,
-            digest: None,
-            port: c.port,
-            env,
-            volumes: c.volumes,
-            ingress_path: c.ingress_path,
-            is_internal: c.is_internal,
-            health: c.health,
-            command: c.command,
-            resources: merged(c.resources, &defaults),
-            restricted: c.restricted,
-        }
-    });
-    Ok(Spec {
-        containers: containers.collect(),
-        target: Target {
-            organization_id: service.organization_id.clone(),
-            service_id: service.id.clone(),
-            service: service.name.clone(),
-            environment_id: place.id.clone(),
-            environment: place.name.clone(),
-            namespace: place.namespace.clone(),
-        },
-    })
-}
-
-/// The service's containers as they are stored.
-///
-/// # Errors
-/// INTERNAL when they can't be read.
-pub fn definition_of(service: &service::Model) -> Result<Vec<ContainerDefinition>> {
-    definition::read(service)
+    Ok(checked)
 }
 
 /// The spec of a stored revision.
@@ -169,21 +101,4 @@ fn downtime(spec: &Spec, current: &Spec) -> Vec<String> {
         }
     }
     reasons
-}
-
-fn merged(own: Resources, defaults: &Resources) -> Resources {
-    let or = |own: Option<String>, default: &Option<String>| own.or_else(|| default.clone());
-    Resources {
-        cpu_request: or(own.cpu_request, &defaults.cpu_request),
-        memory_request: or(own.memory_request, &defaults.memory_request),
-        cpu_limit: or(own.cpu_limit, &defaults.cpu_limit),
-        memory_limit: or(own.memory_limit, &defaults.memory_limit),
-    }
-}
-
-fn stored<T: serde::de::DeserializeOwned + Default>(value: Option<&serde_json::Value>) -> Result<T> {
-    match value {
-        Some(value) if !value.is_null() => serde_json::from_value(value.clone()).map_err(Error::from),
-        _ => Ok(T::default()),
-    }
 }

@@ -4,9 +4,10 @@ use entity::{environment, deployment, log_line, service};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QuerySelect, QueryTrait, Set};
 
 use super::perform::Outcome;
-use super::{environments, plan, status};
+use super::{environments, status};
 use crate::app::events::ChangeKind;
-use crate::app::services::remove::Removal;
+use crate::app::services::definition::removal_of;
+use crate::app::services::spec::target_of;
 use crate::app::{App, Event, Result, Scope, runtimes};
 use crate::queue::{self, Claim};
 use crate::runtime::{RuntimeError, Volumes};
@@ -52,7 +53,7 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
         return forget_job(app, claim).await;
     };
     let scope = Scope { organization_id: service.organization_id.clone() };
-    let removal = Removal::of(&service)?;
+    let removal = removal_of(&service)?;
     let rows = environments::of_service(db, &scope, &service.id).await?;
     let lanes = rows.iter().map(|e| e.id.clone()).collect();
     if !queue::busy_lanes(db, lanes).await?.is_empty() {
@@ -92,8 +93,7 @@ async fn take_down(
     volumes: Volumes,
 ) -> Result<std::result::Result<(), RuntimeError>> {
     let db = app.db.read();
-    let place = environments::place(app, db, scope, service, Some(&row.name)).await?;
-    let target = plan::spec_of(service, &place, Vec::new())?.target;
+    let target = target_of(service, row);
     let runtime = environments::runtime(db, scope, &row.runtime_id).await?;
     let client = runtimes::connect(app, &runtime).await?;
     Ok(client.remove(&target, volumes).await)

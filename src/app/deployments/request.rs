@@ -1,15 +1,20 @@
 //! Asking for a deployment or a rollback: preview, checks, and the one transaction that queues it.
 
+use std::collections::BTreeMap;
+
 use entity::{
     DeploymentPhase, DeploymentTrigger, RunStatus, ServiceStatus, deployment, environment, service,
 };
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, QueryFilter, QueryOrder, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, IntoActiveModel, QueryFilter, QueryOrder, Set};
 use serde_json::json;
 
-use super::plan::{self, Plan, Place, Tags};
+use super::environments::Place;
+use super::plan::{self, Plan, Tags};
 use super::{environments, jobs, resolve, status};
 use crate::app::audit::{self, Entry};
 use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope, runtimes};
+use crate::app::services::spec::spec_of;
+use crate::domain::image::Tag;
 use crate::domain::spec::Spec;
 use crate::queue::{self, NewJob};
 
@@ -52,7 +57,7 @@ struct Draft {
     place: Place,
     plan: Plan,
     rollback_of: Option<deployment::Model>,
-    tags: Tags,
+    tags: BTreeMap<String, Tag>,
 }
 
 /// What a deployment would change.
@@ -131,22 +136,22 @@ async fn draft(app: &App, actor: &Actor, input: &DeployInput, digests: Digests) 
     let (db, scope) = (app.db.read(), &actor.scope);
     let service = environments::service(db, scope, &input.service_id).await?;
     refuse_while_removing(&service)?;
-    let place = environments::place(app, db, scope, &service, input.environment.as_deref()).await?;
-    let containers = plan::with_tags(plan::definition_of(&service)?, &input.tags)?;
-    let mut spec = plan::spec_of(&service, &place, containers)?;
+    let place = environments::meant_or_new(app, db, scope, &service, input.environment.as_deref()).await?;
+    let tags = plan::checked(&service, &input.tags)?;
+    let mut spec = spec_of(&service, &place.row, &tags)?;
     let mut warnings = Vec::new();
     if digests == Digests::Resolve {
         let logins = resolve::logins(app, scope, &service, &spec).await?;
-        let runtime = environments::runtime(db, scope, &place.runtime_id).await?;
+        let runtime = environments::runtime(db, scope, &place.row.runtime_id).await?;
         let client = runtimes::connect(app, &runtime).await.ok();
         match resolve::digests(app, client.as_deref(), &logins, &mut spec).await? {
             Ok(said) => warnings = said,
             Err(resolve::Refused(message)) => return Err(Error::upstream(message)),
         }
     }
-    let current = current_spec(db, scope, place.row.as_ref()).await?;
+    let current = current_spec(db, scope, &place.row).await?;
     let plan = plan::compare(spec, current.as_ref(), warnings);
-    Ok(Draft { service, place, plan, rollback_of: None, tags: input.tags.clone() })
+    Ok(Draft { service, place, plan, rollback_of: None, tags })
 }
 
 async fn rollback_draft(app: &App, actor: &Actor, input: &RollbackInput) -> Result<Draft> {
@@ -158,10 +163,10 @@ async fn rollback_draft(app: &App, actor: &Actor, input: &RollbackInput) -> Resu
         Error::precondition(Precondition::NothingDeployed, "nothing was deployed there yet: deploy first")
     })?;
     let to = revision_to_go_back_to(db, scope, &row, input.revision).await?;
-    let place = environments::place(app, db, scope, &service, Some(&row.name)).await?;
-    let current = current_spec(db, scope, Some(&row)).await?;
+    let current = current_spec(db, scope, &row).await?;
     let plan = plan::compare(plan::spec_of_revision(&to)?, current.as_ref(), Vec::new());
-    Ok(Draft { service, place, plan, rollback_of: Some(to), tags: Tags::new() })
+    let place = Place { row, exists: true };
+    Ok(Draft { service, place, plan, rollback_of: Some(to), tags: BTreeMap::new() })
 }
 
 async fn revision_to_go_back_to(
@@ -206,9 +211,9 @@ async fn revision_to_go_back_to(
 pub async fn current_spec(
     db: &impl ConnectionTrait,
     scope: &Scope,
-    environment: Option<&environment::Model>,
+    environment: &environment::Model,
 ) -> Result<Option<Spec>> {
-    let Some(id) = environment.and_then(|e| e.current_deployment_id.as_deref()) else { return Ok(None) };
+    let Some(id) = environment.current_deployment_id.as_deref() else { return Ok(None) };
     let row = scope.deployments().filter(deployment::Column::Id.eq(id)).one(db).await?;
     row.as_ref().map(plan::spec_of_revision).transpose()
 }
@@ -253,17 +258,17 @@ async fn enqueue(app: &App, actor: &Actor, draft: &Draft, key: Option<String>) -
     let tx = app.begin().await?;
     let service = environments::service(&tx, &actor.scope, &draft.service.id).await?;
     refuse_while_removing(&service)?;
-    let row = environments::meant(&tx, &actor.scope, &service.id, Some(&draft.place.name)).await?;
+    let row = environments::meant(&tx, &actor.scope, &service.id, Some(&draft.place.row.name)).await?;
     let facts = |e: &environment::Model| (e.settings_version, e.current_deployment_id.clone(), e.runtime_id.clone());
     let same = service.definition_version == draft.service.definition_version
-        && row.as_ref().map(facts) == draft.place.row.as_ref().map(facts);
+        && row.as_ref().map(facts) == draft.place.exists.then(|| facts(&draft.place.row));
     let taken = same_key_in(&tx, actor, &service.id, key.as_deref()).await?;
     if !same || taken {
         return Ok(None);
     }
     let environment = match row {
         Some(row) => row,
-        None => environments::make(app, &tx, &service, &draft.place).await?,
+        None => draft.place.row.clone().into_active_model().reset_all().insert(&tx).await?,
     };
     if environment.status == ServiceStatus::Removing {
         return Err(Error::precondition(Precondition::InProgress, "the environment is being removed"));
@@ -347,7 +352,7 @@ async fn insert(
         spec: Set(serde_json::to_value(&plan.spec)?),
         manifest: Set(plan.manifest.clone()),
         warnings: Set(json!(plan.warnings)),
-        tags: Set(json!(draft.tags)),
+        tags: Set(serde_json::to_value(&draft.tags)?),
         plan_hash: Set(plan.hash()),
         definition_version: Set(draft.service.definition_version),
         settings_version: Set(environment.settings_version),

@@ -4,6 +4,7 @@ use entity::{RunStatus, ServiceStatus, deployment, environment, runtime, service
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, Set};
 
 use super::{environments, plan};
+use crate::app::services::spec::target_of;
 use crate::app::{App, Result, Scope, runtimes};
 use crate::queue;
 use crate::runtime::InstanceState;
@@ -57,8 +58,7 @@ pub async fn observe(app: &App, environment_id: &str) -> Result<()> {
     }
     let scope = Scope { organization_id: before.organization_id.clone() };
     let service = environments::service(db, &scope, &before.service_id).await?;
-    let place = environments::place(app, db, &scope, &service, Some(&before.name)).await?;
-    let target = plan::spec_of(&service, &place, Vec::new())?.target;
+    let target = target_of(&service, &before);
     let runtime = environments::runtime(db, &scope, &before.runtime_id).await?;
     let Ok(client) = runtimes::connect(app, &runtime).await else { return Ok(()) };
     let Ok(instances) = client.instances(&target).await else { return Ok(()) };

@@ -90,3 +90,28 @@ pub fn removal_of(service: &entity::service::Model) -> Result<Removal> {
             .map_err(|e| Error::internal(format!("removal of service {}: {e}", service.id))),
     }
 }
+
+/// Keeps tags that a deployment has proven. What was changed meanwhile keeps its other fields.
+///
+/// # Errors
+/// INTERNAL when the database refuses or the row holds something else.
+pub async fn keep_tags(
+    tx: &impl sea_orm::ConnectionTrait,
+    service_id: &str,
+    tags: &std::collections::BTreeMap<String, crate::domain::image::Tag>,
+) -> Result<()> {
+    use sea_orm::{ActiveModelTrait as _, EntityTrait as _, Set};
+    let Some(row) = entity::service::Entity::find_by_id(service_id).one(tx).await? else { return Ok(()) };
+    let mut containers = containers_of(&row)?;
+    for container in &mut containers {
+        if let Some(tag) = tags.get(&container.name) {
+            container.tag = tag.clone();
+        }
+    }
+    let version = row.definition_version;
+    let mut change: entity::service::ActiveModel = row.into();
+    change.containers = Set(serde_json::to_value(containers)?);
+    change.definition_version = Set(version + 1);
+    change.update(tx).await?;
+    Ok(())
+}
