@@ -3,6 +3,9 @@
 use entity::{Role, audit_event, deployment, environment, membership, registry, runtime, secret, service, token};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, Select};
 
+use super::{Error, Result};
+use crate::domain::policy::{self, Action, Standing};
+
 /// One organization's rows. There is no way to a row of an organization but through its scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
@@ -63,5 +66,31 @@ impl Actor {
     #[must_use]
     pub fn is_admin(&self) -> bool {
         self.role == Role::Admin
+    }
+
+    /// What they are to the policy table.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match self.role {
+            Role::Member => Standing::Member,
+            Role::Admin => Standing::Admin,
+        }
+    }
+
+    /// Whether the policy table lets them.
+    #[must_use]
+    pub fn may(&self, action: Action) -> bool {
+        policy::allows(self.standing(), action)
+    }
+
+    /// Goes on only if the policy table lets them.
+    ///
+    /// # Errors
+    /// FORBIDDEN.
+    pub fn require(&self, action: Action) -> Result<()> {
+        if self.may(action) {
+            return Ok(());
+        }
+        Err(Error::forbidden(format!("only an admin may {}", action.words())))
     }
 }

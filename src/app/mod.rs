@@ -4,6 +4,8 @@ pub mod actor;
 pub mod audit;
 pub mod error;
 pub mod events;
+pub mod identity;
+pub mod page;
 pub mod secrets;
 pub mod settings;
 

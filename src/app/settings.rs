@@ -27,6 +27,51 @@ pub struct Settings {
     pub log_max_bytes: u64,
     /// What links point at, without a slash at the end.
     pub public_url: String,
+    /// This build's version.
+    pub version: String,
+    /// The limits that a build may ask for.
+    pub build_profiles: Vec<BuildProfile>,
+    /// The tools that scans run.
+    pub scanners: Vec<Scanner>,
+}
+
+/// The limits of a build, by name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BuildProfile {
+    /// small, medium, large, …
+    pub name: String,
+    /// Cores.
+    pub cpu: f64,
+    /// As a Kubernetes quantity.
+    pub memory: String,
+    /// Taken where a service names none.
+    pub is_default: bool,
+}
+
+/// A tool that scans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scanner {
+    /// Its name in kiops.toml.
+    pub name: String,
+    /// What it looks for.
+    pub kind: ScanKind,
+}
+
+/// What a scan looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScanKind {
+    /// Faults in source code.
+    Sast,
+    /// Known vulnerabilities of dependencies.
+    Sca,
+    /// Faults of a running service.
+    Dast,
+    /// Secrets in source code.
+    Secret,
+    /// Faults in infrastructure code.
+    Iac,
+    /// What an image is made of.
+    Sbom,
 }
 
 /// Who may register this machine's own engine, and so be root here.
