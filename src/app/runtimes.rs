@@ -1,0 +1,84 @@
+//! Places to deploy to.
+
+pub mod check;
+pub mod local;
+mod remove;
+mod save;
+
+use std::sync::Arc;
+
+use entity::{RuntimeKind, runtime};
+use sea_orm::{ColumnTrait, QueryFilter};
+
+use self::local::Endpoint;
+use super::{Actor, App, Error, Precondition, Result, Scope, secrets};
+use crate::runtime::{DockerConnection, DockerTls, Runtime, RuntimeConnection};
+
+pub use self::check::{check, check_all};
+pub use self::remove::remove;
+pub use self::save::{DockerInput, RegisterRuntime, UpdateRuntime, register, update};
+
+/// One runtime; none for what this organization does not have.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn by_id(app: &App, scope: &Scope, id: &str) -> Result<Option<runtime::Model>> {
+    let row = scope.runtimes().filter(runtime::Column::Id.eq(id)).one(app.db.read());
+    Ok(row.await?)
+}
+
+/// A client of the runtime, its key opened. The address is looked at once more: names can come to mean others, and
+/// the configuration can come to allow less.
+///
+/// # Errors
+/// As [`register`], when the address is not let through any more or makes no client.
+pub async fn connect(app: &App, row: &runtime::Model) -> Result<Arc<dyn Runtime>> {
+    let scope = Scope {
+        organization_id: row.organization_id.clone(),
+    };
+    if row.kind == RuntimeKind::Kubernetes {
+        return Err(no_kubernetes());
+    }
+    if !row.declared {
+        let endpoint = Endpoint::parse(&row.endpoint, row.tls_ca.is_some()).map_err(Error::internal)?;
+        local::admit(app, &scope, &endpoint, "input.id").await?;
+    }
+    let tls = match (&row.tls_ca, &row.tls_cert, &row.secret_id) {
+        (Some(ca), Some(cert), Some(secret)) => Some(DockerTls {
+            ca: ca.clone(),
+            cert: cert.clone(),
+            key: secrets::open(app, &scope, secret).await?,
+        }),
+        _ => None,
+    };
+    let connection = RuntimeConnection::Docker(DockerConnection {
+        host: row.endpoint.clone(),
+        tls,
+    });
+    Ok(app.runtimes.connect(&connection)?)
+}
+
+fn no_kubernetes() -> Error {
+    Error::bad_input(
+        "input.kubernetes",
+        "this server doesn't offer Kubernetes runtimes yet: register a Docker engine",
+    )
+}
+
+fn only_admins(actor: &Actor) -> Result<()> {
+    if actor.is_admin() {
+        Ok(())
+    } else {
+        Err(Error::forbidden("only admins change runtimes: ask your admin"))
+    }
+}
+
+fn not_declared(row: &runtime::Model) -> Result<()> {
+    if row.declared {
+        return Err(Error::precondition(
+            Precondition::Declared,
+            format!("runtime {} is stated in kiops.toml: whoever runs the server changes it there", row.name),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! Asking runtimes whether they answer.
+
+use entity::{RuntimeStatus, organization, runtime};
+use futures_util::StreamExt as _;
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait as _, IntoActiveModel, QueryFilter, Set};
+
+use super::{by_id, connect};
+use crate::app::{App, Code, Error, Result, Scope};
+use crate::runtime::{RuntimeError, RuntimeInfo};
+
+/// How many runtimes are asked at once.
+const AT_ONCE: usize = 8;
+
+/// Asks a runtime now and stores what came of it.
+///
+/// # Errors
+/// NOT_FOUND. A runtime that does not answer is no error: its status says so.
+pub async fn check(app: &App, scope: &Scope, id: &str) -> Result<runtime::Model> {
+    let row = by_id(app, scope, id).await?.ok_or_else(|| Error::not_found("runtime"))?;
+    let found = ask(app, &row).await;
+    store(app, scope, row, found).await?.ok_or_else(|| Error::not_found("runtime"))
+}
+
+/// Asks every runtime of every organization: what the server does from time to time.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn check_all(app: &App) -> Result<()> {
+    let organizations = organization::Entity::find().all(app.db.read()).await?;
+    let mut rows = Vec::new();
+    for organization in organizations {
+        let scope = Scope {
+            organization_id: organization.id,
+        };
+        let found = scope.runtimes().all(app.db.read()).await?;
+        rows.extend(found.into_iter().map(|row| (scope.clone(), row)));
+    }
+    futures_util::stream::iter(rows)
+        .for_each_concurrent(AT_ONCE, |(scope, row)| async move {
+            let name = row.name.clone();
+            let found = ask(app, &row).await;
+            if let Err(error) = store(app, &scope, row, found).await {
+                tracing::warn!(runtime = %name, %error, "the state of a runtime could not be stored");
+            }
+        })
+        .await;
+    Ok(())
+}
+
+type Found = std::result::Result<RuntimeInfo, (RuntimeStatus, String)>;
+
+async fn ask(app: &App, row: &runtime::Model) -> Found {
+    let client = connect(app, row).await.map_err(|e| match e.code {
+        Code::UpstreamError => (RuntimeStatus::Unreachable, e.message),
+        _ => (RuntimeStatus::Unauthorized, e.message),
+    })?;
+    client.check().await.map_err(|e| match e {
+        RuntimeError::Unauthorized(message) => (RuntimeStatus::Unauthorized, message),
+        other => (RuntimeStatus::Unreachable, other.to_string()),
+    })
+}
+
+/// Stores a state, unless the runtime was changed or removed since it was asked.
+async fn store(app: &App, scope: &Scope, asked: runtime::Model, found: Found) -> Result<Option<runtime::Model>> {
+    let tx = app.begin().await?;
+    let current = scope.runtimes().filter(runtime::Column::Id.eq(&asked.id)).one(&tx).await?;
+    let Some(current) = current else { return Ok(None) };
+    if (&current.endpoint, &current.secret_id) != (&asked.endpoint, &asked.secret_id) {
+        return Ok(Some(current));
+    }
+    let mut row = current.into_active_model();
+    row.checked_at = Set(Some(app.clock.now()));
+    match found {
+        Ok(info) => {
+            row.status = Set(RuntimeStatus::Ready);
+            row.status_message = Set(None);
+            row.version = Set(Some(info.version));
+        }
+        Err((status, message)) => {
+            row.status = Set(status);
+            row.status_message = Set(Some(message));
+        }
+    }
+    let row = row.update(&tx).await?;
+    tx.commit().await?;
+    Ok(Some(row))
+}

@@ -1,0 +1,77 @@
+//! Removing a runtime that nothing refers to.
+
+use entity::{environment, runtime, service};
+use sea_orm::{ColumnTrait, ModelTrait, QueryFilter, QueryOrder, QuerySelect};
+use serde_json::json;
+
+use super::{not_declared, only_admins};
+use crate::app::services::update::forget_secret;
+use crate::app::{Actor, App, Error, Result, audit};
+
+/// How many names a refusal lists.
+const NAMED: u64 = 10;
+
+/// Forgets a runtime. Nothing is taken down, since nothing refers to it.
+///
+/// # Errors
+/// FORBIDDEN for members, NOT_FOUND, FAILED_PRECONDITION DECLARED, CONFLICT naming what refers to it.
+pub async fn remove(app: &App, actor: &Actor, id: &str) -> Result<()> {
+    let scope = &actor.scope;
+    let tx = app.begin().await?;
+    let row = scope
+        .runtimes()
+        .filter(runtime::Column::Id.eq(id))
+        .lock_exclusive()
+        .one(&tx)
+        .await?
+        .ok_or_else(|| Error::not_found("runtime"))?;
+    only_admins(actor)?;
+    not_declared(&row)?;
+    let services: Vec<String> = scope
+        .services()
+        .filter(service::Column::RuntimeId.eq(id))
+        .order_by_asc(service::Column::Name)
+        .limit(NAMED)
+        .select_only()
+        .column(service::Column::Name)
+        .into_tuple()
+        .all(&tx)
+        .await?;
+    let environments = scope
+        .environments()
+        .filter(environment::Column::RuntimeId.eq(id))
+        .order_by_asc(environment::Column::Id)
+        .limit(NAMED)
+        .all(&tx)
+        .await?;
+    let mut users: Vec<String> = services.iter().map(|name| format!("service {name}")).collect();
+    for found in &environments {
+        let owner = scope
+            .services()
+            .filter(service::Column::Id.eq(&found.service_id))
+            .one(&tx)
+            .await?;
+        let owner = owner.map_or_else(|| "?".to_owned(), |s| s.name);
+        users.push(format!("environment {} of {owner}", found.name));
+    }
+    if !users.is_empty() {
+        return Err(Error::conflict(
+            "input.id",
+            format!("runtime {} is in use by {}: move or remove them first", row.name, users.join(", ")),
+        ));
+    }
+    row.clone().delete(&tx).await?;
+    if let Some(secret) = &row.secret_id {
+        forget_secret(&tx, scope, secret).await?;
+    }
+    let entry = audit::Entry {
+        action: "runtime.removed",
+        subject_kind: "Runtime",
+        subject_id: &row.id,
+        subject_name: &row.name,
+        detail: json!({ "endpoint": row.endpoint }),
+    };
+    audit::record(app, &tx, actor, entry).await?;
+    tx.commit().await?;
+    Ok(())
+}
