@@ -1,1 +1,8 @@
-fn main() {}
+//! Parse the command line, run, exit code.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    kiops::cli::main().await
+}

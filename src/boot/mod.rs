@@ -1,1 +1,47 @@
-//! Filled in by the next commits.
+//! Wires everything together: the only place that knows concrete adapters and the use cases at once.
+
+mod backend;
+mod database;
+mod keys;
+mod parts;
+mod serve;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use entity::Db;
+
+use crate::app::{App, Events};
+use crate::config::Config;
+use crate::domain::clock::Ids as _;
+
+pub use parts::{RandomIds, SystemClock};
+pub use serve::{Part, serve};
+
+/// Connects to the database and brings it up to date.
+///
+/// # Errors
+/// When it does not answer or a migration fails.
+pub async fn database(config: &Config) -> anyhow::Result<Db> {
+    database::open(config).await
+}
+
+/// Everything that a use case needs, from the configuration: database, key, clients.
+///
+/// # Errors
+/// The first thing that is wrong, in words for whoever runs the server.
+pub async fn app(config: &Config) -> anyhow::Result<App> {
+    let db = database::open(config).await?;
+    let vault = keys::vault(config, &db, &RandomIds.random()).await?;
+    let outbound = parts::outbound(config).context("[net]")?;
+    Ok(App {
+        db,
+        vault: Arc::new(vault),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds),
+        events: Events::default(),
+        registries: Arc::new(parts::registries(config, outbound)),
+        runtimes: Arc::new(parts::Engines::default()),
+        settings: Arc::new(parts::settings(config)),
+    })
+}

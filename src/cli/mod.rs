@@ -1,1 +1,139 @@
-//! Filled in by the next commits.
+//! The command line, one file a sub-command.
+
+mod config_check;
+mod migrate;
+mod organization;
+mod schema;
+mod serve;
+mod user;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, ConfigSource};
+
+/// A self-hosted DevSecOps server behind one GraphQL API.
+#[derive(Debug, Parser)]
+#[command(name = "kiops", version, disable_help_subcommand = true)]
+struct Cli {
+    /// The configuration file; ./kiops.toml when it is there.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The API and the workers (what runs when no command is named).
+    Serve {
+        /// Only the API; `kiops worker` does the work.
+        #[arg(long)]
+        no_workers: bool,
+    },
+    /// Only the workers.
+    Worker,
+    /// Brings the database up to date and exits.
+    Migrate,
+    /// Prints the GraphQL schema; needs no database.
+    Schema,
+    /// Looks at the configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Organizations.
+    Organization {
+        #[command(subcommand)]
+        command: organization::OrganizationCommand,
+    },
+    /// Users.
+    User {
+        #[command(subcommand)]
+        command: user::UserCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Reads the configuration and says the first thing wrong with it, by key.
+    Check,
+}
+
+/// Why a command did not do what was asked.
+enum Failure {
+    /// Exit code 2: arguments or configuration.
+    AskedWrongly(anyhow::Error),
+    /// Exit code 1.
+    WhileRunning(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::WhileRunning(error)
+    }
+}
+
+/// Reads the command line and does what it says. Exit codes: 0 done, 1 failed while running, 2 asked wrongly.
+pub async fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are errors to clap, and printed on standard output.
+            let code = u8::from(error.use_stderr()) * 2;
+            return match error.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+    };
+    match run(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::AskedWrongly(error)) => {
+            eprintln!("kiops: {error:#}");
+            ExitCode::from(2)
+        }
+        Err(Failure::WhileRunning(error)) => {
+            eprintln!("kiops: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    use crate::boot::Part;
+    if let Some(Command::Schema) = cli.command {
+        return Ok(schema::run()?);
+    }
+    let source = ConfigSource::process(cli.config);
+    let config = Config::load(&source).map_err(|e| Failure::AskedWrongly(e.into()))?;
+    match cli.command.unwrap_or(Command::Serve { no_workers: false }) {
+        Command::Serve { no_workers: false } => serve::run(&config, Part::Everything).await?,
+        Command::Serve { no_workers: true } => serve::run(&config, Part::Api).await?,
+        Command::Worker => serve::run(&config, Part::Workers).await?,
+        Command::Migrate => migrate::run(&config).await?,
+        Command::Schema => schema::run()?,
+        Command::Config { command: ConfigCommand::Check } => config_check::run(&config)?,
+        Command::Organization { command } => organization::run(&config, command).await?,
+        Command::User { command } => user::run(&config, command).await?,
+    }
+    Ok(())
+}
+
+/// A password from a file or from one line of standard input; the line end is cut.
+fn read_password(file: Option<&std::path::Path>) -> anyhow::Result<crate::domain::secret::SecretString> {
+    use std::io::BufRead as _;
+    let text = match file {
+        Some(path) => {
+            std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?
+        }
+        None => {
+            let mut line = String::new();
+            std::io::stdin().lock().read_line(&mut line)?;
+            line
+        }
+    };
+    Ok(text.trim_end_matches(['\r', '\n']).into())
+}

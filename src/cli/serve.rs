@@ -1,0 +1,14 @@
+//! `kiops serve` and `kiops worker`
+
+use crate::boot::{self, Part};
+use crate::config::Config;
+use crate::telemetry;
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it can't start.
+pub async fn run(config: &Config, part: Part) -> anyhow::Result<()> {
+    telemetry::init(&config.telemetry)?;
+    boot::serve(config, part).await
+}
