@@ -2,11 +2,16 @@
 
 pub mod actor;
 pub mod audit;
+pub mod change;
 pub mod error;
 pub mod events;
 pub mod identity;
+pub mod images;
 pub mod page;
+pub mod registries;
+pub mod runtimes;
 pub mod secrets;
+pub mod services;
 pub mod settings;
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::change::Change;
 use super::services::{check, definition::containers_of, update::forget_secret};
 use super::{Actor, App, Error, Result, Scope, Violations, audit, secrets};
+use crate::domain::policy::Action;
 use crate::domain::image::{Repository, normalise_host};
 use crate::domain::secret::{RegistryLogin, SecretString};
 use crate::registry::RegistryError;
@@ -51,7 +52,7 @@ pub async fn by_id(app: &App, scope: &Scope, id: &str) -> Result<Option<registry
 /// FORBIDDEN for members, BAD_USER_INPUT with every fault or when the registry refuses the login, UPSTREAM_ERROR when
 /// it does not answer, CONFLICT when another registry already has a prefix.
 pub async fn save(app: &App, actor: &Actor, input: SaveRegistry) -> Result<registry::Model> {
-    only_admins(actor)?;
+    actor.require(Action::ChangeRegistries)?;
     let mut v = Violations::default();
     let host = v.check("input.host", parse_host(&input.host));
     check::credentials(&mut v, "input.username", &input.username, "input.token", &input.token);
@@ -129,7 +130,7 @@ pub async fn save(app: &App, actor: &Actor, input: SaveRegistry) -> Result<regis
 /// # Errors
 /// FORBIDDEN for members, NOT_FOUND when there is no login for the host.
 pub async fn delete(app: &App, actor: &Actor, host: &str) -> Result<String> {
-    only_admins(actor)?;
+    actor.require(Action::ChangeRegistries)?;
     let scope = &actor.scope;
     let tx = app.begin().await?;
     let row = by_host(&tx, scope, &normalise_host(host))
@@ -197,14 +198,6 @@ async fn only_prefix(tx: &impl ConnectionTrait, scope: &Scope, host: &str) -> Re
             "input.repositoryPrefix",
             format!("{} already has a repository prefix, and at most one registry has one", other.host),
         )),
-    }
-}
-
-fn only_admins(actor: &Actor) -> Result<()> {
-    if actor.is_admin() {
-        Ok(())
-    } else {
-        Err(Error::forbidden("only admins change registries: ask your admin"))
     }
 }
 

@@ -11,7 +11,7 @@ use entity::{RuntimeKind, runtime};
 use sea_orm::{ColumnTrait, QueryFilter};
 
 use self::local::Endpoint;
-use super::{Actor, App, Error, Precondition, Result, Scope, secrets};
+use super::{App, Error, Precondition, Result, Scope, secrets};
 use crate::runtime::{DockerConnection, DockerTls, Runtime, RuntimeConnection};
 
 pub use self::check::{check, check_all};
@@ -63,14 +63,6 @@ fn no_kubernetes() -> Error {
         "input.kubernetes",
         "this server doesn't offer Kubernetes runtimes yet: register a Docker engine",
     )
-}
-
-fn only_admins(actor: &Actor) -> Result<()> {
-    if actor.is_admin() {
-        Ok(())
-    } else {
-        Err(Error::forbidden("only admins change runtimes: ask your admin"))
-    }
 }
 
 fn not_declared(row: &runtime::Model) -> Result<()> {

@@ -4,9 +4,10 @@ use entity::{environment, runtime, service};
 use sea_orm::{ColumnTrait, ModelTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::json;
 
-use super::{not_declared, only_admins};
+use super::not_declared;
 use crate::app::services::update::forget_secret;
 use crate::app::{Actor, App, Error, Result, audit};
+use crate::domain::policy::Action;
 
 /// How many names a refusal lists.
 const NAMED: u64 = 10;
@@ -25,7 +26,7 @@ pub async fn remove(app: &App, actor: &Actor, id: &str) -> Result<()> {
         .one(&tx)
         .await?
         .ok_or_else(|| Error::not_found("runtime"))?;
-    only_admins(actor)?;
+    actor.require(Action::ChangeRuntimes)?;
     not_declared(&row)?;
     let services: Vec<String> = scope
         .services()

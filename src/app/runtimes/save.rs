@@ -5,11 +5,12 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, DbErr, IntoActiveModel, QueryFilter
 use serde_json::json;
 
 use super::local::{self, DEFAULT_HOST, Endpoint};
-use super::{by_id, no_kubernetes, not_declared, only_admins};
+use super::{by_id, no_kubernetes, not_declared};
 use crate::app::change::Change;
 use crate::app::error::is_unique_violation;
 use crate::app::services::update::forget_secret;
 use crate::app::{Actor, App, Error, Result, Scope, Violations, audit, secrets};
+use crate::domain::policy::Action;
 use crate::domain::names::RuntimeName;
 use crate::domain::secret::{ExposeSecret as _, SecretString};
 use crate::runtime::{DockerConnection, DockerTls, RuntimeConnection, RuntimeInfo};
@@ -70,7 +71,7 @@ struct Tried {
 /// FORBIDDEN for members, BAD_USER_INPUT with every fault, FAILED_PRECONDITION LOCAL_ENGINE_NOT_ALLOWED,
 /// UPSTREAM_ERROR when it does not answer, CONFLICT when the name is taken.
 pub async fn register(app: &App, actor: &Actor, input: RegisterRuntime) -> Result<runtime::Model> {
-    only_admins(actor)?;
+    actor.require(Action::ChangeRuntimes)?;
     let scope = &actor.scope;
     let mut v = Violations::default();
     v.check("input.name", RuntimeName::parse(&input.name));
@@ -123,7 +124,7 @@ pub async fn register(app: &App, actor: &Actor, input: RegisterRuntime) -> Resul
 pub async fn update(app: &App, actor: &Actor, input: UpdateRuntime) -> Result<runtime::Model> {
     let scope = &actor.scope;
     let stored = by_id(app, scope, &input.id).await?.ok_or_else(|| Error::not_found("runtime"))?;
-    only_admins(actor)?;
+    actor.require(Action::ChangeRuntimes)?;
     not_declared(&stored)?;
     if input.kubernetes {
         return Err(no_kubernetes());

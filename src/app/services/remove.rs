@@ -8,6 +8,7 @@ use super::definition::Removal;
 use super::update::for_change;
 use crate::app::events::ChangeKind;
 use crate::app::{Actor, App, Error, Event, Result, audit};
+use crate::domain::policy::Action;
 use crate::queue::{self, NewJob};
 
 /// The kind of the job that takes a service down. Its lane and its subject are the service's id.
@@ -20,10 +21,8 @@ pub const REMOVE_JOB: &str = "service.remove";
 pub async fn remove(app: &App, actor: &Actor, id: &str, how: Removal) -> Result<service::Model> {
     let tx = app.begin().await?;
     let stored = for_change(&tx, &actor.scope, id).await?;
-    if how.delete_volumes && !actor.is_admin() {
-        return Err(Error::forbidden(
-            "only admins delete volumes: leave deleteVolumes out, or ask your admin",
-        ));
+    if how.delete_volumes {
+        actor.require(Action::DeleteVolumes)?;
     }
     if how.keep_deployments && how.delete_volumes {
         return Err(Error::bad_input(

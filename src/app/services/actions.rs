@@ -1,0 +1,144 @@
+//! What the caller may do to a service now, from what is stored.
+
+use entity::{RunStatus, RuntimeStatus, deployment, environment, runtime, service};
+use sea_orm::{ColumnTrait, PaginatorTrait, QueryFilter};
+
+use super::list::environment_of;
+use super::menus::no_runtime;
+use crate::app::{Actor, App, Precondition, Result, runtimes};
+
+/// What can be done to a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceAction {
+    /// Deploy it.
+    Deploy,
+    /// Go back to an earlier revision.
+    RollBack,
+    /// Stop what runs.
+    Stop,
+    /// Stop and start what runs, or start what is stopped.
+    Restart,
+    /// Remove it.
+    Remove,
+}
+
+/// Whether it can be done, and why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionState {
+    /// What.
+    pub action: ServiceAction,
+    /// Why it can't be done; none when it can.
+    pub obstacle: Option<Obstacle>,
+}
+
+/// Why something can't be done now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    /// The word for programs, where there is one.
+    pub reason: Option<Precondition>,
+    /// For people.
+    pub message: String,
+}
+
+/// What is stored about a service and the environment that is meant.
+struct Facts {
+    removing: bool,
+    runtime: Option<runtime::Model>,
+    environment: Option<environment::Model>,
+    earlier: bool,
+    no_runtime: &'static str,
+}
+
+/// Every action with its state, for the named environment, else production or the only one there is.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn actions(
+    app: &App,
+    actor: &Actor,
+    service: &service::Model,
+    environment: Option<&str>,
+) -> Result<Vec<ActionState>> {
+    let scope = &actor.scope;
+    let environment = environment_of(app, scope, &service.id, environment).await?;
+    let deploys_to = service
+        .runtime_id
+        .clone()
+        .or_else(|| environment.as_ref().map(|e| e.runtime_id.clone()));
+    let runtime = match deploys_to {
+        Some(id) => runtimes::by_id(app, scope, &id).await?,
+        None => None,
+    };
+    let earlier = match environment.as_ref().and_then(|e| e.current_deployment_id.as_ref().zip(Some(&e.id))) {
+        Some((current, environment)) => {
+            let others = scope
+                .deployments()
+                .filter(deployment::Column::EnvironmentId.eq(environment))
+                .filter(deployment::Column::Status.eq(RunStatus::Succeeded))
+                .filter(deployment::Column::Id.ne(current));
+            others.count(app.db.read()).await? > 0
+        }
+        None => false,
+    };
+    Ok(states(&Facts {
+        removing: service.removing,
+        runtime,
+        environment,
+        earlier,
+        no_runtime: no_runtime(actor),
+    }))
+}
+
+fn states(facts: &Facts) -> Vec<ActionState> {
+    use ServiceAction::{Deploy, Remove, Restart, RollBack, Stop};
+    [Deploy, RollBack, Stop, Restart, Remove]
+        .into_iter()
+        .map(|action| ActionState {
+            action,
+            obstacle: obstacle(facts, action),
+        })
+        .collect()
+}
+
+fn obstacle(facts: &Facts, action: ServiceAction) -> Option<Obstacle> {
+    let because = |reason: Option<Precondition>, message: String| Some(Obstacle { reason, message });
+    if facts.removing {
+        return match action {
+            // Asking again tries again, or says to keep what can't be taken down.
+            ServiceAction::Remove => None,
+            _ => because(Some(Precondition::InProgress), "the service is being removed".to_owned()),
+        };
+    }
+    let deployed = facts.environment.as_ref().filter(|e| e.current_deployment_id.is_some());
+    match action {
+        ServiceAction::Remove => None,
+        ServiceAction::Deploy => match &facts.runtime {
+            None => because(Some(Precondition::NoRuntime), facts.no_runtime.to_owned()),
+            Some(runtime) => unready(runtime),
+        },
+        _ if deployed.is_none() => because(
+            Some(Precondition::NothingDeployed),
+            "nothing is deployed: deploy the service first".to_owned(),
+        ),
+        ServiceAction::RollBack if !facts.earlier => because(
+            Some(Precondition::NoEarlierRevision),
+            "there is no earlier successful revision to go back to".to_owned(),
+        ),
+        ServiceAction::Stop if deployed.is_some_and(|e| e.stopped) => because(None, "it is stopped".to_owned()),
+        _ => facts.runtime.as_ref().and_then(unready),
+    }
+}
+
+fn unready(runtime: &runtime::Model) -> Option<Obstacle> {
+    match runtime.status {
+        RuntimeStatus::Ready | RuntimeStatus::Unknown => None,
+        RuntimeStatus::Unreachable | RuntimeStatus::Unauthorized => Some(Obstacle {
+            reason: Some(Precondition::RuntimeNotReady),
+            message: format!(
+                "runtime {} is not ready: {}",
+                runtime.name,
+                runtime.status_message.as_deref().unwrap_or("it does not answer")
+            ),
+        }),
+    }
+}

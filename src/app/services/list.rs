@@ -1,0 +1,230 @@
+//! Finding services.
+
+use std::sync::Arc;
+
+use chrono::DateTime;
+use entity::{ServiceStatus, SourceKind, environment, runtime, service};
+use sea_orm::sea_query::{Expr, ExprTrait as _, LikeExpr};
+use sea_orm::{
+    ColumnTrait, Condition, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
+};
+
+use crate::app::page::{Count, Page};
+use crate::app::{App, Error, Result, Scope, runtimes};
+use crate::domain::paging::{Cursor, PageRequest};
+
+/// The environment that is meant where none is named.
+pub const PRODUCTION: &str = "production";
+
+/// Which services.
+#[derive(Debug, Clone, Default)]
+pub struct ServiceFilter {
+    /// Part of the name.
+    pub search: Option<String>,
+    /// One of these sources; none: all.
+    pub source: Option<Vec<SourceKind>>,
+    /// One of these statuses; none: all.
+    pub status: Option<Vec<ServiceStatus>>,
+    /// With this runtime, or with an environment there.
+    pub runtime_id: Option<String>,
+}
+
+/// In which order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ServiceOrder {
+    /// By name.
+    #[default]
+    Name,
+    /// The newest first.
+    Newest,
+    /// Those that changed last first.
+    LastChanged,
+}
+
+/// A page of services.
+///
+/// # Errors
+/// BAD_USER_INPUT for a cursor of another list or order, INTERNAL when the database does not answer.
+pub async fn list(
+    app: &App,
+    scope: &Scope,
+    filter: &ServiceFilter,
+    order: ServiceOrder,
+    request: &PageRequest,
+) -> Result<Page<service::Model>> {
+    let all = filtered(scope, filter);
+    let (db, counted) = (app.db.clone(), all.clone());
+    let count: Count = Arc::new(move || {
+        let (db, counted) = (db.clone(), counted.clone());
+        Box::pin(async move { Ok(counted.count(db.read()).await?) })
+    });
+    let mut rows = all.limit(u64::from(request.limit) + 1);
+    if let Some(cursor) = &request.cursor {
+        rows = rows.filter(beyond(order, cursor, request.backwards)?);
+    }
+    let (forth, back) = match order {
+        ServiceOrder::Name => (Order::Asc, Order::Desc),
+        ServiceOrder::Newest | ServiceOrder::LastChanged => (Order::Desc, Order::Asc),
+    };
+    let direction = if request.backwards { back } else { forth };
+    rows = match order {
+        ServiceOrder::Name => rows.order_by(service::Column::Name, direction),
+        ServiceOrder::Newest => rows.order_by(service::Column::Id, direction),
+        ServiceOrder::LastChanged => rows
+            .order_by(service::Column::ChangedAt, direction.clone())
+            .order_by(service::Column::Id, direction),
+    };
+    let rows = rows.all(app.db.read()).await?;
+    Ok(Page::new(request, rows, |row| cursor_of(order, row), count))
+}
+
+/// A page of the services of a runtime, the newest first.
+///
+/// # Errors
+/// As [`list`].
+pub async fn of_runtime(
+    app: &App,
+    scope: &Scope,
+    runtime_id: &str,
+    request: &PageRequest,
+) -> Result<Page<service::Model>> {
+    let filter = ServiceFilter {
+        runtime_id: Some(runtime_id.to_owned()),
+        ..ServiceFilter::default()
+    };
+    list(app, scope, &filter, ServiceOrder::Newest, request).await
+}
+
+/// One service; none for what this organization does not have.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn by_id(app: &App, scope: &Scope, id: &str) -> Result<Option<service::Model>> {
+    let row = scope.services().filter(service::Column::Id.eq(id)).one(app.db.read());
+    Ok(row.await?)
+}
+
+/// One service by its name.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn by_name(app: &App, scope: &Scope, name: &str) -> Result<Option<service::Model>> {
+    let row = scope.services().filter(service::Column::Name.eq(name)).one(app.db.read());
+    Ok(row.await?)
+}
+
+/// The environment that is meant: the named one, else production, else the only one there is.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn environment_of(
+    app: &App,
+    scope: &Scope,
+    service_id: &str,
+    name: Option<&str>,
+) -> Result<Option<environment::Model>> {
+    let mut rows = scope
+        .environments()
+        .filter(environment::Column::ServiceId.eq(service_id))
+        .all(app.db.read())
+        .await?;
+    let wanted = name.unwrap_or(PRODUCTION);
+    if let Some(i) = rows.iter().position(|e| e.name == wanted) {
+        return Ok(Some(rows.swap_remove(i)));
+    }
+    Ok(rows.pop().filter(|_| name.is_none() && rows.is_empty()))
+}
+
+/// Where the service runs: its environment's runtime, before the first deployment the registration's.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn runtime_of(app: &App, scope: &Scope, service: &service::Model) -> Result<Option<runtime::Model>> {
+    let environment = environment_of(app, scope, &service.id, None).await?;
+    match environment.map(|e| e.runtime_id).or_else(|| service.runtime_id.clone()) {
+        Some(id) => runtimes::by_id(app, scope, &id).await,
+        None => Ok(None),
+    }
+}
+
+fn filtered(scope: &Scope, filter: &ServiceFilter) -> Select<service::Entity> {
+    let mut rows = scope.services();
+    if let Some(text) = filter.search.as_deref().map(str::trim).filter(|t| !t.is_empty()) {
+        rows = rows.filter(Expr::col((service::Entity, service::Column::Name)).like(contains(text)));
+    }
+    if let Some(sources) = &filter.source {
+        rows = rows.filter(service::Column::Source.is_in(sources.iter().copied()));
+    }
+    if let Some(statuses) = &filter.status {
+        rows = rows.filter(service::Column::Status.is_in(statuses.iter().copied()));
+    }
+    if let Some(id) = &filter.runtime_id {
+        let deployed_there = scope
+            .environments()
+            .select_only()
+            .column(environment::Column::ServiceId)
+            .filter(environment::Column::RuntimeId.eq(id));
+        rows = rows.filter(
+            Condition::any()
+                .add(service::Column::RuntimeId.eq(id))
+                .add(service::Column::Id.in_subquery(deployed_there.into_query())),
+        );
+    }
+    rows
+}
+
+/// A pattern for text that is meant as it stands. Names are in lower case.
+fn contains(text: &str) -> LikeExpr {
+    let mut pattern = String::from("%");
+    for c in text.to_lowercase().chars().take(200) {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        // PostgreSQL takes no NUL in a text, and no name has one.
+        pattern.push(if c == '\0' { '\u{fffd}' } else { c });
+    }
+    pattern.push('%');
+    LikeExpr::new(pattern).escape('\\')
+}
+
+fn cursor_of(order: ServiceOrder, row: &service::Model) -> Cursor {
+    Cursor(match order {
+        ServiceOrder::Name => vec!["name".to_owned(), row.name.clone()],
+        ServiceOrder::Newest => vec!["newest".to_owned(), row.id.clone()],
+        ServiceOrder::LastChanged => vec![
+            "changed".to_owned(),
+            row.changed_at.timestamp_micros().to_string(),
+            row.id.clone(),
+        ],
+    })
+}
+
+fn beyond(order: ServiceOrder, cursor: &Cursor, backwards: bool) -> Result<Condition> {
+    let field = if backwards { "before" } else { "after" };
+    let foreign = || Error::bad_input(field, "this is no cursor of this list in this order");
+    let parts: Vec<&str> = cursor.0.iter().map(String::as_str).collect();
+    if parts.iter().any(|p| p.contains('\0')) {
+        return Err(foreign());
+    }
+    let side = |column: service::Column, value: sea_orm::Value, greater: bool| {
+        if greater { column.gt(value) } else { column.lt(value) }
+    };
+    match (order, parts.as_slice()) {
+        (ServiceOrder::Name, ["name", name]) => {
+            Ok(Condition::all().add(side(service::Column::Name, (*name).into(), !backwards)))
+        }
+        (ServiceOrder::Newest, ["newest", id]) => {
+            Ok(Condition::all().add(side(service::Column::Id, (*id).into(), backwards)))
+        }
+        (ServiceOrder::LastChanged, ["changed", at, id]) => {
+            let at = at.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or_else(foreign)?;
+            let same = Condition::all()
+                .add(service::Column::ChangedAt.eq(at))
+                .add(side(service::Column::Id, (*id).into(), backwards));
+            Ok(Condition::any()
+                .add(side(service::Column::ChangedAt, at.into(), backwards))
+                .add(same))
+        }
+        _ => Err(foreign()),
+    }
+}
