@@ -3,6 +3,7 @@
 pub mod control;
 pub mod environments;
 pub mod list;
+pub mod live;
 pub mod log;
 pub mod perform;
 pub mod plan;

@@ -363,3 +363,18 @@ async fn insert(
     };
     Ok(row.insert(tx).await?)
 }
+
+/// Whether a deployment made now would differ from the one that serves, tags' meanings aside.
+///
+/// # Errors
+/// INTERNAL when what is stored can't be read.
+pub async fn undeployed_changes(app: &App, actor: &Actor, environment: &environment::Model) -> Result<bool> {
+    let db = app.db.read();
+    let Some(mut current) = current_spec(db, &actor.scope, environment).await? else { return Ok(true) };
+    let service = environments::service(db, &actor.scope, &environment.service_id).await?;
+    let next = spec_of(&service, environment, &BTreeMap::new())?;
+    for container in &mut current.containers {
+        container.digest = None;
+    }
+    Ok(current.containers != next.containers)
+}
