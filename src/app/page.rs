@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
+use entity::DbError;
 use futures_util::future::BoxFuture;
+use sea_orm::{
+    ColumnTrait, DatabaseConnection, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, Select, SelectTwo,
+};
 
-use super::{Error, Result};
+use super::{App, Error, Result};
 use crate::domain::paging::{Cursor, PageRequest};
 
 /// Counts all rows of a list; called only when somebody asks.
@@ -64,13 +69,88 @@ pub fn id_of(request: &PageRequest) -> Result<Option<&str>> {
 }
 
 impl<T> Page<T> {
-    /// The same page of other things.
-    pub fn map<U>(self, mut f: impl FnMut(T) -> U) -> Page<U> {
+    /// The same page of other things; what has no counterpart is left out.
+    pub fn filter_map<U>(self, mut f: impl FnMut(T) -> Option<U>) -> Page<U> {
         Page {
-            items: self.items.into_iter().map(|(cursor, item)| (cursor, f(item))).collect(),
+            items: self
+                .items
+                .into_iter()
+                .filter_map(|(cursor, item)| Some((cursor, f(item)?)))
+                .collect(),
             has_next_page: self.has_next_page,
             has_previous_page: self.has_previous_page,
             count: self.count,
         }
     }
+}
+
+/// Rows that can be read and counted: of one table, or of two that are joined.
+pub trait Rows: QueryFilter + QueryOrder + QuerySelect + Clone + Send + Sync + 'static {
+    /// What a row is read into.
+    type Row: Send;
+    /// Reads them all.
+    fn read(self, db: &DatabaseConnection) -> impl Future<Output = std::result::Result<Vec<Self::Row>, DbError>> + Send;
+    /// Counts them.
+    fn total(self, db: &DatabaseConnection) -> impl Future<Output = std::result::Result<u64, DbError>> + Send;
+}
+
+impl<E> Rows for Select<E>
+where
+    E: EntityTrait<Model: FromQueryResult + Send + Sync>,
+{
+    type Row = E::Model;
+
+    async fn read(self, db: &DatabaseConnection) -> std::result::Result<Vec<E::Model>, DbError> {
+        self.all(db).await
+    }
+
+    async fn total(self, db: &DatabaseConnection) -> std::result::Result<u64, DbError> {
+        PaginatorTrait::count(self, db).await
+    }
+}
+
+impl<E, F> Rows for SelectTwo<E, F>
+where
+    E: EntityTrait<Model: FromQueryResult + Send + Sync>,
+    F: EntityTrait<Model: FromQueryResult + Send + Sync>,
+{
+    type Row = (E::Model, Option<F::Model>);
+
+    async fn read(self, db: &DatabaseConnection) -> std::result::Result<Vec<Self::Row>, DbError> {
+        self.all(db).await
+    }
+
+    async fn total(self, db: &DatabaseConnection) -> std::result::Result<u64, DbError> {
+        PaginatorTrait::count(self, db).await
+    }
+}
+
+/// A page of rows, those with the largest id first. Ids sort by the time they were made.
+///
+/// # Errors
+/// BAD_USER_INPUT for a cursor of another list, INTERNAL when the database does not answer.
+pub async fn by_id<S: Rows>(
+    app: &App,
+    all: S,
+    column: impl ColumnTrait,
+    request: &PageRequest,
+    id: impl Fn(&S::Row) -> String,
+) -> Result<Page<S::Row>> {
+    let (db, counted) = (app.db.clone(), all.clone());
+    let count: Count = Arc::new(move || {
+        let (db, counted) = (db.clone(), counted.clone());
+        Box::pin(async move { Ok(counted.total(db.read()).await?) })
+    });
+    let mut rows = QuerySelect::limit(all, u64::from(request.limit) + 1);
+    if let Some(id) = id_of(request)? {
+        let beyond = if request.backwards { column.gt(id) } else { column.lt(id) };
+        rows = QueryFilter::filter(rows, beyond);
+    }
+    rows = if request.backwards {
+        rows.order_by_asc(column)
+    } else {
+        rows.order_by_desc(column)
+    };
+    let rows = rows.read(app.db.read()).await?;
+    Ok(Page::new(request, rows, |row| Cursor(vec![id(row)]), count))
 }
