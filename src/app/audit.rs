@@ -1,10 +1,14 @@
 //! The audit trail: written in the transaction of what it tells of.
 
+use chrono::{DateTime, Utc};
 use entity::audit_event;
-use sea_orm::{ActiveModelTrait, ConnectionTrait, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, QueryFilter, Set};
 use serde_json::Value;
 
+use super::page::{self, Page};
 use super::{Actor, App, Result};
+use crate::domain::paging::PageRequest;
+use crate::domain::policy::Action;
 
 /// What is written down. `detail` never holds a secret.
 #[derive(Debug, Clone)]
@@ -63,4 +67,67 @@ pub async fn record(app: &App, tx: &impl ConnectionTrait, by: impl Into<By>, ent
     .insert(tx)
     .await?;
     Ok(())
+}
+
+/// Which entries.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Exactly this action.
+    pub action: Option<String>,
+    /// By this user.
+    pub actor_id: Option<String>,
+    /// About this: type and id.
+    pub subject: Option<(String, String)>,
+    /// From then on.
+    pub since: Option<DateTime<Utc>>,
+    /// Before then.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// The organization's trail, the newest first.
+///
+/// # Errors
+/// FORBIDDEN for members, BAD_USER_INPUT for a cursor of another list.
+pub async fn list(
+    app: &App,
+    actor: &Actor,
+    filter: Filter,
+    page: &PageRequest,
+) -> Result<Page<audit_event::Model>> {
+    actor.require(Action::ReadAuditTrail)?;
+    let mut all = actor.scope.audit_events();
+    if let Some(action) = filter.action {
+        all = all.filter(audit_event::Column::Action.eq(action));
+    }
+    if let Some(id) = filter.actor_id {
+        all = all.filter(audit_event::Column::ActorId.eq(id));
+    }
+    if let Some((kind, id)) = filter.subject {
+        all = all
+            .filter(audit_event::Column::SubjectKind.eq(kind))
+            .filter(audit_event::Column::SubjectId.eq(id));
+    }
+    if let Some(since) = filter.since {
+        all = all.filter(audit_event::Column::At.gte(since));
+    }
+    if let Some(until) = filter.until {
+        all = all.filter(audit_event::Column::At.lt(until));
+    }
+    page::by_id(app, all, audit_event::Column::Id, page, |row| row.id.clone()).await
+}
+
+/// One entry.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn find(app: &App, actor: &Actor, id: &str) -> Result<Option<audit_event::Model>> {
+    if !actor.may(Action::ReadAuditTrail) {
+        return Ok(None);
+    }
+    Ok(actor
+        .scope
+        .audit_events()
+        .filter(audit_event::Column::Id.eq(id))
+        .one(app.db.read())
+        .await?)
 }

@@ -2,7 +2,7 @@
 
 use super::{App, Error, Result, Scope, registries};
 use crate::domain::image::Repository;
-use crate::domain::paging::Cursor;
+use crate::domain::paging::{Cursor, PageRequest};
 use crate::registry::{HubRepository, ListedTag, TagPage, TagRequest};
 
 const MAX_SEARCH: usize = 200;
@@ -27,7 +27,7 @@ pub struct Tags {
 pub async fn search(app: &App, text: &str, first: Option<i32>) -> Result<Vec<HubRepository>> {
     let limit = page_size(app, first)?;
     let text = text.trim();
-    if text.is_empty() {
+    if text.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
     checked_search("search", text)?;
@@ -44,17 +44,16 @@ pub async fn tags(
     scope: &Scope,
     image: &str,
     search: Option<&str>,
-    first: Option<i32>,
-    after: Option<Cursor>,
+    page: &PageRequest,
 ) -> Result<Tags> {
-    let limit = page_size(app, first)?;
+    let limit = page.size.clamp(1, 100);
     let repository = Repository::parse(image).map_err(|e| Error::bad_input("image", e.to_string()))?;
     let search = search.map(str::trim).filter(|s| !s.is_empty());
     if let Some(text) = search {
         checked_search("search", text)?;
     }
-    let position = match after {
-        Some(cursor) => Position::read(&cursor)?,
+    let position = match &page.after {
+        Some(cursor) => Position::read(cursor)?,
         None => Position { page: None, size: limit, skip: 0 },
     };
     let login = registries::login_for(app, scope, None, repository.host()).await?;
@@ -62,8 +61,8 @@ pub async fn tags(
         first: position.size,
         after: position.page.clone(),
     };
-    let page = app.registries.tags(&repository, search, request, login.as_ref()).await?;
-    Ok(position.cut(page, limit))
+    let found = app.registries.tags(&repository, search, request, login.as_ref()).await?;
+    Ok(position.cut(found, page.size))
 }
 
 /// Where a page begins: the registry's own page, how large it was asked for, and how much of it is behind us.
@@ -123,8 +122,8 @@ fn page_size(app: &App, first: Option<i32>) -> Result<u32> {
         None => Ok(pages.default.min(max)),
         Some(n) => u32::try_from(n)
             .ok()
-            .filter(|n| (1..=max).contains(n))
-            .ok_or_else(|| Error::bad_input("first", format!("first is a number from 1 to {max}"))),
+            .filter(|n| *n <= max)
+            .ok_or_else(|| Error::bad_input("first", format!("first is a number from 0 to {max}"))),
     }
 }
 

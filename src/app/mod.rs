@@ -7,6 +7,7 @@ pub mod error;
 pub mod events;
 pub mod identity;
 pub mod images;
+pub mod lookup;
 pub mod page;
 pub mod registries;
 pub mod runtimes;

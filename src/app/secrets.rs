@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use entity::secret;
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, QueryFilter, Set};
 
 use super::{App, Error, Result, Scope};
 use crate::domain::secret::SecretString;

@@ -29,6 +29,8 @@ pub struct Settings {
     pub log_max_bytes: u64,
     /// What links point at, without a slash at the end.
     pub public_url: String,
+    /// How much a GraphQL document may ask for, lists counted by their size.
+    pub query_complexity: usize,
     /// This build's version.
     pub version: String,
     /// The limits that a build may ask for.

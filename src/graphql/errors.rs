@@ -11,6 +11,7 @@ pub type Result<T> = std::result::Result<T, ApiError>;
 ///
 /// It has no Display on purpose: async-graphql turns whatever has one into an error without a code, and `?` on an
 /// [`app::Error`] must not do that.
+#[derive(Clone)]
 pub struct ApiError(pub app::Error);
 
 impl From<app::Error> for ApiError {
@@ -42,4 +43,10 @@ impl From<ApiError> for async_graphql::Error {
             extensions: Some(extensions),
         }
     }
+}
+
+/// For a nullable field below the root: its failure nulls the field alone. async-graphql nulls the whole parent for an
+/// `Err` of the resolver itself. Fields of the roots need none of this: [`super::guarded`] sees to them.
+pub fn nullable<T>(answer: Result<Option<T>>) -> Option<Result<T>> {
+    answer.transpose()
 }

@@ -4,6 +4,7 @@ use async_graphql::Context;
 
 use super::errors::Result;
 use crate::app::{Actor, App, Error};
+use crate::domain::policy::Standing;
 
 /// The caller of a request: in the request's data, always.
 #[derive(Debug, Clone)]
@@ -33,4 +34,12 @@ pub fn actor<'a>(ctx: &Context<'a>) -> Result<&'a Actor> {
         .data::<Caller>()
         .map_err(|_| Error::internal("the request carries no caller"))?;
     Ok(caller.actor.as_ref().ok_or_else(Error::unauthenticated)?)
+}
+
+impl Caller {
+    /// What they are to the policy table.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.actor.as_ref().map_or(Standing::Nobody, Actor::standing)
+    }
 }

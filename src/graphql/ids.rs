@@ -59,6 +59,12 @@ impl NodeKind {
         }
     }
 
+    /// The kind of that name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        KINDS.into_iter().find(|k| k.name() == name)
+    }
+
     /// The node id of a row.
     #[must_use]
     pub fn id(self, row: &str) -> ID {
@@ -84,9 +90,7 @@ pub fn decode(id: &ID) -> Option<(NodeKind, String)> {
     let text = String::from_utf8(bytes).ok()?;
     let (name, row) = text.split_once(':')?;
     let plain = row.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-    KINDS
-        .into_iter()
-        .find(|k| k.name() == name)
+    NodeKind::of_name(name)
         .filter(|_| plain && !row.is_empty())
         .map(|k| (k, row.to_owned()))
 }

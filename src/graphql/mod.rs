@@ -1,5 +1,16 @@
 //! The API's transport: objects wrap records, resolvers decode ids, call one use case and wrap what it gives.
 
+pub mod connection;
 pub mod errors;
 pub mod guard;
+pub mod guarded;
 pub mod ids;
+pub mod loaders;
+pub mod mutation;
+pub mod query;
+pub mod schema;
+pub mod subscription;
+pub mod types;
+pub mod visible;
+
+pub use schema::{Schemas, schemas};

@@ -1,23 +1,22 @@
 //! Who belongs to an organization, and with which role.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use entity::{Role, membership, token, user};
 use sea_orm::sea_query::{Expr, ExprTrait as _, Func, LikeExpr};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, Select, SelectTwo, Set,
+    QuerySelect, Select, SelectTwo, Set,
 };
 use serde_json::json;
 
 use super::{Person, lock_organization, passwords, user_by_email};
 use crate::app::audit::{self, Entry};
 use crate::app::error::is_unique_violation;
-use crate::app::page::{Page, id_of};
+use crate::app::page::{self, Page};
 use crate::app::{Actor, App, Error, Precondition, Result, Scope, Violations};
 use crate::domain::names::{DisplayName, Email};
-use crate::domain::paging::{Cursor, PageRequest};
+use crate::domain::paging::PageRequest;
 use crate::domain::policy::Action;
 use crate::domain::secret::SecretString;
 
@@ -68,7 +67,7 @@ fn contains(column: user::Column, text: &str) -> Expr {
 ///
 /// # Errors
 /// FORBIDDEN for members, BAD_USER_INPUT for a cursor of another list.
-pub async fn list(app: &App, actor: &Actor, filter: UserFilter, page: &PageRequest) -> Result<Page<Person>> {
+pub async fn list(app: &App, actor: &Actor, filter: UserFilter, request: &PageRequest) -> Result<Page<Person>> {
     actor.require(Action::ManageUsers)?;
     let mut memberships = actor.scope.memberships();
     if let Some(role) = filter.role {
@@ -81,32 +80,9 @@ pub async fn list(app: &App, actor: &Actor, filter: UserFilter, page: &PageReque
             .add(contains(user::Column::Email, &text));
         all = all.filter(matches);
     }
-    let (db, counted) = (app.db.clone(), all.clone());
-    let count = Arc::new(move || {
-        let (db, counted) = (db.clone(), counted.clone());
-        let future = async move { Result::Ok(counted.count(db.read()).await?) };
-        Box::pin(future) as futures_util::future::BoxFuture<'static, Result<u64>>
-    });
-    // The cursor is the membership's id, so both are read.
-    let mut rows = all.limit(u64::from(page.limit) + 1);
-    if let Some(id) = id_of(page)? {
-        rows = rows.filter(if page.backwards {
-            membership::Column::Id.gt(id)
-        } else {
-            membership::Column::Id.lt(id)
-        });
-    }
-    rows = if page.backwards {
-        rows.order_by_asc(membership::Column::Id)
-    } else {
-        rows.order_by_desc(membership::Column::Id)
-    };
-    let rows = rows.all(app.db.read()).await?;
-    let rows = rows
-        .into_iter()
-        .filter_map(|row| Some((row.0.id.clone(), person(row)?)))
-        .collect();
-    Ok(Page::new(page, rows, |(id, _): &(String, Person)| Cursor(vec![id.clone()]), count).map(|(_, person)| person))
+    let rows = page::by_id(app, all, membership::Column::Id, request, |(m, _)| m.id.clone()).await?;
+    // The join sees to it that there is a user to each membership.
+    Ok(rows.filter_map(person))
 }
 
 /// People of the organization by user id; who does not belong to it is not among the result.

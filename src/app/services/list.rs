@@ -11,7 +11,7 @@ use sea_orm::{
 
 use crate::app::page::{Count, Page};
 use crate::app::{App, Error, Result, Scope, runtimes};
-use crate::domain::paging::{Cursor, PageRequest};
+use crate::domain::paging::{Cursor, Direction, PageRequest};
 
 /// The environment that is meant where none is named.
 pub const PRODUCTION: &str = "production";
@@ -58,15 +58,21 @@ pub async fn list(
         let (db, counted) = (db.clone(), counted.clone());
         Box::pin(async move { Ok(counted.count(db.read()).await?) })
     });
-    let mut rows = all.limit(u64::from(request.limit) + 1);
-    if let Some(cursor) = &request.cursor {
-        rows = rows.filter(beyond(order, cursor, request.backwards)?);
+    let mut rows = all.limit(u64::from(request.size) + 1);
+    if let Some(cursor) = &request.after {
+        rows = rows.filter(beyond("after", order, cursor, false)?);
+    }
+    if let Some(cursor) = &request.before {
+        rows = rows.filter(beyond("before", order, cursor, true)?);
     }
     let (forth, back) = match order {
         ServiceOrder::Name => (Order::Asc, Order::Desc),
         ServiceOrder::Newest | ServiceOrder::LastChanged => (Order::Desc, Order::Asc),
     };
-    let direction = if request.backwards { back } else { forth };
+    let direction = match request.direction {
+        Direction::Forward => forth,
+        Direction::Backward => back,
+    };
     rows = match order {
         ServiceOrder::Name => rows.order_by(service::Column::Name, direction),
         ServiceOrder::Newest => rows.order_by(service::Column::Id, direction),
@@ -199,13 +205,10 @@ fn cursor_of(order: ServiceOrder, row: &service::Model) -> Cursor {
     })
 }
 
-fn beyond(order: ServiceOrder, cursor: &Cursor, backwards: bool) -> Result<Condition> {
-    let field = if backwards { "before" } else { "after" };
+/// What lies behind a cursor, or in front of it where `backwards`.
+fn beyond(field: &str, order: ServiceOrder, cursor: &Cursor, backwards: bool) -> Result<Condition> {
     let foreign = || Error::bad_input(field, "this is no cursor of this list in this order");
     let parts: Vec<&str> = cursor.0.iter().map(String::as_str).collect();
-    if parts.iter().any(|p| p.contains('\0')) {
-        return Err(foreign());
-    }
     let side = |column: service::Column, value: sea_orm::Value, greater: bool| {
         if greater { column.gt(value) } else { column.lt(value) }
     };

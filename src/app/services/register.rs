@@ -9,7 +9,7 @@ use super::input::{ContainerInput, RegistryAuth};
 use crate::app::error::is_unique_violation;
 use crate::app::events::ChangeKind;
 use crate::app::{Actor, App, Error, Event, Result, Scope, Violations, audit, secrets};
-use crate::domain::names::ServiceName;
+use crate::domain::names::{Namespace, ServiceName};
 
 /// A service made of images.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ pub async fn register_images(app: &App, actor: &Actor, input: RegisterImages) ->
     let mut v = Violations::default();
     v.check("input.name", ServiceName::parse(&input.name));
     if let Some(namespace) = &input.namespace {
-        v.check("input.namespace", ServiceName::parse(namespace));
+        v.check("input.namespace", Namespace::parse(namespace));
     }
     let checked = check::containers(&mut v, "input.containers", input.containers, &[], Some(runtime.kind));
     if let Some(auth) = &input.registry_auth {

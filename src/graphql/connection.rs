@@ -1,0 +1,93 @@
+//! Relay connections over pages of use cases.
+
+use async_graphql::connection::{Connection, Edge, EmptyFields};
+use async_graphql::{Object, OutputType};
+
+use super::errors::{ApiError, Result};
+use crate::app::page::{Count, Page};
+use crate::app::{App, Error};
+use crate::domain::paging::{PageLimits, PageRequest};
+
+/// A list that can say how many there are in all.
+pub type Counted<N> = Connection<String, N, Total, EmptyFields>;
+
+/// A list that can't.
+pub type Uncounted<N> = Connection<String, N, EmptyFields, EmptyFields>;
+
+/// Counts when asked.
+pub struct Total(Count);
+
+#[Object]
+impl Total {
+    /// How many there are in all; counted only when asked for.
+    async fn total_count(&self) -> Option<Result<i32>> {
+        let count = (self.0)().await.map_err(ApiError::from);
+        Some(count.map(|n| i32::try_from(n).unwrap_or(i32::MAX)))
+    }
+}
+
+/// The arguments of a list.
+#[derive(Debug, Default, Clone)]
+pub struct Window {
+    /// From the beginning.
+    pub first: Option<i32>,
+    /// Those after this cursor.
+    pub after: Option<String>,
+    /// From the end.
+    pub last: Option<i32>,
+    /// Those before this cursor.
+    pub before: Option<String>,
+}
+
+impl Window {
+    /// Of a list that goes one way.
+    #[must_use]
+    pub fn forward(first: Option<i32>, after: Option<String>) -> Self {
+        Self {
+            first,
+            after,
+            ..Self::default()
+        }
+    }
+
+    /// Checks them against the bounds of ordinary lists.
+    ///
+    /// # Errors
+    /// BAD_USER_INPUT naming the argument at fault.
+    pub fn check(&self, app: &App) -> Result<PageRequest> {
+        self.check_against(app.settings.pages)
+    }
+
+    /// Checks them against other bounds.
+    ///
+    /// # Errors
+    /// BAD_USER_INPUT naming the argument at fault.
+    pub fn check_against(&self, limits: PageLimits) -> Result<PageRequest> {
+        let (after, before) = (self.after.as_deref(), self.before.as_deref());
+        Ok(PageRequest::new(self.first, after, self.last, before, limits)
+            .map_err(|e| Error::bad_input(e.field, e.message))?)
+    }
+}
+
+/// What a list costs: as much as its rows.
+#[must_use]
+pub fn cost(first: Option<i32>, last: Option<i32>, child: usize) -> usize {
+    let rows = usize::try_from(first.or(last).unwrap_or(20)).unwrap_or(1);
+    rows.saturating_mul(child.max(1)).saturating_add(1)
+}
+
+/// Wraps a page.
+pub fn counted<T, N: OutputType>(page: Page<T>, mut wrap: impl FnMut(T) -> N) -> Counted<N> {
+    let mut list = Connection::with_additional_fields(page.has_previous_page, page.has_next_page, Total(page.count));
+    let edges = page.items.into_iter();
+    list.edges.extend(edges.map(|(cursor, row)| Edge::new(cursor.encode(), wrap(row))));
+    list
+}
+
+/// Wraps a page of a list that is not counted.
+pub fn uncounted<T, N: OutputType>(page: Page<T>, mut wrap: impl FnMut(T) -> N) -> Uncounted<N> {
+    let mut list = Connection::new(page.has_previous_page, page.has_next_page);
+    let edges = page.items.into_iter();
+    list.edges.extend(edges.map(|(cursor, row)| Edge::new(cursor.encode(), wrap(row))));
+    list
+}

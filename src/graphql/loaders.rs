@@ -1,0 +1,82 @@
+//! Loads what many fields of one request ask for in few statements. Made for each request, with the caller's scope:
+//! loaders of a whole server would share their batches between people.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::Context;
+use async_graphql::dataloader::{DataLoader, Loader};
+use entity::{deployment, environment, registry, runtime, service};
+
+use super::errors::Result;
+use crate::app::identity::{Person, users};
+use crate::app::{self, App, Error, Scope, lookup};
+
+/// As long as the fields of one level take to ask.
+const GATHER: Duration = Duration::from_micros(200);
+
+macro_rules! loaders {
+    ($($(#[$doc:meta])* $field:ident, $one:ident: $name:ident($load:path) -> $value:ty;)*) => {
+        $(struct $name {
+            app: App,
+            scope: Scope,
+        }
+
+        impl Loader<String> for $name {
+            type Value = $value;
+            type Error = Error;
+
+            async fn load(&self, ids: &[String]) -> app::Result<HashMap<String, $value>> {
+                $load(&self.app, &self.scope, ids).await
+            }
+        })*
+
+        /// The loaders of one request.
+        pub struct Loaders {
+            $($field: DataLoader<$name>,)*
+        }
+
+        impl Loaders {
+            /// Makes them for who asks.
+            #[must_use]
+            pub fn new(app: &App, scope: &Scope) -> Self {
+                Self {
+                    $($field: DataLoader::new($name { app: app.clone(), scope: scope.clone() }, tokio::spawn)
+                        .delay(GATHER),)*
+                }
+            }
+
+            $($(#[$doc])*
+            ///
+            /// # Errors
+            /// INTERNAL when the database does not answer.
+            pub async fn $one(&self, id: &str) -> Result<Option<$value>> {
+                Ok(self.$field.load_one(id.to_owned()).await?)
+            })*
+        }
+    };
+}
+
+loaders! {
+    /// Somebody of the organization by user id; none for who does not belong to it.
+    people, person: People(users::by_ids) -> Person;
+    /// A registry login; none for another organization's.
+    registries, registry: Registries(lookup::registries) -> Arc<registry::Model>;
+    /// A runtime; none for another organization's.
+    runtimes, runtime: Runtimes(lookup::runtimes) -> Arc<runtime::Model>;
+    /// A service; none for another organization's.
+    services, service: Services(lookup::services) -> Arc<service::Model>;
+    /// An environment; none for another organization's.
+    environments, environment: Environments(lookup::environments) -> Arc<environment::Model>;
+    /// A deployment; none for another organization's.
+    deployments, deployment: Deployments(lookup::deployments) -> Arc<deployment::Model>;
+}
+
+/// The loaders of this request.
+///
+/// # Errors
+/// UNAUTHENTICATED when nobody is logged in: there is no scope to load from.
+pub fn loaders<'a>(ctx: &Context<'a>) -> Result<&'a Loaders> {
+    Ok(ctx.data::<Loaders>().map_err(|_| Error::unauthenticated())?)
+}

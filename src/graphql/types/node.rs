@@ -1,0 +1,53 @@
+//! Whatever has an id.
+
+use async_graphql::{Context, ID, Interface};
+
+use super::audit::AuditEvent;
+use super::identity::{ApiToken, Organization, User};
+use crate::app::audit;
+use crate::app::identity::{organizations, tokens};
+use crate::domain::policy;
+use crate::graphql::errors::Result;
+use crate::graphql::guard::{actor, app};
+use crate::graphql::ids::NodeKind;
+use crate::graphql::loaders::loaders;
+
+/// Whatever has an id.
+#[derive(Interface)]
+#[graphql(field(name = "id", ty = "ID", desc = "Opaque and stable."))]
+pub enum Node {
+    /// A person.
+    User(User),
+    /// An organization.
+    Organization(Organization),
+    /// A token.
+    ApiToken(ApiToken),
+    /// An entry of the audit trail.
+    AuditEvent(AuditEvent),
+}
+
+/// Loads one as the caller sees it; none for what does not exist for them.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn load(ctx: &Context<'_>, kind: NodeKind, row: &str) -> Result<Option<Node>> {
+    let (app, actor) = (app(ctx)?, actor(ctx)?);
+    if policy::node(kind.name()).is_none_or(|needs| needs > actor.standing()) {
+        return Ok(None);
+    }
+    Ok(match kind {
+        NodeKind::User => loaders(ctx)?.person(row).await?.map(User).map(Node::User),
+        NodeKind::Organization if row == actor.scope.organization_id => Some(Node::Organization(Organization(
+            organizations::current(app, &actor.scope).await?,
+        ))),
+        NodeKind::ApiToken => tokens::find(app, actor, row).await?.map(ApiToken).map(Node::ApiToken),
+        NodeKind::AuditEvent => audit::find(app, actor, row).await?.map(AuditEvent).map(Node::AuditEvent),
+        // Services and what belongs to them: one line each, from the loaders.
+        NodeKind::Organization
+        | NodeKind::Registry
+        | NodeKind::Runtime
+        | NodeKind::Service
+        | NodeKind::Environment
+        | NodeKind::Deployment => None,
+    })
+}
