@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod audit;
 pub mod change;
+pub mod deployments;
 pub mod error;
 pub mod events;
 pub mod identity;

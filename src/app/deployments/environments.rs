@@ -1,7 +1,7 @@
 //! Environments: found, made, saved.
 
 use entity::{DeployStrategy, ServiceStatus, environment, runtime, service};
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, IntoActiveModel, QueryFilter, QueryOrder, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, QueryFilter, QueryOrder, Set};
 use serde_json::json;
 
 use super::{PRODUCTION, jobs};

@@ -2,10 +2,12 @@
 
 use entity::{RunStatus, deployment, environment, log_line};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait as _, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 
+use crate::app::page::{self, Page};
 use crate::app::{Actor, App, Error, Result, Scope};
+use crate::domain::paging::PageRequest;
 
 /// Which deployments; all of the organization's when nothing is named.
 #[derive(Debug, Clone, Default)]
@@ -16,19 +18,6 @@ pub struct Filter {
     pub environment: Option<String>,
     /// In one of these states.
     pub status: Option<Vec<RunStatus>>,
-}
-
-/// A page's bounds, over ids that grow with time.
-#[derive(Debug, Clone, Default)]
-pub struct Bounds {
-    /// Only older ones than this id.
-    pub after: Option<String>,
-    /// Only newer ones than this id.
-    pub before: Option<String>,
-    /// At most so many.
-    pub limit: u64,
-    /// The oldest within the bounds, not the newest.
-    pub from_end: bool,
 }
 
 fn select(scope: &Scope, filter: &Filter) -> Select<deployment::Entity> {
@@ -53,32 +42,14 @@ fn select(scope: &Scope, filter: &Filter) -> Select<deployment::Entity> {
 /// Deployments, newest first.
 ///
 /// # Errors
-/// INTERNAL when the database does not answer.
-pub async fn page(app: &App, actor: &Actor, filter: &Filter, bounds: &Bounds) -> Result<Vec<deployment::Model>> {
-    let mut select = select(&actor.scope, filter);
-    if let Some(after) = &bounds.after {
-        select = select.filter(deployment::Column::Id.lt(after));
-    }
-    if let Some(before) = &bounds.before {
-        select = select.filter(deployment::Column::Id.gt(before));
-    }
-    let select = match bounds.from_end {
-        true => select.order_by_asc(deployment::Column::Id),
-        false => select.order_by_desc(deployment::Column::Id),
-    };
-    let mut rows = select.limit(bounds.limit).all(app.db.read()).await?;
-    if bounds.from_end {
-        rows.reverse();
-    }
-    Ok(rows)
-}
-
-/// How many there are.
-///
-/// # Errors
-/// INTERNAL when the database does not answer.
-pub async fn count(app: &App, actor: &Actor, filter: &Filter) -> Result<u64> {
-    Ok(select(&actor.scope, filter).count(app.db.read()).await?)
+/// BAD_USER_INPUT for a cursor of another list, INTERNAL when the database does not answer.
+pub async fn page(
+    app: &App,
+    actor: &Actor,
+    filter: &Filter,
+    request: &PageRequest,
+) -> Result<Page<deployment::Model>> {
+    page::by_id(app, select(&actor.scope, filter), deployment::Column::Id, request, |row| row.id.clone()).await
 }
 
 /// One deployment.

@@ -107,7 +107,10 @@ impl Work<'_> {
                 }
                 DeploymentPhase::Undo => match self.undo().await? {
                     Step::Again(why) => return Ok(Outcome::Again(why)),
-                    _ => return self.end(RunStatus::Failed, self.deployment.message.clone()).await,
+                    _ => {
+                        let message = self.deployment.message.clone();
+                        return self.end(RunStatus::Failed, message).await;
+                    }
                 },
                 DeploymentPhase::Done => return Ok(Outcome::Done),
             };

@@ -102,3 +102,13 @@ fn downtime(spec: &Spec, current: &Spec) -> Vec<String> {
     }
     reasons
 }
+
+/// The images as resolved: `repository:tag@digest`.
+#[must_use]
+pub fn images(spec: &Spec) -> Vec<String> {
+    let image = |c: &crate::domain::spec::ContainerSpec| match &c.digest {
+        Some(digest) => format!("{}:{}@{digest}", c.repository, c.tag),
+        None => format!("{}:{}", c.repository, c.tag),
+    };
+    spec.containers.iter().map(image).collect()
+}

@@ -67,6 +67,7 @@ pub struct Instance(pub InstanceState);
 /// A line that a running instance printed.
 pub struct InstanceLogLine(pub InstanceLine);
 
+/// Where and how a service is deployed: one named stage of its life (production, staging).
 #[Object]
 impl Environment {
     /// Opaque, typed and stable.

@@ -1,0 +1,132 @@
+//! Deploying, rolling back, stopping, starting.
+
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+
+use crate::app::deployments::{control, environments, request};
+use crate::graphql::errors::Result;
+use crate::graphql::guard;
+use crate::graphql::ids::NodeKind;
+use crate::graphql::query::deployments::{DeployServiceInput, RollbackServiceInput};
+use crate::graphql::types::deployment::Deployment;
+use crate::graphql::types::environment::Environment;
+use crate::graphql::types::service::Service;
+
+/// Deployments and what runs.
+#[derive(Default)]
+pub struct DeploymentMutation;
+
+/// The deployment that was queued.
+#[derive(SimpleObject)]
+pub struct DeployServicePayload {
+    /// Follow it with the subscriptions deployment and deploymentLog.
+    deployment: Deployment,
+}
+
+/// What to stop.
+#[derive(InputObject)]
+struct StopServiceInput {
+    /// The service.
+    service_id: ID,
+    /// production when left out.
+    environment: Option<String>,
+}
+
+/// What is being stopped.
+#[derive(SimpleObject)]
+pub struct StopServicePayload {
+    /// The service.
+    service: Service,
+    /// The environment; STOPPED once it is.
+    environment: Environment,
+}
+
+/// What to start anew.
+#[derive(InputObject)]
+struct RestartServiceInput {
+    /// The service.
+    service_id: ID,
+    /// production when left out.
+    environment: Option<String>,
+}
+
+/// What is being started anew.
+#[derive(SimpleObject)]
+pub struct RestartServicePayload {
+    /// The service.
+    service: Service,
+    /// The environment; RUNNING once it is.
+    environment: Environment,
+}
+
+/// What to remove.
+#[derive(InputObject)]
+struct RemoveEnvironmentInput {
+    /// The environment.
+    id: ID,
+}
+
+/// What is being removed.
+#[derive(SimpleObject)]
+pub struct RemoveEnvironmentPayload {
+    /// The environment's id.
+    id: ID,
+}
+
+#[Object]
+impl DeploymentMutation {
+    /// Queues a deployment. Two of one environment never run at once: the later waits.
+    async fn deploy_service(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to deploy, and where.")] input: DeployServiceInput,
+    ) -> Result<Option<DeployServicePayload>> {
+        let row = request::deploy(guard::app(ctx)?, guard::actor(ctx)?, &input.read()?).await?;
+        Ok(Some(DeployServicePayload { deployment: Deployment(row) }))
+    }
+
+    /// To any kept successful revision; when none is named, the last successful one before the one that serves. The
+    /// service's definition stays: the next deployment's preview shows the difference.
+    async fn rollback_service(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Where to go back to.")] input: RollbackServiceInput,
+    ) -> Result<Option<DeployServicePayload>> {
+        let row = request::roll_back(guard::app(ctx)?, guard::actor(ctx)?, &input.read()?).await?;
+        Ok(Some(DeployServicePayload { deployment: Deployment(row) }))
+    }
+
+    /// Stops every container of an environment and keeps them.
+    async fn stop_service(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to stop.")] input: StopServiceInput,
+    ) -> Result<Option<StopServicePayload>> {
+        let id = NodeKind::Service.row(&input.service_id)?;
+        let name = input.environment.as_deref();
+        let (service, environment) = control::stop(guard::app(ctx)?, guard::actor(ctx)?, &id, name).await?;
+        Ok(Some(StopServicePayload { service: Service(service), environment: Environment(environment) }))
+    }
+
+    /// Starts every container of an environment anew, also those of a stopped one.
+    async fn restart_service(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to start anew.")] input: RestartServiceInput,
+    ) -> Result<Option<RestartServicePayload>> {
+        let id = NodeKind::Service.row(&input.service_id)?;
+        let name = input.environment.as_deref();
+        let (service, environment) = control::restart(guard::app(ctx)?, guard::actor(ctx)?, &id, name).await?;
+        Ok(Some(RestartServicePayload { service: Service(service), environment: Environment(environment) }))
+    }
+
+    /// Takes down what an environment runs and removes it with its history; its volumes stay.
+    async fn remove_environment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to remove.")] input: RemoveEnvironmentInput,
+    ) -> Result<Option<RemoveEnvironmentPayload>> {
+        let id = NodeKind::Environment.row(&input.id)?;
+        environments::remove(guard::app(ctx)?, guard::actor(ctx)?, &id).await?;
+        Ok(Some(RemoveEnvironmentPayload { id: input.id }))
+    }
+}

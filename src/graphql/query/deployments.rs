@@ -1,0 +1,134 @@
+//! What was deployed, and what would be.
+
+use async_graphql::{Context, InputObject, Object, ID};
+
+use crate::app::deployments::list::{self, Filter};
+use crate::app::deployments::request::{self, DeployInput, RollbackInput};
+use crate::graphql::connection::{Counted, Window, counted};
+use crate::graphql::errors::Result;
+use crate::graphql::guard;
+use crate::graphql::ids::NodeKind;
+use crate::graphql::types::deployment::{Deployment, DeploymentPreview, RunStatus};
+
+/// Deployments and previews.
+#[derive(Default)]
+pub struct DeploymentQuery;
+
+/// What to deploy, and where.
+#[derive(InputObject)]
+pub struct DeployServiceInput {
+    /// The service.
+    pub service_id: ID,
+    /// production when left out; made on the service's runtime at the first deployment.
+    pub environment: Option<String>,
+    /// New tags for named containers; the service keeps them once the deployment has succeeded.
+    pub tags: Option<Vec<ContainerTagInput>>,
+    /// What deploymentPreview answered: a deployment that would no longer do what was shown is CONFLICT.
+    pub plan_hash: Option<String>,
+    /// The same key again answers with the first call's deployment.
+    pub idempotency_key: Option<String>,
+}
+
+/// A new tag for a named container.
+#[derive(InputObject)]
+pub struct ContainerTagInput {
+    /// The container's name in the service.
+    pub container: String,
+    /// The tag.
+    pub tag: String,
+}
+
+/// Where to go back to.
+#[derive(InputObject)]
+pub struct RollbackServiceInput {
+    /// The service.
+    pub service_id: ID,
+    /// production when left out.
+    pub environment: Option<String>,
+    /// The revision; the last successful one before the one that serves when left out.
+    pub revision: Option<i32>,
+    /// What rollbackPreview answered: a rollback that would no longer do what was shown is CONFLICT.
+    pub plan_hash: Option<String>,
+    /// The same key again answers with the first call's deployment.
+    pub idempotency_key: Option<String>,
+}
+
+impl DeployServiceInput {
+    /// As the use case takes it.
+    ///
+    /// # Errors
+    /// NOT_FOUND for an id that is none of a service.
+    pub fn read(self) -> Result<DeployInput> {
+        Ok(DeployInput {
+            service_id: NodeKind::Service.row(&self.service_id)?,
+            environment: self.environment,
+            tags: self.tags.unwrap_or_default().into_iter().map(|t| (t.container, t.tag)).collect(),
+            plan_hash: self.plan_hash,
+            idempotency_key: self.idempotency_key,
+        })
+    }
+}
+
+impl RollbackServiceInput {
+    /// As the use case takes it.
+    ///
+    /// # Errors
+    /// NOT_FOUND for an id that is none of a service.
+    pub fn read(self) -> Result<RollbackInput> {
+        Ok(RollbackInput {
+            service_id: NodeKind::Service.row(&self.service_id)?,
+            environment: self.environment,
+            revision: self.revision,
+            plan_hash: self.plan_hash,
+            idempotency_key: self.idempotency_key,
+        })
+    }
+}
+
+#[Object]
+impl DeploymentQuery {
+    /// What deployService would change, before it is made.
+    async fn deployment_preview(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What would be passed to deployService.")] input: DeployServiceInput,
+    ) -> Result<Option<DeploymentPreview>> {
+        let plan = request::preview(guard::app(ctx)?, guard::actor(ctx)?, &input.read()?).await?;
+        Ok(Some(DeploymentPreview(plan)))
+    }
+
+    /// What rollbackService would change, before it is made.
+    async fn rollback_preview(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What would be passed to rollbackService.")] input: RollbackServiceInput,
+    ) -> Result<Option<DeploymentPreview>> {
+        let plan = request::rollback_preview(guard::app(ctx)?, guard::actor(ctx)?, &input.read()?).await?;
+        Ok(Some(DeploymentPreview(plan)))
+    }
+
+    /// The organization's deployments, newest first.
+    #[graphql(complexity = "crate::graphql::connection::cost(first, None, child_complexity)")]
+    async fn deployments(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only those in one of these states.")] status: Option<Vec<RunStatus>>,
+        #[graphql(desc = "Only those to environments of this name.")] environment: Option<String>,
+        #[graphql(desc = "So many; 20 when left out, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Those after this cursor.")] after: Option<String>,
+    ) -> Result<Option<Counted<Deployment>>> {
+        let status = status.map(|s| s.into_iter().map(Into::into).collect());
+        let filter = Filter { status, environment, service_id: None };
+        Ok(Some(deployments(ctx, filter, Window::forward(first, after)).await?))
+    }
+}
+
+/// A page of deployments.
+///
+/// # Errors
+/// BAD_USER_INPUT for bounds that are none.
+pub async fn deployments(ctx: &Context<'_>, filter: Filter, window: Window) -> Result<Counted<Deployment>> {
+    let app = guard::app(ctx)?;
+    let page = list::page(app, guard::actor(ctx)?, &filter, &window.check(app)?).await?;
+    Ok(counted(page, Deployment))
+}

@@ -1,0 +1,232 @@
+//! Following deployments, their logs, services, and what instances print.
+//!
+//! Each reads what is stored first and follows the changes after it. An event says where to look, never what is
+//! there, and a slow look now and then finds what another server of the same database did.
+
+use std::time::Duration;
+
+use async_graphql::{Context, Enum, ID, Object, Subscription};
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::app::deployments::{environments, list, live, log};
+use crate::app::events::{self, Event};
+use crate::app::{Actor, App, Error};
+use crate::domain::paging::Cursor;
+use crate::graphql::errors::{ApiError, Result};
+use crate::graphql::guard;
+use crate::graphql::ids::NodeKind;
+use crate::graphql::types::deployment::{self, Deployment, LogLine};
+use crate::graphql::types::environment::InstanceLogLine;
+use crate::graphql::types::service::Service;
+
+/// How often is looked without an event.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Lines of a log that are read at once.
+const BATCH: u64 = 500;
+
+/// Deployments, services and instances.
+#[derive(Default)]
+pub struct DeploymentSubscription;
+
+/// Whether it came, changed or went.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "events::ChangeKind")]
+pub enum ChangeKind {
+    /// It is new.
+    Added,
+    /// It was there.
+    Changed,
+    /// It is gone.
+    Removed,
+}
+
+/// A change of a service. `service` is null when it was removed.
+pub struct ServiceChange {
+    kind: ChangeKind,
+    id: String,
+    service: Option<entity::service::Model>,
+}
+
+/// A change of a service. `service` is null when it was removed.
+#[Object]
+impl ServiceChange {
+    /// Whether it came, changed or went.
+    async fn kind(&self) -> ChangeKind {
+        self.kind
+    }
+
+    /// The service's id.
+    async fn id(&self) -> ID {
+        NodeKind::Service.id(&self.id)
+    }
+
+    /// The service as it is now.
+    async fn service(&self) -> Option<Service> {
+        self.service.clone().map(Service)
+    }
+}
+
+#[Subscription]
+impl DeploymentSubscription {
+    /// The state now, then each change; completes when it has ended.
+    async fn deployment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The deployment.")] id: ID,
+    ) -> Result<impl Stream<Item = async_graphql::Result<Deployment>> + use<>> {
+        let (app, actor) = (guard::app(ctx)?.clone(), guard::actor(ctx)?.clone());
+        let id = NodeKind::Deployment.row(&id)?;
+        let mut heard = app.events.listen();
+        let mut row = list::one(&app, &actor, &id).await?;
+        Ok(async_stream::try_stream! {
+            loop {
+                let seen = row.clone();
+                let ended = row.finished_at.is_some();
+                yield Deployment(row);
+                if ended {
+                    return;
+                }
+                loop {
+                    next(&mut heard, |e| matches!(e, Event::Deployment { deployment_id } if *deployment_id == id)).await;
+                    row = look(list::one(&app, &actor, &id).await)?;
+                    if row != seen {
+                        break;
+                    }
+                }
+            }
+        })
+    }
+
+    /// Every line from the beginning (or after the cursor), then as they come; completes when the deployment has
+    /// ended.
+    async fn deployment_log(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The deployment.")] id: ID,
+        #[graphql(desc = "The cursor of the last line that was seen.")] after: Option<String>,
+    ) -> Result<impl Stream<Item = async_graphql::Result<LogLine>> + use<>> {
+        let (app, actor) = (guard::app(ctx)?.clone(), guard::actor(ctx)?.clone());
+        let id = NodeKind::Deployment.row(&id)?;
+        let mut seq = match after {
+            Some(text) => Cursor::decode(&text)
+                .and_then(|c| deployment::seq_of(&c))
+                .ok_or_else(|| Error::bad_input("after", "this is no cursor of this log"))?,
+            None => 0,
+        };
+        let mut heard = app.events.listen();
+        list::one(&app, &actor, &id).await?;
+        Ok(async_stream::try_stream! {
+            loop {
+                // Asked before the lines are read: what was written until it ended is then among them.
+                let ended = look(list::one(&app, &actor, &id).await)?.finished_at.is_some();
+                let lines = look(log::after(&app, &id, seq, BATCH).await)?;
+                let none = lines.is_empty();
+                for line in lines {
+                    seq = line.seq;
+                    yield LogLine(line);
+                }
+                if none && ended {
+                    return;
+                }
+                if none {
+                    next(&mut heard, |e| match e {
+                        Event::Log { run_id } => *run_id == id,
+                        Event::Deployment { deployment_id } => *deployment_id == id,
+                        _ => false,
+                    })
+                    .await;
+                }
+            }
+        })
+    }
+
+    /// Without id: every service of the organization. After a reconnect ask the list again.
+    async fn service_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only this one.")] id: Option<ID>,
+    ) -> Result<impl Stream<Item = async_graphql::Result<ServiceChange>> + use<>> {
+        let (app, actor) = (guard::app(ctx)?.clone(), guard::actor(ctx)?.clone());
+        let id = id.map(|id| NodeKind::Service.row(&id)).transpose()?;
+        let mut heard = app.events.listen();
+        if let Some(id) = &id {
+            environments::service(app.db.read(), &actor.scope, id).await?;
+        }
+        Ok(async_stream::try_stream! {
+            loop {
+                let (service_id, kind) = match heard.recv().await {
+                    Ok(Event::Service { organization_id, service_id, kind })
+                        if organization_id == actor.scope.organization_id
+                            && id.as_ref().is_none_or(|id| *id == service_id) => (service_id, kind),
+                    Err(RecvError::Closed) => return,
+                    Err(RecvError::Lagged(_)) => {
+                        look(Err(Error::internal("a subscriber of services could not keep up")))?
+                    }
+                    Ok(_) => continue,
+                };
+                let service = look(find(&app, &actor, &service_id).await)?;
+                let kind = match service {
+                    None => ChangeKind::Removed,
+                    Some(_) => kind.into(),
+                };
+                yield ServiceChange { kind, id: service_id, service };
+            }
+        })
+    }
+
+    /// What running instances print.
+    #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
+    async fn instance_log(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The service.")] service_id: ID,
+        #[graphql(desc = "production when left out.")] environment: Option<String>,
+        #[graphql(desc = "Only this container of the service.")] container: Option<String>,
+        #[graphql(desc = "Only this instance.")] instance: Option<String>,
+        #[graphql(desc = "How many of the lines that are there already.", default_with = "Some(100)")] tail: Option<i32>,
+        #[graphql(desc = "The cursor of the last line that was seen.")] after: Option<String>,
+    ) -> Result<impl Stream<Item = async_graphql::Result<InstanceLogLine>> + use<>> {
+        let (app, actor) = (guard::app(ctx)?, guard::actor(ctx)?);
+        let id = NodeKind::Service.row(&service_id)?;
+        let db = app.db.read();
+        environments::service(db, &actor.scope, &id).await?;
+        let place = environments::meant(db, &actor.scope, &id, environment.as_deref()).await?;
+        let place = place.ok_or_else(|| Error::not_found("environment"))?;
+        let which = live::Which { container, instance };
+        let lines = live::follow(app, actor, &place, which, tail.unwrap_or(100), after.as_deref()).await?;
+        Ok(lines.map(|line| look(line).map(InstanceLogLine)))
+    }
+}
+
+async fn find(app: &App, actor: &Actor, id: &str) -> crate::app::Result<Option<entity::service::Model>> {
+    match environments::service(app.db.read(), &actor.scope, id).await {
+        Ok(row) => Ok(Some(row)),
+        Err(error) if error.code == crate::app::Code::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn look<T>(answer: crate::app::Result<T>) -> async_graphql::Result<T> {
+    answer.map_err(|error| ApiError::from(error).into())
+}
+
+/// Returns at the next event that matters, or when it is time to look anyway.
+async fn next(heard: &mut Receiver<Event>, matters: impl Fn(&Event) -> bool) {
+    let event = async {
+        loop {
+            match heard.recv().await {
+                Ok(event) if matters(&event) => return,
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) => return,
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    };
+    tokio::select! {
+        () = event => {}
+        () = tokio::time::sleep(LOOK) => {}
+    }
+}
