@@ -29,3 +29,92 @@ pub enum ScanKind {
     /// What an image is made of.
     Sbom,
 }
+
+/// Where a service comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "entity::SourceKind")]
+pub enum SourceKind {
+    /// A GitLab project.
+    Gitlab,
+    /// A GitHub repository.
+    Github,
+    /// Images of Docker Hub or other registries.
+    DockerHub,
+}
+
+/// Where a service stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "entity::ServiceStatus")]
+pub enum ServiceStatus {
+    /// Never built or deployed.
+    Registered,
+    /// A pipeline builds it.
+    Building,
+    /// The last build failed.
+    BuildFailed,
+    /// A deployment is at work.
+    Deploying,
+    /// The last deployment failed.
+    DeployFailed,
+    /// All of it is ready.
+    Running,
+    /// Some instances are not ready.
+    Degraded,
+    /// Stopped on purpose.
+    Stopped,
+    /// It is being taken down.
+    Removing,
+}
+
+/// What a runtime is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "entity::RuntimeKind")]
+pub enum RuntimeKind {
+    /// A cluster.
+    Kubernetes,
+    /// An engine.
+    Docker,
+}
+
+/// What the last check of a runtime found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "entity::RuntimeStatus")]
+pub enum RuntimeStatus {
+    /// It can be deployed to.
+    Ready,
+    /// It does not answer.
+    Unreachable,
+    /// It answers and refuses this server.
+    Unauthorized,
+    /// It was not checked yet.
+    Unknown,
+}
+
+/// Kubernetes: how a container that is neither internal nor behind an ingress is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum ServiceExposure {
+    /// At a port of every node.
+    NodePort,
+    /// Through a load balancer of its own.
+    LoadBalancer,
+}
+
+/// Why something can't be done now: the words of extensions.reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::app::Precondition")]
+pub enum Precondition {
+    /// A runtime must be registered first.
+    NoRuntime,
+    /// The runtime does not answer.
+    RuntimeNotReady,
+    /// Nothing was deployed yet.
+    NothingDeployed,
+    /// There is no revision to go back to.
+    NoEarlierRevision,
+    /// Something else is at work on it.
+    InProgress,
+    /// This organization may not use the engine of the server's own machine.
+    LocalEngineNotAllowed,
+    /// It is stated in kiops.toml.
+    Declared,
+}

@@ -1,0 +1,170 @@
+//! Services.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Enum, ID, Object, SimpleObject};
+use chrono::{DateTime, Utc};
+use entity::service;
+
+use super::container::Container;
+use super::enums::{Precondition, ServiceStatus, SourceKind};
+use super::identity::User;
+use super::runtime::Runtime;
+use crate::app::services::{actions, containers_of};
+use crate::graphql::errors::{Result, nullable};
+use crate::graphql::guard::{actor, app};
+use crate::graphql::ids::NodeKind;
+use crate::graphql::loaders::loaders;
+
+/// What is built, deployed and watched as one.
+pub struct Service(pub service::Model);
+
+impl Service {
+    /// Wraps what a loader gave.
+    #[must_use]
+    pub fn shared(row: Arc<service::Model>) -> Self {
+        Self(Arc::unwrap_or_clone(row))
+    }
+
+    async fn load_runtime(&self, ctx: &Context<'_>) -> Result<Option<Runtime>> {
+        let environment = loaders(ctx)?.main_environment(&self.0.id).await?;
+        let id = environment.map(|e| e.runtime_id.clone()).or_else(|| self.0.runtime_id.clone());
+        match id {
+            Some(id) => Ok(loaders(ctx)?.runtime(&id).await?.map(Runtime::shared)),
+            None => Ok(None),
+        }
+    }
+
+    async fn load_creator(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        match &self.0.created_by {
+            Some(id) => Ok(loaders(ctx)?.person(id).await?.map(User)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// What is built, deployed and watched as one. Where an environment is not named, production is meant, or the only one
+/// there is. `status`, `runtime` and `namespace` are that environment's; before the first deployment, the
+/// registration's.
+#[Object]
+impl Service {
+    /// Opaque and stable.
+    pub async fn id(&self) -> ID {
+        NodeKind::Service.id(&self.0.id)
+    }
+
+    /// RFC 1123 label, unique in the organization.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Where it comes from.
+    async fn source(&self) -> SourceKind {
+        self.0.source.into()
+    }
+
+    /// What runs.
+    async fn containers(&self) -> Result<Vec<Container>> {
+        Ok(containers_of(&self.0)?.into_iter().map(Container::from).collect())
+    }
+
+    /// The Kubernetes namespace that it is deployed to. For a GitHub service always its name.
+    async fn namespace(&self, ctx: &Context<'_>) -> Result<String> {
+        let environment = loaders(ctx)?.main_environment(&self.0.id).await?;
+        Ok(environment.map_or_else(|| self.0.namespace.clone(), |e| e.namespace.clone()))
+    }
+
+    /// Username of the registry login used to pull private images; the token is never returned.
+    async fn registry_username(&self) -> Option<&str> {
+        self.0.registry_username.as_deref()
+    }
+
+    /// BUILDING, else DEPLOYING, else the worst of its environments.
+    async fn status(&self) -> ServiceStatus {
+        self.0.status.into()
+    }
+
+    /// Why it is BUILD_FAILED, DEPLOY_FAILED or DEGRADED.
+    async fn status_message(&self) -> Option<&str> {
+        self.0.status_message.as_deref()
+    }
+
+    /// Where it runs, or will run.
+    async fn runtime(&self, ctx: &Context<'_>) -> Option<Result<Runtime>> {
+        nullable(self.load_runtime(ctx).await)
+    }
+
+    /// When it was registered.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// Who registered it; null once they no longer belong to the organization.
+    async fn created_by(&self, ctx: &Context<'_>) -> Option<Result<User>> {
+        nullable(self.load_creator(ctx).await)
+    }
+
+    /// What the viewer may do now, from what is stored, and why not.
+    async fn actions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "production when left out, or the only one there is.")] environment: Option<String>,
+    ) -> Result<Vec<ServiceActionState>> {
+        let states = actions::actions(app(ctx)?, actor(ctx)?, &self.0, environment.as_deref()).await?;
+        Ok(states.into_iter().map(ServiceActionState::from).collect())
+    }
+}
+
+/// What can be done to a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "actions::ServiceAction")]
+pub enum ServiceAction {
+    /// deployService
+    Deploy,
+    /// rollbackService
+    RollBack,
+    /// stopService
+    Stop,
+    /// restartService
+    Restart,
+    /// removeService
+    Remove,
+}
+
+/// Whether the viewer may do it now, from what is stored, and why not.
+#[derive(SimpleObject)]
+pub struct ServiceActionState {
+    /// What.
+    action: ServiceAction,
+    /// Whether it can be done now.
+    enabled: bool,
+    /// Why not, as a word for programs.
+    reason: Option<Precondition>,
+    /// Why not, and who can mend it how.
+    disabled_reason: Option<String>,
+}
+
+impl From<actions::ActionState> for ServiceActionState {
+    fn from(state: actions::ActionState) -> Self {
+        let enabled = state.obstacle.is_none();
+        let (reason, message) = state.obstacle.map(|o| (o.reason, o.message)).unzip();
+        Self {
+            action: state.action.into(),
+            enabled,
+            reason: reason.flatten().map(Precondition::from),
+            disabled_reason: message,
+        }
+    }
+}
+
+/// In which order services are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::app::services::ServiceOrder")]
+pub enum ServiceOrder {
+    /// By name.
+    Name,
+    /// The newest first.
+    Newest,
+    /// Those that changed last first.
+    LastChanged,
+}
