@@ -1,1 +1,4 @@
-//! Filled in by the next commits.
+//! The GraphQL API.
+
+pub mod executor;
+pub mod limits;
