@@ -240,11 +240,14 @@ fn weigh(document: &ExecutableDocument, limits: &Limits) -> Result<(), Refusal> 
         }
         total.add(&weight);
     }
-    // A fragment that nothing spreads is validated all the same, so it is weighed too.
+    // A fragment that nothing spreads is validated all the same, so it is weighed too. Whether its fields are
+    // introspection is not known here, so the larger depth holds.
+    let deepest = limits.depth.max(limits.introspection_depth);
     for name in document.fragments.keys() {
         let weight = scale.fragment(name)?;
-        total.depth = total.depth.max(weight.depth);
-        total.introspection_depth = total.introspection_depth.max(weight.introspection_depth);
+        if weight.depth.max(weight.introspection_depth) > deepest {
+            return Err(Refusal::over("its depth", deepest));
+        }
         total.nodes = total.nodes.max(weight.nodes);
     }
     for (what, weight, limit) in [

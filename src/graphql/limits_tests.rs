@@ -53,8 +53,10 @@ fn hostile_documents_are_refused() {
         (named(20_000), "over the limit"),
         (named(11), "operations"),
         (format!("{{a(b:\"{}\")}}", "x".repeat(300_000)), "size"),
-        (format!("{{ {} !", "ä".repeat(20_000)), "Syntax error"),
-        (format!("{{__schema{}", format!("{}a{}", "{a".repeat(25), "}".repeat(26))), "introspection"),
+        (format!("{{ a(b: \"{}\") !", "ä".repeat(20_000)), "Syntax error: "),
+        (format!("{{__schema{}{{a{}", "{a".repeat(25), "}".repeat(27)), "introspection"),
+        (format!("{{...F}} fragment F on Q{}", "{a".repeat(14) + &"}".repeat(14)), "depth"),
+        (format!("{{a}} fragment F on Q{}", "{a".repeat(21) + &"}".repeat(21)), "depth"),
     ] {
         let message = refused(&query);
         assert!(message.contains(word), "{word}: {message}");
@@ -68,6 +70,14 @@ fn honest_documents_are_admitted() {
     assert_eq!(admitted.operation.as_deref(), Some("B"));
     assert_eq!(admit("query A{a} query B{b}", None, &Limits::default()).unwrap().kind, None);
     assert_eq!(admit("query A{a} query B{b}", Some("C"), &Limits::default()).unwrap().kind, None);
+    let standard = "query IntrospectionQuery{__schema{queryType{name} types{...FullType} directives{name args{...InputValue}}}} \
+        fragment FullType on __Type{kind fields(includeDeprecated:true){name args{...InputValue} type{...TypeRef}} \
+        inputFields{...InputValue} interfaces{...TypeRef} possibleTypes{...TypeRef}} \
+        fragment InputValue on __InputValue{name type{...TypeRef} defaultValue} fragment TypeRef on __Type{kind "
+        .to_owned()
+        + &"ofType{kind name ".repeat(14)
+        + &"}".repeat(15);
+    assert_eq!(admit(&standard, None, &Limits::default()).err(), None);
     let introspection = format!("{{__schema{}name{}}}", "{ofType".repeat(14) + "{", "}".repeat(15));
     assert!(admit(&introspection, None, &Limits::default()).is_ok());
     assert!(admit("{a(b:\"\"\"{{{{ \\\"\"\" [[[\"\"\") # {{{\n}", None, &Limits::default()).is_ok());

@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
-    time::{Instant, interval, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -34,6 +34,8 @@ use crate::graphql::executor::{AuthFailure, Backend, ErrorCode, coded_error, is_
 
 /// Messages that wait for a slow reader.
 const QUEUE: usize = 32;
+/// How long a closing socket waits for the other side.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// The longest id of an operation, which every answer repeats.
 const ID_BYTES: usize = 256;
 
@@ -73,6 +75,7 @@ pub(super) async fn run<B: Backend>(app: App<B>, socket: WebSocket, handshake: H
     let mut writer = AbortOnDropHandle::new(tokio::spawn(write(sink, queue, last, settings.send_timeout)));
     let init_deadline = Instant::now() + settings.init_timeout;
     let mut recheck = interval(settings.recheck_every);
+    recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut talk = Conversation {
         app,
         handshake,
@@ -109,14 +112,20 @@ pub(super) async fn run<B: Backend>(app: App<B>, socket: WebSocket, handshake: H
         }
     };
     talk.tasks.shutdown().await;
-    if let Some(closing) = closing {
-        // The writer is gone when the other side is.
-        let _ = last_words.send(closing);
-    } else {
-        drop(last_words);
-    }
     drop(talk);
-    let _ = timeout(settings.send_timeout.min(Duration::from_secs(2)), writer).await;
+    let Some(closing) = closing else {
+        drop(last_words);
+        let _ = timeout(FAREWELL, writer).await;
+        return;
+    };
+    // The writer is gone when the other side is. What still comes in is read until the other side has heard,
+    // because a connection that is dropped with unread bytes loses the close frame.
+    let _ = last_words.send(closing);
+    let _ = timeout(FAREWELL, async {
+        let _ = writer.await;
+        while let Some(Ok(_)) = incoming.next().await {}
+    })
+    .await;
 }
 
 /// A message over the size limit closes with 1009; any other fault of the connection closes without a word.
