@@ -2,9 +2,11 @@
 
 pub mod connection;
 pub mod errors;
+pub mod executor;
 pub mod guard;
 pub mod guarded;
 pub mod ids;
+pub mod limits;
 pub mod loaders;
 pub mod mutation;
 pub mod query;
@@ -14,3 +16,9 @@ pub mod types;
 pub mod visible;
 
 pub use schema::{Schemas, schemas};
+
+/// The SDL that an admin sees. Needs no database.
+#[must_use]
+pub fn sdl() -> String {
+    schemas(None).full.sdl()
+}

@@ -1,0 +1,241 @@
+//! `/graphql` over GET and POST.
+
+use std::{net::IpAddr, panic::AssertUnwindSafe, time::Duration};
+
+use async_graphql::{Request as Query, Response as Outcome, parser::types::OperationType};
+use axum::{
+    Extension,
+    body::{Body, Bytes},
+    extract::{ConnectInfo, FromRequestParts, Request, State, WebSocketUpgrade},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    response::Response,
+};
+use futures_util::FutureExt;
+use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout};
+
+use super::{
+    App, RequestId, auth,
+    auth::Denied,
+    negotiate::{self, Media},
+    pages, rate::Who,
+    reply::{self, refuse},
+    request::Parameters,
+    ws,
+};
+use crate::graphql::executor::{Backend, ErrorCode, coded_error};
+
+/// How much of a body over the limit is read and thrown away, so that its sender can read the answer.
+const DRAINED: usize = 64 * 1024 * 1024;
+
+/// The address of the client's end of the connection.
+pub(super) fn address(parts: &Parts) -> IpAddr {
+    parts
+        .extensions
+        .get::<ConnectInfo<std::net::SocketAddr>>()
+        .map_or(IpAddr::from([0, 0, 0, 0]), |connection| connection.0.ip())
+}
+
+/// A WebSocket, the page, or a query in the query string.
+pub(super) async fn get<B: Backend>(
+    State(app): State<App<B>>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    let (mut parts, _) = request.into_parts();
+    if parts.headers.contains_key(header::UPGRADE) {
+        let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
+        return match upgrade {
+            Ok(upgrade) => ws::accept(app, upgrade, &parts),
+            Err(rejection) => {
+                let status = rejection.status();
+                refuse(status, Media::Json, ErrorCode::BadUserInput, "This is not a WebSocket handshake.")
+            }
+        };
+    }
+    if app.settings.graphiql && negotiate::wants_page(&parts.headers) {
+        return pages::graphiql();
+    }
+    let Some(media) = Media::of(&parts.headers) else {
+        return not_acceptable();
+    };
+    let text = parts.uri.query().unwrap_or_default();
+    match Parameters::from_query_string(text) {
+        Ok(parameters) => answer(&app, &parts, media, parameters, &id).await,
+        Err(message) => refuse(StatusCode::BAD_REQUEST, media, ErrorCode::BadUserInput, message),
+    }
+}
+
+/// One operation in a JSON body.
+pub(super) async fn post<B: Backend>(
+    State(app): State<App<B>>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let Some(media) = Media::of(&parts.headers) else {
+        return not_acceptable();
+    };
+    if !negotiate::is_plain_json(&parts.headers) {
+        let message = "The body must be application/json in UTF-8, not compressed.";
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, media, ErrorCode::BadUserInput, message);
+    }
+    let limit = app.settings.body_bytes;
+    let body = match timeout(app.settings.read_timeout, read(&parts.headers, body, limit)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(Unread::TooLarge)) => {
+            let message = format!("The body is over the limit of {limit} bytes.");
+            return closing(refuse(StatusCode::PAYLOAD_TOO_LARGE, media, ErrorCode::BadUserInput, message));
+        }
+        Ok(Err(Unread::Broken)) => {
+            let message = "The body broke off.";
+            return closing(refuse(StatusCode::BAD_REQUEST, media, ErrorCode::BadUserInput, message));
+        }
+        Err(_) => {
+            let message = "The body took too long to arrive.";
+            return closing(refuse(StatusCode::REQUEST_TIMEOUT, media, ErrorCode::BadUserInput, message));
+        }
+    };
+    match Parameters::from_body(&body) {
+        Ok(parameters) => answer(&app, &parts, media, parameters, &id).await,
+        Err(message) => refuse(StatusCode::BAD_REQUEST, media, ErrorCode::BadUserInput, message),
+    }
+}
+
+/// Authenticates, guards, executes.
+async fn answer<B: Backend>(
+    app: &App<B>,
+    parts: &Parts,
+    media: Media,
+    parameters: Parameters,
+    id: &RequestId,
+) -> Response {
+    let from = address(parts);
+    let token = match auth::credential(&parts.headers, &app.settings.origins) {
+        Ok(token) => token,
+        Err(denied @ Denied::Malformed) => {
+            return refuse(StatusCode::UNAUTHORIZED, media, ErrorCode::Unauthenticated, denied.to_string());
+        }
+        Err(denied @ Denied::ForeignOrigin) => {
+            return refuse(StatusCode::FORBIDDEN, media, ErrorCode::Forbidden, denied.to_string());
+        }
+    };
+    let caller = match app.backend.authenticate(token.as_deref(), from).await {
+        Ok(caller) => caller,
+        Err(failure) => return reply::refuse_caller(media, &failure),
+    };
+    if let Err(wait) = app.requests.admit(&Who::new(token.as_deref(), from), Instant::now()) {
+        return reply::too_many(media, wait, too_many_message(wait));
+    }
+    let checked = match parameters.check(&app.settings.limits) {
+        Ok(checked) => checked,
+        Err(refusal) => return reply::refuse_document(media, refusal.code, refusal.message),
+    };
+    if checked.kind == Some(OperationType::Subscription) {
+        let message = "Subscriptions run over WebSocket (graphql-transport-ws) at this address.";
+        return refuse(StatusCode::BAD_REQUEST, media, ErrorCode::BadUserInput, message);
+    }
+    if parts.method != Method::POST && checked.kind == Some(OperationType::Mutation) {
+        let message = "A mutation must be sent by POST.";
+        let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, media, ErrorCode::BadUserInput, message);
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    let mut response = match execute(app, caller, checked.request, checked.kind, &id.0).await {
+        Ok(outcome) => reply::outcome(outcome, media),
+        Err(failed) => {
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            let mut response = reply::outcome(failed, media);
+            *response.status_mut() = status;
+            response
+        }
+    };
+    response.extensions_mut().insert(checked.note);
+    response
+}
+
+/// Executes a query or a mutation within its time, and turns a panic into INTERNAL with an id. An error is an
+/// answer too: that the work took too long, or that it panicked.
+pub(super) async fn execute<B: Backend>(
+    app: &App<B>,
+    caller: B::Caller,
+    request: Query,
+    kind: Option<OperationType>,
+    id: &str,
+) -> Result<Outcome, Outcome> {
+    let (limit, what) = time_limit(app, kind);
+    let work = AssertUnwindSafe(app.backend.execute(caller, request)).catch_unwind();
+    match timeout(limit, work).await {
+        Ok(Ok(outcome)) => Ok(outcome),
+        Ok(Err(_)) => Err(panicked(id)),
+        Err(_) => {
+            let message = format!("The {what} took longer than {} and was given up.", humantime::format_duration(limit));
+            Err(Outcome::from_errors(vec![coded_error(message, ErrorCode::Internal)]))
+        }
+    }
+}
+
+fn time_limit<B>(app: &App<B>, kind: Option<OperationType>) -> (Duration, &'static str) {
+    match kind {
+        Some(OperationType::Mutation) => (app.settings.mutation_timeout, "mutation"),
+        _ => (app.settings.query_timeout, "query"),
+    }
+}
+
+/// What is said of a panic: its id, which the log has too.
+pub(super) fn panicked(id: &str) -> Outcome {
+    tracing::error!(id, "a resolver panicked");
+    let mut error = coded_error(format!("internal error {id}"), ErrorCode::Internal);
+    if let Some(extensions) = &mut error.extensions {
+        extensions.set("id", id);
+    }
+    Outcome::from_errors(vec![error])
+}
+
+pub(super) fn too_many_message(wait: u64) -> String {
+    format!("Too many requests. Try again in {wait} seconds.")
+}
+
+fn not_acceptable() -> Response {
+    let message = "Accept must allow application/graphql-response+json or application/json.";
+    refuse(StatusCode::NOT_ACCEPTABLE, Media::Json, ErrorCode::BadUserInput, message)
+}
+
+/// The rest of the body may still be on its way, so the connection can't be used again.
+fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+enum Unread {
+    TooLarge,
+    Broken,
+}
+
+/// Reads a body up to the limit. What is over it is read on for a while and thrown away.
+async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Unread> {
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok())
+        .unwrap_or_default();
+    if declared > limit && (declared > DRAINED || headers.contains_key(header::EXPECT)) {
+        return Err(Unread::TooLarge);
+    }
+    let mut kept = Vec::with_capacity(declared.min(limit));
+    let mut seen = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else {
+            continue;
+        };
+        seen += data.len();
+        if seen > DRAINED {
+            return Err(Unread::TooLarge);
+        }
+        if seen <= limit && declared <= limit {
+            kept.extend_from_slice(&data);
+        } else {
+            kept = Vec::new();
+        }
+    }
+    if seen > limit { Err(Unread::TooLarge) } else { Ok(kept.into()) }
+}

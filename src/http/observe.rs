@@ -1,0 +1,99 @@
+//! What surrounds every request: its id, its span, one log line, the guard against panics, security headers.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::{HttpSettings, reply};
+
+/// The id of a request, in its extensions and in the answer's `x-request-id`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(pub Arc<str>);
+
+/// What the log line says of a GraphQL request: never the document's text, which may hold secrets.
+#[derive(Clone, Debug)]
+pub(super) struct OperationNote {
+    name: String,
+    hash: String,
+}
+
+impl OperationNote {
+    pub(super) fn new(name: Option<&str>, query: &str) -> Self {
+        Self {
+            name: name.unwrap_or_default().chars().take(100).collect(),
+            hash: hex::encode(&Sha256::digest(query)[..6]),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn hash(&self) -> &str {
+        &self.hash
+    }
+}
+
+pub(super) async fn observe(
+    State(settings): State<Arc<HttpSettings>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let id = RequestId((settings.new_id)().into());
+    request.extensions_mut().insert(id.clone());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let span = tracing::info_span!("request", id = %id.0);
+    async move {
+        let begun = Instant::now();
+        let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            Ok(response) => response,
+            Err(_) => {
+                tracing::error!("a handler panicked");
+                let message = format!("internal error {}\n", id.0);
+                (StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
+            }
+        };
+        let note = response.extensions_mut().remove::<OperationNote>();
+        tracing::info!(
+            %method,
+            path,
+            status = response.status().as_u16(),
+            milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            operation = note.as_ref().map(OperationNote::name),
+            document = note.as_ref().map(OperationNote::hash),
+            "answered"
+        );
+        secure(&mut response, &id);
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// Adds what is not there yet, so that a page can have a policy and caching of its own.
+fn secure(response: &mut Response, id: &RequestId) {
+    let defaults = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ];
+    let headers = response.headers_mut();
+    for (name, value) in defaults {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        headers.insert(reply::REQUEST_ID, value);
+    }
+}

@@ -1,0 +1,81 @@
+//! The server's loop: accepts connections up to a cap, closes those that send no whole header in time, and ends
+//! within the grace period.
+
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, extract::ConnectInfo};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::timeout};
+use tower::ServiceExt;
+
+use super::HttpSettings;
+
+/// How long to wait after a connection could not be accepted, usually because no file descriptor is free.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// Serves until `settings.shutdown` is cancelled, then lets requests and WebSockets end, for `settings.grace` at
+/// most. Only HTTP/1.1 is spoken, whose header has a time limit from the first byte on; a proxy in front may
+/// speak anything to browsers.
+pub async fn serve(listener: TcpListener, router: Router, settings: HttpSettings) {
+    let seats = Arc::new(Semaphore::new(settings.connections));
+    let mut connections = JoinSet::new();
+    loop {
+        let seat = tokio::select! {
+            () = settings.shutdown.cancelled() => break,
+            Ok(seat) = seats.clone().acquire_owned() => seat,
+        };
+        let accepted = tokio::select! {
+            () = settings.shutdown.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(BACK_OFF).await;
+                continue;
+            }
+        };
+        // Without it small answers wait for the other side's acknowledgement; a failure only costs speed.
+        let _ = stream.set_nodelay(true);
+        let router = router.clone();
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(address));
+            let router = router.clone();
+            async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(settings.read_timeout)
+            .max_buf_size(64 * 1024)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let shutdown = settings.shutdown.clone();
+        connections.spawn(async move {
+            let mut connection = pin!(connection);
+            // A connection that breaks off is the client's business.
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = shutdown.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = connection.await;
+                }
+            }
+            drop(seat);
+        });
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    settings.tasks.close();
+    let ended = timeout(settings.grace, async {
+        while connections.join_next().await.is_some() {}
+        settings.tasks.wait().await;
+    })
+    .await;
+    if ended.is_err() {
+        tracing::warn!("some requests did not end in time and were cut off");
+    }
+    connections.shutdown().await;
+}

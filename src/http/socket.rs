@@ -1,0 +1,384 @@
+//! One WebSocket's conversation in graphql-transport-ws.
+//!
+//! Each operation is a task that owns its id in [`Running`] and writes into one bounded queue. A writer task
+//! drains the queue; when the other side does not read in time the whole socket is dropped, so a slow reader
+//! holds no more than the queue. All tasks end with [`run`].
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_graphql::{Response as Outcome, parser::types::OperationType};
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::{FutureExt, SinkExt, StreamExt, stream::SplitSink};
+use serde_json::{Map, Value, json};
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    App, auth, graphql,
+    rate::{Seat, Who},
+    reply,
+    request::{Checked, Parameters},
+    ws::{close, frame},
+};
+use crate::graphql::executor::{AuthFailure, Backend, ErrorCode, coded_error, is_request_error};
+
+/// Messages that wait for a slow reader.
+const QUEUE: usize = 32;
+/// How long a closing socket waits for the other side.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// The longest id of an operation, which every answer repeats.
+const ID_BYTES: usize = 256;
+
+/// What the handshake found out.
+pub(super) struct Handshake {
+    pub(super) token: Option<String>,
+    pub(super) from: IpAddr,
+    /// A page may talk before it has a token (to log in); what is no page must bring one.
+    pub(super) may_be_anonymous: bool,
+}
+
+/// The operations at work, by id. An operation takes itself out before it says that it is complete.
+type Running = Arc<Mutex<HashMap<String, AbortHandle>>>;
+
+/// The caller, once `connection_init` is acknowledged.
+struct Session<C> {
+    caller: C,
+    who: Who,
+    _seat: Option<Seat>,
+}
+
+struct Conversation<B: Backend> {
+    app: App<B>,
+    handshake: Handshake,
+    session: Option<Session<B::Caller>>,
+    outgoing: mpsc::Sender<Message>,
+    running: Running,
+    tasks: JoinSet<()>,
+}
+
+/// Talks until either side closes, the server shuts down or the caller may not go on.
+pub(super) async fn run<B: Backend>(app: App<B>, socket: WebSocket, handshake: Handshake) {
+    let settings = app.settings.clone();
+    let (sink, mut incoming) = socket.split();
+    let (outgoing, queue) = mpsc::channel(QUEUE);
+    let (last_words, last) = tokio::sync::oneshot::channel();
+    let mut writer = AbortOnDropHandle::new(tokio::spawn(write(sink, queue, last, settings.send_timeout)));
+    let init_deadline = Instant::now() + settings.init_timeout;
+    let mut recheck = interval(settings.recheck_every);
+    recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut talk = Conversation {
+        app,
+        handshake,
+        session: None,
+        outgoing,
+        running: Running::default(),
+        tasks: JoinSet::new(),
+    };
+
+    let closing = loop {
+        tokio::select! {
+            () = settings.shutdown.cancelled() => break Some(frame(close::GOING_AWAY, "Going away")),
+            _ = &mut writer => return,
+            () = sleep_until(init_deadline), if talk.session.is_none() => {
+                break Some(frame(close::INIT_TIMEOUT, "Connection initialisation timeout"));
+            }
+            _ = recheck.tick(), if talk.session.is_some() => {
+                if !talk.may_go_on().await {
+                    break Some(frame(close::FORBIDDEN, "Forbidden"));
+                }
+            }
+            Some(_) = talk.tasks.join_next() => {}
+            message = incoming.next() => match message {
+                None | Some(Ok(Message::Close(_))) => break None,
+                Some(Err(error)) => break too_big(&error),
+                Some(Ok(Message::Text(text))) => {
+                    if let Err(closing) = talk.hear(&text).await {
+                        break Some(closing);
+                    }
+                }
+                Some(Ok(Message::Binary(_))) => break Some(frame(close::BAD_MESSAGE, "Binary messages are not supported")),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            },
+        }
+    };
+    talk.tasks.shutdown().await;
+    drop(talk);
+    let Some(closing) = closing else {
+        drop(last_words);
+        let _ = timeout(FAREWELL, writer).await;
+        return;
+    };
+    // The writer is gone when the other side is. What still comes in is read until the other side has heard,
+    // because a connection that is dropped with unread bytes loses the close frame.
+    let _ = last_words.send(closing);
+    let _ = timeout(FAREWELL, async {
+        let _ = writer.await;
+        while let Some(Ok(_)) = incoming.next().await {}
+    })
+    .await;
+}
+
+/// A message over the size limit closes with 1009; any other fault of the connection closes without a word.
+fn too_big(error: &axum::Error) -> Option<CloseFrame> {
+    let text = error.to_string();
+    text.contains("too long").then(|| frame(close::TOO_BIG, "Message too big"))
+}
+
+/// Writes what is queued, several messages to a flush, and at the end the close frame, which overtakes the
+/// queue.
+async fn write(
+    mut sink: SplitSink<WebSocket, Message>,
+    mut queue: mpsc::Receiver<Message>,
+    mut last: tokio::sync::oneshot::Receiver<CloseFrame>,
+    limit: Duration,
+) {
+    let mut batch = Vec::with_capacity(QUEUE);
+    loop {
+        let closing = tokio::select! {
+            biased;
+            closing = &mut last => Some(closing.ok()),
+            count = queue.recv_many(&mut batch, QUEUE) => if count == 0 { Some(None) } else { None },
+        };
+        let sending = async {
+            if let Some(closing) = closing {
+                let _ = sink.send(Message::Close(closing)).await;
+                return false;
+            }
+            for message in batch.drain(..) {
+                if sink.feed(message).await.is_err() {
+                    return false;
+                }
+            }
+            sink.flush().await.is_ok()
+        };
+        if !timeout(limit, sending).await.unwrap_or(false) {
+            return;
+        }
+    }
+}
+
+impl<B: Backend> Conversation<B> {
+    async fn may_go_on(&self) -> bool {
+        match &self.session {
+            Some(session) => self.app.backend.still_valid(&session.caller).await,
+            None => true,
+        }
+    }
+
+    /// Acts on one message; an error is the frame to close with.
+    async fn hear(&mut self, text: &str) -> Result<(), CloseFrame> {
+        let bad = |reason: &str| frame(close::BAD_MESSAGE, reason);
+        let Ok(Value::Object(mut message)) = serde_json::from_str(text) else {
+            return Err(bad("Invalid message"));
+        };
+        match message.get("type").and_then(Value::as_str) {
+            Some("connection_init") => match message.remove("payload") {
+                None | Some(Value::Null) => self.init(&Map::new()).await,
+                Some(Value::Object(payload)) => self.init(&payload).await,
+                Some(_) => Err(bad("Invalid payload of connection_init")),
+            },
+            Some("ping") => self.queue(json!({"type": "pong"}).to_string()).await,
+            Some("pong") => Ok(()),
+            Some("complete") => {
+                let id = message.get("id").and_then(Value::as_str).ok_or_else(|| bad("complete needs an id"))?;
+                if let Some(task) = lock(&self.running).remove(id) {
+                    task.abort();
+                }
+                Ok(())
+            }
+            Some("subscribe") => {
+                let Some(Value::String(id)) = message.remove("id").filter(|id| id != "") else {
+                    return Err(bad("subscribe needs an id"));
+                };
+                let Some(Value::Object(payload)) = message.remove("payload") else {
+                    return Err(bad("subscribe needs a payload"));
+                };
+                self.subscribe(id, payload).await
+            }
+            _ => Err(bad("Unknown message type")),
+        }
+    }
+
+    async fn init(&mut self, payload: &Map<String, Value>) -> Result<(), CloseFrame> {
+        if self.session.is_some() {
+            return Err(frame(close::TOO_MANY, "Too many initialisation requests"));
+        }
+        let given = payload.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let token = match given {
+            None | Some((_, Value::Null)) => self.handshake.token.clone(),
+            Some((_, value)) => {
+                let token = value.as_str().and_then(auth::bearer);
+                Some(token.ok_or_else(|| frame(close::FORBIDDEN, "Forbidden: the token is not valid"))?)
+            }
+        };
+        if token.is_none() && !self.handshake.may_be_anonymous {
+            return Err(frame(close::FORBIDDEN, "Forbidden: a token is required"));
+        }
+        let from = self.handshake.from;
+        let caller = self.app.backend.authenticate(token.as_deref(), from).await.map_err(|failure| match failure {
+            AuthFailure::BadToken => frame(close::FORBIDDEN, "Forbidden: the token is not valid"),
+            AuthFailure::TooMany { .. } => frame(close::FORBIDDEN, "Forbidden: too many attempts"),
+            AuthFailure::Unavailable => frame(1013, "Try again later"),
+        })?;
+        let who = Who::new(token.as_deref(), from);
+        // The address has its seat since the handshake, so only tokens are counted here.
+        let seat = match &who {
+            Who::Address(_) => None,
+            Who::Token(_) => {
+                let seat = self.app.sockets.seat(who.clone());
+                Some(seat.ok_or_else(|| frame(close::TOO_MANY, "Too many WebSockets are open"))?)
+            }
+        };
+        self.session = Some(Session { caller, who, _seat: seat });
+        self.queue(json!({"type": "connection_ack"}).to_string()).await
+    }
+
+    async fn subscribe(&mut self, id: String, payload: Map<String, Value>) -> Result<(), CloseFrame> {
+        let Some(session) = &self.session else {
+            return Err(frame(close::UNAUTHORIZED, "Unauthorized"));
+        };
+        if id.len() > ID_BYTES {
+            return Err(frame(close::BAD_MESSAGE, "The id is too long"));
+        }
+        let at_work = {
+            let running = lock(&self.running);
+            if running.contains_key(&id) {
+                let shown: String = id.chars().take(60).collect();
+                return Err(frame(close::DUPLICATE_ID, &format!("Subscriber for {shown} already exists")));
+            }
+            running.len()
+        };
+        let limit = self.app.settings.operations_per_socket;
+        if at_work >= limit {
+            let message = format!("At most {limit} operations may run at once on one WebSocket.");
+            return self.refuse(&id, message, ErrorCode::RateLimited).await;
+        }
+        if let Err(wait) = self.app.requests.admit(&session.who, Instant::now()) {
+            return self.refuse(&id, graphql::too_many_message(wait), ErrorCode::RateLimited).await;
+        }
+        let caller = session.caller.clone();
+        let checked = match Parameters::from_fields(payload) {
+            Ok(parameters) => match parameters.check(&self.app.settings.limits) {
+                Ok(checked) => checked,
+                Err(refusal) => return self.refuse(&id, refusal.message, refusal.code).await,
+            },
+            Err(message) => return self.refuse(&id, message, ErrorCode::BadUserInput).await,
+        };
+        tracing::info!(operation = checked.note.name(), document = checked.note.hash(), "subscribed");
+        // The lock is held until the task is entered, so that it cannot take itself out before.
+        let mut running = lock(&self.running);
+        let operation = Operation {
+            id: id.clone(),
+            app: self.app.clone(),
+            outgoing: self.outgoing.clone(),
+            running: self.running.clone(),
+        };
+        let task = self.tasks.spawn(operation.run(caller, checked));
+        running.insert(id, task);
+        Ok(())
+    }
+
+    async fn refuse(&self, id: &str, message: String, code: ErrorCode) -> Result<(), CloseFrame> {
+        self.queue(errors(id, &[coded_error(message, code)])).await
+    }
+
+    /// Queues an answer of the loop itself. A reader that leaves no room in time is not worth waiting for.
+    async fn queue(&self, text: String) -> Result<(), CloseFrame> {
+        let sent = timeout(self.app.settings.send_timeout, self.outgoing.send(Message::text(text))).await;
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(frame(close::BAD_MESSAGE, "Messages are not read")),
+        }
+    }
+}
+
+/// One operation at work.
+struct Operation<B: Backend> {
+    id: String,
+    app: App<B>,
+    outgoing: mpsc::Sender<Message>,
+    running: Running,
+}
+
+impl<B: Backend> Operation<B> {
+    async fn run(self, caller: B::Caller, checked: Checked) {
+        let finished = if checked.kind == Some(OperationType::Subscription) {
+            self.stream(caller, checked).await
+        } else {
+            let trace = (self.app.settings.new_id)();
+            let outcome = graphql::execute(&self.app, caller, checked.request, checked.kind, &trace).await;
+            self.first(outcome.unwrap_or_else(|failed| failed)).await
+        };
+        if finished == Ended::Completed {
+            lock(&self.running).remove(&self.id);
+            self.send(json!({"id": self.id, "type": "complete"}).to_string()).await;
+        }
+    }
+
+    async fn stream(&self, caller: B::Caller, checked: Checked) -> Ended {
+        let mut stream = self.app.backend.execute_stream(caller, checked.request);
+        let mut is_first = true;
+        loop {
+            let event = AssertUnwindSafe(stream.next()).catch_unwind().await;
+            match event {
+                Err(_) => return self.fail(&graphql::panicked(&(self.app.settings.new_id)())).await,
+                Ok(None) => return Ended::Completed,
+                // A stream that could not begin says so as its first event and without data.
+                Ok(Some(outcome)) if is_first && outcome.is_err() && outcome.data == async_graphql::Value::Null => {
+                    return self.fail(&outcome).await;
+                }
+                Ok(Some(outcome)) => self.next(&outcome).await,
+            }
+            is_first = false;
+        }
+    }
+
+    async fn first(&self, outcome: Outcome) -> Ended {
+        if is_request_error(&outcome) {
+            return self.fail(&outcome).await;
+        }
+        self.next(&outcome).await;
+        Ended::Completed
+    }
+
+    async fn next(&self, outcome: &Outcome) {
+        // The id is the client's text, so it is written as JSON; the payload is JSON already.
+        let id = Value::from(self.id.as_str());
+        self.send(format!(r#"{{"id":{id},"type":"next","payload":{}}}"#, reply::to_json(outcome))).await;
+    }
+
+    async fn fail(&self, outcome: &Outcome) -> Ended {
+        lock(&self.running).remove(&self.id);
+        self.send(errors(&self.id, &outcome.errors)).await;
+        Ended::Failed
+    }
+
+    async fn send(&self, text: String) {
+        // A closed queue means that the socket is going and this task with it.
+        let _ = self.outgoing.send(Message::text(text)).await;
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Completed,
+    Failed,
+}
+
+fn errors(id: &str, errors: &[async_graphql::ServerError]) -> String {
+    json!({"id": id, "type": "error", "payload": errors}).to_string()
+}
+
+fn lock(running: &Running) -> MutexGuard<'_, HashMap<String, AbortHandle>> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,76 @@
+//! The WebSocket handshake: origin, subprotocol, limits.
+
+use axum::{
+    extract::{WebSocketUpgrade, ws::CloseFrame},
+    http::{StatusCode, request::Parts},
+    response::Response,
+};
+
+use super::{
+    App, auth, graphql,
+    negotiate::Media,
+    origin::Site,
+    rate::Who,
+    reply::{self, refuse},
+    socket::{self, Handshake},
+};
+use crate::graphql::executor::{Backend, ErrorCode};
+
+const PROTOCOL: &str = "graphql-transport-ws";
+
+/// The close codes of graphql-transport-ws and of RFC 6455 that the server sends.
+pub(super) mod close {
+    pub(in crate::http) const GOING_AWAY: u16 = 1001;
+    pub(in crate::http) const TOO_BIG: u16 = 1009;
+    pub(in crate::http) const BAD_MESSAGE: u16 = 4400;
+    pub(in crate::http) const UNAUTHORIZED: u16 = 4401;
+    pub(in crate::http) const FORBIDDEN: u16 = 4403;
+    pub(in crate::http) const INIT_TIMEOUT: u16 = 4408;
+    pub(in crate::http) const DUPLICATE_ID: u16 = 4409;
+    pub(in crate::http) const TOO_MANY: u16 = 4429;
+}
+
+pub(super) fn frame(code: u16, reason: &str) -> CloseFrame {
+    CloseFrame { code, reason: reason.into() }
+}
+
+/// Upgrades a connection from our own or an allowed origin, or from no browser at all.
+pub(super) fn accept<B: Backend>(app: App<B>, upgrade: WebSocketUpgrade, parts: &Parts) -> Response {
+    let site = app.settings.origins.site(&parts.headers);
+    if site == Site::Foreign {
+        let message = "WebSockets from this origin are not allowed.";
+        return refuse(StatusCode::FORBIDDEN, Media::Json, ErrorCode::Forbidden, message);
+    }
+    let upgrade = upgrade.protocols([PROTOCOL]);
+    if upgrade.selected_protocol().is_none() {
+        let message = format!("The subprotocol must be {PROTOCOL}.");
+        return refuse(StatusCode::BAD_REQUEST, Media::Json, ErrorCode::BadUserInput, message);
+    }
+    // A cookie counts for our own pages alone. Elsewhere it is as if there were none.
+    let mut headers = parts.headers.clone();
+    if site != Site::Same {
+        headers.remove(axum::http::header::COOKIE);
+    }
+    let token = match auth::credential(&headers, &app.settings.origins) {
+        Ok(token) => token,
+        Err(denied) => {
+            return refuse(StatusCode::UNAUTHORIZED, Media::Json, ErrorCode::Unauthenticated, denied.to_string());
+        }
+    };
+    let from = graphql::address(parts);
+    let Some(seat) = app.sockets.seat(Who::Address(from)) else {
+        return reply::too_many(Media::Json, 60, "Too many WebSockets are open from this address.");
+    };
+    let handshake = Handshake { token, from, may_be_anonymous: site != Site::Unsaid };
+    let size = app.settings.body_bytes;
+    let tracked = app.settings.tasks.token();
+    upgrade
+        .max_message_size(size)
+        .max_frame_size(size)
+        .read_buffer_size(8 * 1024)
+        .write_buffer_size(16 * 1024)
+        .on_upgrade(move |socket| async move {
+            socket::run(app, socket, handshake).await;
+            drop((seat, tracked));
+        })
+}
