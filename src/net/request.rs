@@ -85,6 +85,12 @@ impl Request {
         self
     }
 
+    /// The value of a header given before, sensitive where it was made so.
+    #[must_use]
+    pub fn header_value(&self, name: &HeaderName) -> Option<HeaderValue> {
+        self.headers.get(name).cloned()
+    }
+
     /// With a header whose value is a secret.
     ///
     /// # Errors

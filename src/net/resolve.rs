@@ -1,7 +1,7 @@
 //! Name resolution with the filter inside: only addresses that passed it are ever connected to.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -15,12 +15,17 @@ pub(super) type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec
 
 /// The operating system's resolver.
 pub(super) fn system() -> Lookup {
-    Arc::new(|host| {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
-            Ok(found.map(|socket| socket.ip()).collect())
-        })
-    })
+    Arc::new(|host| Box::pin(async move { look_up(&host).await }))
+}
+
+/// What the operating system resolves a name to. `localhost` in all its forms is loopback without asking anybody,
+/// as RFC 6761 6.3 wants it.
+pub(super) async fn look_up(host: &str) -> io::Result<Vec<IpAddr>> {
+    if address::is_loopback_host(host) {
+        return Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
+    }
+    let found = tokio::net::lookup_host((host, 0)).await?;
+    Ok(found.map(|socket| socket.ip()).collect())
 }
 
 /// Resolves names for one client, without a filter for the operator's addresses.

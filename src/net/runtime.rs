@@ -7,6 +7,7 @@ use url::{Host, Url};
 
 use super::address::{self, Why};
 use super::error::{NetError, Refusal};
+use super::resolve::look_up;
 
 /// Which machine an endpoint is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,15 +54,13 @@ pub async fn resolve_runtime(
         Host::Domain(name) => {
             address::check_name(name)
                 .map_err(|why| NetError::Refused(Refusal { address: address.clone(), why }))?;
-            let lookup = tokio::time::timeout(limit, tokio::net::lookup_host((name, port))).await;
+            let lookup = tokio::time::timeout(limit, look_up(name)).await;
             lookup
                 .map_err(|_| NetError::Timeout { address: address.clone(), after: limit })?
                 .map_err(|error| NetError::Unreachable {
                     address: address.clone(),
                     reason: format!("the name cannot be resolved: {error}"),
                 })?
-                .map(|socket| socket.ip())
-                .collect()
         }
     };
     let mut place = RuntimePlace::Remote;
