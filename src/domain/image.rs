@@ -91,9 +91,13 @@ impl Repository {
     /// As people write it: `nginx`, `bitnami/redis`, `ghcr.io/acme/app`.
     #[must_use]
     pub fn familiar(&self) -> String {
-        match (self.host.as_str(), self.path.strip_prefix("library/")) {
+        let official = self.path.strip_prefix("library/").filter(|name| !name.contains('/'));
+        // Without its host such a path would be read as another host's.
+        let looks_like_host =
+            self.path.split_once('/').is_some_and(|(first, _)| first.contains('.') || first == "localhost");
+        match (self.host.as_str(), official) {
             (DOCKER_HUB, Some(official)) => official.to_owned(),
-            (DOCKER_HUB, None) => self.path.clone(),
+            (DOCKER_HUB, None) if !looks_like_host => self.path.clone(),
             _ => format!("{}/{}", self.host, self.path),
         }
     }
@@ -216,3 +220,87 @@ macro_rules! text_conversions {
     )*};
 }
 text_conversions!(Repository, Tag, Digest);
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_are_normalised_as_docker_does_it() {
+        for (text, host, path, familiar) in [
+            ("nginx", "docker.io", "library/nginx", "nginx"),
+            ("user/repo", "docker.io", "user/repo", "user/repo"),
+            ("docker.io/nginx", "docker.io", "library/nginx", "nginx"),
+            ("index.docker.io/library/nginx", "docker.io", "library/nginx", "nginx"),
+            ("ghcr.io/acme/app", "ghcr.io", "acme/app", "ghcr.io/acme/app"),
+            ("GHCR.io/acme/app", "ghcr.io", "acme/app", "ghcr.io/acme/app"),
+            ("localhost/app", "localhost", "app", "localhost/app"),
+            ("127.0.0.1:5000/a/b/c", "127.0.0.1:5000", "a/b/c", "127.0.0.1:5000/a/b/c"),
+            ("a__b/c---d.e", "docker.io", "a__b/c---d.e", "a__b/c---d.e"),
+            ("docker.io/a.b/c", "docker.io", "a.b/c", "docker.io/a.b/c"),
+            ("docker.io/localhost/c", "docker.io", "localhost/c", "docker.io/localhost/c"),
+            ("library/a/b", "docker.io", "library/a/b", "library/a/b"),
+        ] {
+            let repository = Repository::parse(text).unwrap();
+            assert_eq!((repository.host(), repository.path()), (host, path), "{text}");
+            assert_eq!(repository.familiar(), familiar, "{text}");
+            assert_eq!(Repository::parse(familiar).unwrap(), repository, "{text}");
+        }
+    }
+
+    #[test]
+    fn hostile_names_are_refused() {
+        let long = "a".repeat(256);
+        for text in [
+            "", " ", "nginx ", " nginx", "nginx\n", "nginx\0", "../x", "x/../y", "./x", "/x", "x/", "x//y", "-x", "x-",
+            "x/-y", "x/$(id)", "x;id", "x`id`", "x|y", "x&y", "x>y", "x\"y", "x\\y", "x#y", "x?y", "x%0ay", "NGINX",
+            "nginx:latest", "nginx@sha256:00", "ghcr.io/acme/app:v1", "http://ghcr.io/x", "user:pw@host.example/x",
+            "a___b", "a..b", "a._b", "\u{202e}nginx", "ng\u{456}nx", "host.example:0/x", "host.example:99999/x",
+            "host.example:/x", "-host.example/x", "host..example/x", "[::1]:5000/x", "host.example:5000", "host.example/",
+            "x y.example/z", long.as_str(),
+        ] {
+            assert!(Repository::parse(text).is_err(), "{text:?}");
+        }
+        let longest = "t".repeat(128);
+        for text in ["latest", "1.0", "_x", "V1.0-rc_1", longest.as_str()] {
+            assert!(Tag::parse(text).is_ok(), "{text:?}");
+        }
+        let too_long = "t".repeat(129);
+        for text in ["", "-x", ".x", "x:$(id)", "x y", "x\n", "x/y", "x@y", "ä", "x\0", too_long.as_str()] {
+            assert!(Tag::parse(text).is_err(), "{text:?}");
+        }
+        let hex = "0".repeat(64);
+        assert!(Digest::parse(&format!("sha256:{hex}")).is_ok());
+        for text in ["", "sha256:", &hex, &format!("sha256:{hex}0"), &format!("sha512:{hex}"), &format!("sha256:{hex}\n")] {
+            assert!(Digest::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_written_the_same(text in "(docker\\.io/|[a-z0-9.-]{1,12}(:[0-9]{1,5})?/)?(library/|localhost/|[a-z]\\.[a-z]/)?[a-z0-9._/-]{1,12}") {
+            if let Ok(repository) = Repository::parse(&text) {
+                prop_assert_eq!(&Repository::parse(&repository.familiar()).unwrap(), &repository);
+                let json = serde_json::to_string(&repository).unwrap();
+                prop_assert_eq!(serde_json::from_str::<Repository>(&json).unwrap(), repository);
+            }
+        }
+
+        #[test]
+        fn what_passes_is_safe_in_an_address(text in "\\PC{0,40}") {
+            if let Ok(repository) = Repository::parse(&text) {
+                let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-/:".contains(&b);
+                prop_assert!(repository.familiar().bytes().all(plain));
+                prop_assert!(repository.path().split('/').all(|part| !part.is_empty() && part != "." && part != ".."));
+            }
+            if let Ok(tag) = Tag::parse(&text) {
+                prop_assert!(!tag.as_str().contains(['/', ':', '@', ' ']) && !tag.as_str().starts_with('-'));
+                let json = serde_json::to_string(&tag).unwrap();
+                prop_assert_eq!(serde_json::from_str::<Tag>(&json).unwrap(), tag);
+            }
+        }
+    }
+}

@@ -1,10 +1,20 @@
 //! Image registries: Docker Hub's listing, and tags, digests and logins of any OCI registry.
 
+mod auth;
+mod client;
+mod hub;
+mod limit;
+mod oci;
+#[cfg(test)]
+mod tests;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::domain::image::{Digest, Repository, Tag};
 use crate::domain::secret::RegistryLogin;
+
+pub use client::{Clock, RegistryClient, RegistrySettings};
 
 /// A repository on Docker Hub.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,7 +111,7 @@ pub trait Registries: Send + Sync {
 }
 
 /// Which page of tags.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TagRequest {
     /// 1 to 100.
     pub first: u32,
