@@ -1,89 +1,165 @@
-//! Pages of lists.
+//! Pages of lists: what a caller asked for, checked, and the cursors that it comes back with.
+//!
+//! After the Relay cursor connections specification (<https://relay.dev/graphql/connections.htm>), narrowed as the
+//! contract says: over the maximum is an error and never a silent cut, `first` with `last` is one too.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Bounds of a list.
+/// How many rows a page of one list has when nobody says, and at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageLimits {
-    /// Where the caller does not say.
+    /// When neither `first` nor `last` is given.
     pub default: u32,
-    /// At most.
+    /// The most that may be asked for.
     pub max: u32,
 }
 
-/// Where a page begins or ends: the sort key of a row. Opaque, and harmless when forged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor(pub Vec<String>);
-
-impl Cursor {
-    /// As callers see it.
-    #[must_use]
-    pub fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.0.join("\0"))
-    }
-
-    /// None for what we did not make.
-    #[must_use]
-    pub fn decode(text: &str) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok().filter(|b| b.len() <= 1024)?;
-        let text = String::from_utf8(bytes).ok()?;
-        Some(Self(text.split('\0').map(str::to_owned).collect()))
-    }
+/// From which end of the list a page is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// `first`, or nothing: from the list's beginning, or after a cursor.
+    Forward,
+    /// `last`: from the list's end, or before a cursor. Rows are still answered in the list's order.
+    Backward,
 }
 
-/// Which page.
+/// A page as it was asked for, within the limits. Zero rows are a page too: of nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRequest {
-    /// How many.
-    pub limit: u32,
-    /// The last ones rather than the first ones.
-    pub backwards: bool,
-    /// After it, or before it where `backwards`.
-    pub cursor: Option<Cursor>,
+    /// The end that is cut from.
+    pub direction: Direction,
+    /// Rows at most.
+    pub size: u32,
+    /// Only rows behind this one.
+    pub after: Option<Cursor>,
+    /// Only rows in front of this one.
+    pub before: Option<Cursor>,
 }
 
-/// What is wrong with the arguments of a page.
+/// Which argument is wrong and why, in words for the caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct PageError {
-    /// The argument at fault.
+#[error("{field}: {message}")]
+pub struct PagingError {
+    /// `first`, `last`, `after` or `before`.
     pub field: &'static str,
-    /// For people.
+    /// What to do instead.
     pub message: String,
 }
 
+/// A row's place in a list's order: the values of the columns that it is sorted by. Opaque outside, and never
+/// trusted when it comes back: the scope of a query filters whatever a cursor says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(pub Vec<String>);
+
 impl PageRequest {
-    /// Checks the arguments of a list.
-    ///
     /// # Errors
-    /// When a number is out of bounds, a cursor is none of ours, or both directions are asked for.
+    /// When a number is negative or over the maximum, `first` comes with `last`, or a cursor is none of ours.
     pub fn new(
         first: Option<i32>,
         after: Option<&str>,
         last: Option<i32>,
         before: Option<&str>,
         limits: PageLimits,
-    ) -> Result<Self, PageError> {
-        let fault = |field, message: String| PageError { field, message };
-        if (first.is_some() || after.is_some()) && (last.is_some() || before.is_some()) {
-            return Err(fault("last", "ask for first and after, or for last and before".to_owned()));
+    ) -> Result<Self, PagingError> {
+        let (direction, size) = match (first, last) {
+            (Some(_), Some(_)) => {
+                return Err(error("last", "give first or last, not both".to_owned()));
+            }
+            (Some(first), None) => (Direction::Forward, size("first", first, limits)?),
+            (None, Some(last)) => (Direction::Backward, size("last", last, limits)?),
+            (None, None) => (Direction::Forward, limits.default.min(limits.max)),
+        };
+        Ok(Self { direction, size, after: cursor("after", after)?, before: cursor("before", before)? })
+    }
+}
+
+fn size(field: &'static str, asked: i32, limits: PageLimits) -> Result<u32, PagingError> {
+    match u32::try_from(asked) {
+        Ok(size) if size <= limits.max => Ok(size),
+        Ok(_) => Err(error(field, format!("at most {} at a time", limits.max))),
+        Err(_) => Err(error(field, "a page cannot have fewer than 0 entries".to_owned())),
+    }
+}
+
+fn cursor(field: &'static str, text: Option<&str>) -> Result<Option<Cursor>, PagingError> {
+    let bad = || error(field, "this is no cursor of this list: use one from pageInfo or edges".to_owned());
+    text.map(|text| Cursor::decode(text).ok_or_else(bad)).transpose()
+}
+
+fn error(field: &'static str, message: String) -> PagingError {
+    PagingError { field, message }
+}
+
+impl Cursor {
+    /// The most characters that an encoded cursor may have.
+    pub const MAX_ENCODED: usize = 1024;
+
+    /// base64url of a JSON array of strings.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let array = serde_json::Value::from(self.0.clone());
+        URL_SAFE_NO_PAD.encode(array.to_string())
+    }
+
+    /// None when the text is not what [`Cursor::encode`] makes, or longer than 1 KB, or has NUL in it, which no
+    /// database takes.
+    #[must_use]
+    pub fn decode(text: &str) -> Option<Self> {
+        if text.len() > Self::MAX_ENCODED {
+            return None;
         }
-        let backwards = last.is_some() || before.is_some();
-        let (count_field, cursor_field) = if backwards { ("last", "before") } else { ("first", "after") };
-        let limit = match first.or(last) {
-            None => limits.default,
-            Some(n) => u32::try_from(n)
-                .ok()
-                .filter(|n| (1..=limits.max).contains(n))
-                .ok_or_else(|| fault(count_field, format!("must be between 1 and {}", limits.max)))?,
-        };
-        let cursor = match after.or(before) {
-            None => None,
-            Some(text) => Some(
-                Cursor::decode(text).ok_or_else(|| fault(cursor_field, "is no cursor of this list".to_owned()))?,
-            ),
-        };
-        Ok(Self { limit, backwards, cursor })
+        let json = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let values: Vec<String> = serde_json::from_slice(&json).ok()?;
+        let usable = !values.is_empty() && values.iter().all(|value| !value.contains('\0'));
+        usable.then_some(Self(values))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: PageLimits = PageLimits { default: 20, max: 100 };
+
+    fn field(first: Option<i32>, after: Option<&str>, last: Option<i32>, before: Option<&str>) -> Option<&'static str> {
+        PageRequest::new(first, after, last, before, LIMITS).err().map(|e| e.field)
+    }
+
+    #[test]
+    fn names_the_argument_at_fault() {
+        assert_eq!(field(Some(-1), None, None, None), Some("first"));
+        assert_eq!(field(Some(101), None, None, None), Some("first"));
+        assert_eq!(field(Some(i32::MAX), None, None, None), Some("first"));
+        assert_eq!(field(None, None, Some(i32::MIN), None), Some("last"));
+        assert_eq!(field(Some(1), None, Some(1), None), Some("last"));
+        for garbage in ["", "x", "!!", "bnVsbA", "e30", "W10", "WzFd", "WyJcdTAwMDAiXQ", &"A".repeat(5000)] {
+            assert_eq!(field(None, Some(garbage), None, None), Some("after"), "{garbage}");
+            assert_eq!(field(None, None, None, Some(garbage)), Some("before"), "{garbage}");
+        }
+    }
+
+    #[test]
+    fn takes_what_is_within_the_limits() {
+        let none = PageRequest::new(None, None, None, None, LIMITS);
+        let page = |direction, size| Ok(PageRequest { direction, size, after: None, before: None });
+        assert_eq!(none, page(Direction::Forward, 20));
+        assert_eq!(PageRequest::new(Some(0), None, None, None, LIMITS), page(Direction::Forward, 0));
+        assert_eq!(PageRequest::new(None, None, Some(100), None, LIMITS), page(Direction::Backward, 100));
+    }
+
+    proptest! {
+        #[test]
+        fn cursors_come_back(values in prop::collection::vec("[^\\x00]{0,20}", 1..4)) {
+            let cursor = Cursor(values);
+            prop_assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor));
+        }
+
+        #[test]
+        fn decoding_never_panics(text in any::<String>()) {
+            let _ = Cursor::decode(&text);
+        }
     }
 }
