@@ -10,7 +10,7 @@ use sea_orm::{
 };
 
 use super::{App, Error, Result};
-use crate::domain::paging::{Cursor, PageRequest};
+use crate::domain::paging::{Cursor, Direction, PageRequest};
 
 /// Counts all rows of a list; called only when somebody asks.
 pub type Count = Arc<dyn Fn() -> BoxFuture<'static, Result<u64>> + Send + Sync>;
@@ -29,20 +29,18 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// Makes a page of at most `limit + 1` rows that were read in the direction of the request: the one too many says
+    /// Makes a page of at most `size + 1` rows that were read in the direction of the request: the one too many says
     /// that there are more.
     pub fn new(request: &PageRequest, mut rows: Vec<T>, cursor: impl Fn(&T) -> Cursor, count: Count) -> Self {
-        let limit = request.limit as usize;
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let came_from_elsewhere = request.cursor.is_some();
-        if request.backwards {
-            rows.reverse();
-        }
-        let (has_next_page, has_previous_page) = if request.backwards {
-            (came_from_elsewhere, more)
-        } else {
-            (more, came_from_elsewhere)
+        let size = request.size as usize;
+        let more = rows.len() > size;
+        rows.truncate(size);
+        let (has_next_page, has_previous_page) = match request.direction {
+            Direction::Forward => (more, request.after.is_some()),
+            Direction::Backward => {
+                rows.reverse();
+                (request.before.is_some(), more)
+            }
         };
         Self {
             items: rows.into_iter().map(|row| (cursor(&row), row)).collect(),
@@ -54,16 +52,12 @@ impl<T> Page<T> {
 }
 
 /// The one value of a cursor of lists that are sorted by id.
-///
-/// # Errors
-/// BAD_USER_INPUT for a cursor of another list.
-pub fn id_of(request: &PageRequest) -> Result<Option<&str>> {
-    let field = if request.backwards { "before" } else { "after" };
-    match &request.cursor {
+fn id_of(field: &str, cursor: Option<&Cursor>) -> Result<Option<String>> {
+    match cursor {
         None => Ok(None),
         Some(Cursor(parts)) => match parts.as_slice() {
-            [id] => Ok(Some(id)),
-            _ => Err(Error::bad_input(field, "is no cursor of this list")),
+            [id] => Ok(Some(id.clone())),
+            _ => Err(Error::bad_input(field, "this is no cursor of this list: use one from pageInfo or edges")),
         },
     }
 }
@@ -141,15 +135,16 @@ pub async fn by_id<S: Rows>(
         let (db, counted) = (db.clone(), counted.clone());
         Box::pin(async move { Ok(counted.total(db.read()).await?) })
     });
-    let mut rows = QuerySelect::limit(all, u64::from(request.limit) + 1);
-    if let Some(id) = id_of(request)? {
-        let beyond = if request.backwards { column.gt(id) } else { column.lt(id) };
-        rows = QueryFilter::filter(rows, beyond);
+    let mut rows = QuerySelect::limit(all, u64::from(request.size) + 1);
+    if let Some(id) = id_of("after", request.after.as_ref())? {
+        rows = QueryFilter::filter(rows, column.lt(id));
     }
-    rows = if request.backwards {
-        rows.order_by_asc(column)
-    } else {
-        rows.order_by_desc(column)
+    if let Some(id) = id_of("before", request.before.as_ref())? {
+        rows = QueryFilter::filter(rows, column.gt(id));
+    }
+    rows = match request.direction {
+        Direction::Forward => rows.order_by_desc(column),
+        Direction::Backward => rows.order_by_asc(column),
     };
     let rows = rows.read(app.db.read()).await?;
     Ok(Page::new(request, rows, |row| Cursor(vec![id(row)]), count))
