@@ -97,7 +97,7 @@ pub async fn list(
     actor.require(Action::ReadAuditTrail)?;
     let mut all = actor.scope.audit_events();
     if let Some(action) = filter.action {
-        all = all.filter(audit_event::Column::Action.eq(action));
+        all = all.filter(audit_event::Column::Action.eq(action.replace('\0', "\u{fffd}")));
     }
     if let Some(id) = filter.actor_id {
         all = all.filter(audit_event::Column::ActorId.eq(id));

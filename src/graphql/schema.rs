@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_graphql::{ErrorExtensionValues, Executor as _, Request, Response, Schema};
+use async_graphql::{ErrorExtensionValues, Request, Response, Schema};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 

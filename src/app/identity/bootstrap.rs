@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
 
 use super::{organizations, passwords};
 use crate::app::{App, Error, Result, Violations};
-use crate::domain::names::Email;
+use crate::domain::names::{Email, OrganizationSlug};
 use crate::domain::secret::SecretString;
 
 /// The number of the lock that servers of one PostgreSQL take here: "kiops" in bytes.
@@ -27,12 +27,13 @@ pub async fn bootstrap(
         return Ok(None);
     }
     let mut violations = Violations::default();
+    let organization = violations.check("bootstrap.organization", OrganizationSlug::parse(organization));
     let email = violations.check("bootstrap.admin_email", Email::parse(admin_email));
     if let Some(password) = &password {
         passwords::check(&mut violations, "bootstrap.admin_password", password);
     }
     violations.finish()?;
-    let Some(email) = email else {
+    let (Some(organization), Some(email)) = (organization, email) else {
         return Err(Error::bad_input("bootstrap.admin_email", "is no e-mail address"));
     };
     let made_up = match &password {
@@ -53,7 +54,7 @@ pub async fn bootstrap(
     if user::Entity::find().count(&tx).await? > 0 {
         return Ok(None);
     }
-    organizations::create_in(app, &tx, organization, organization, email.as_str(), hash).await?;
+    organizations::create_in(app, &tx, organization.as_str(), organization.as_str(), &email.key(), hash).await?;
     tx.commit().await?;
     Ok(made_up)
 }

@@ -51,6 +51,11 @@ impl Person {
     }
 }
 
+/// An address as it is looked up, whether it is one or not. No database takes a NUL.
+fn normal_email(text: &str) -> String {
+    text.trim().to_ascii_lowercase().replace('\0', "\u{fffd}")
+}
+
 async fn user_by_email(db: &impl ConnectionTrait, email: &str) -> Result<Option<user::Model>> {
     Ok(user::Entity::find().filter(user::Column::Email.eq(email)).one(db).await?)
 }

@@ -8,7 +8,7 @@ use super::{passwords, user_by_email, users};
 use crate::app::audit::{self, By, Entry};
 use crate::app::error::is_unique_violation;
 use crate::app::{Actor, App, Error, Result, Scope, Violations};
-use crate::domain::names::{DisplayName, Email};
+use crate::domain::names::{DisplayName, Email, OrganizationSlug};
 use crate::domain::secret::SecretString;
 
 /// The caller's organization.
@@ -52,30 +52,19 @@ pub async fn create(
     password: &SecretString,
 ) -> Result<organization::Model> {
     let mut violations = Violations::default();
-    if !is_slug(slug) {
-        violations.add("slug", "must be 1 to 63 lower-case letters, digits and dashes, and begin with a letter");
-    }
+    let slug = violations.check("slug", OrganizationSlug::parse(slug));
     let name = violations.check("name", DisplayName::parse(name));
     let email = violations.check("admin-email", Email::parse(admin_email));
     passwords::check(&mut violations, "password", password);
     violations.finish()?;
-    let (Some(name), Some(email)) = (name, email) else {
+    let (Some(slug), Some(name), Some(email)) = (slug, name, email) else {
         return Err(Error::bad_input("name", "is no name"));
     };
     let hash = passwords::hash(app, password).await?;
     let tx = app.begin().await?;
-    let made = create_in(app, &tx, slug, name.as_str(), email.as_str(), hash).await?;
+    let made = create_in(app, &tx, slug.as_str(), name.as_str(), &email.key(), hash).await?;
     tx.commit().await?;
     Ok(made)
-}
-
-fn is_slug(slug: &str) -> bool {
-    slug.len() <= 63
-        && slug.starts_with(|c: char| c.is_ascii_lowercase())
-        && !slug.ends_with('-')
-        && slug
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// Writes an organization with its first admin.

@@ -7,16 +7,15 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, Set};
 use serde_json::json;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{limits, user_by_email};
+use super::{limits, normal_email, user_by_email};
 use crate::app::audit::{self, By, Entry};
 use crate::app::{Actor, App, Error, Precondition, Result, Violations};
+use crate::domain::names::check_password;
 use crate::domain::policy::Action;
 use crate::domain::secret::{ExposeSecret as _, SecretString};
 
 /// Longer ones are refused before anything is computed.
-pub const MAX_BYTES: usize = 1024;
-/// Shorter ones are no passwords.
-pub const MIN_CHARS: usize = 8;
+pub(super) const MAX_BYTES: usize = 1024;
 
 /// Stands in for the hash of an account that is not there, so that it takes as long to refuse.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -26,12 +25,7 @@ static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
 /// Notes what is wrong with a new password.
 pub(super) fn check(violations: &mut Violations, field: &str, password: &SecretString) {
-    let text = password.expose_secret();
-    if text.len() > MAX_BYTES {
-        violations.add(field, format!("must have at most {MAX_BYTES} bytes"));
-    } else if text.chars().count() < MIN_CHARS {
-        violations.add(field, format!("must have at least {MIN_CHARS} characters"));
-    }
+    violations.check(field, check_password(password.expose_secret()));
 }
 
 /// Waits for a turn to hash or verify.
@@ -153,7 +147,7 @@ pub async fn set(app: &App, email: &str, password: &SecretString) -> Result<()> 
     violations.finish()?;
     let hash = hash(app, password).await?;
     let tx = app.begin().await?;
-    let user = user_by_email(&tx, &email.trim().to_lowercase())
+    let user = user_by_email(&tx, &normal_email(email))
         .await?
         .ok_or_else(|| Error::not_found("user"))?;
     let (id, email) = (user.id.clone(), user.email.clone());

@@ -10,9 +10,10 @@ use serde_json::json;
 
 use super::passwords::MAX_BYTES;
 use super::tokens::{self, NewToken};
-use super::{limits, passwords, user_by_email};
+use super::{limits, normal_email, passwords, user_by_email};
 use crate::app::audit::{self, By, Entry};
 use crate::app::{Actor, App, Error, Result, Scope};
+use crate::domain::names::Email;
 use crate::domain::secret::{ExposeSecret as _, SecretString};
 
 /// A new session. The token is shown once: only its hash is kept.
@@ -49,7 +50,7 @@ pub async fn login(app: &App, login: Login) -> Result<Session> {
     if login.email.len() > MAX_BYTES {
         return Err(Error::bad_input("input.email", "is no e-mail address"));
     }
-    let email = login.email.trim().to_lowercase();
+    let email = normal_email(&login.email);
     let subjects = limits::Subjects::new(&email, login.address.as_deref());
     limits::check(app, &subjects).await?;
     // Held until a failure is counted: those who wait for it are checked against the newest count.
@@ -123,7 +124,7 @@ async fn fail(
             address: login.address.clone(),
         };
         // People type passwords into the wrong field: what is no address is not written down.
-        let name = crate::domain::names::Email::parse(email).map_or_else(|_| String::new(), |e| e.as_str().to_owned());
+        let name = Email::parse(email).map_or_else(|_| String::new(), |e| e.key());
         let entry = Entry {
             action: "auth.login_failed",
             subject_kind: "User",

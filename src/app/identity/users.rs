@@ -57,6 +57,7 @@ fn person((membership, user): (membership::Model, Option<user::Model>)) -> Optio
 fn contains(column: user::Column, text: &str) -> Expr {
     let escaped = text
         .to_lowercase()
+        .replace('\0', "\u{fffd}")
         .replace('\\', "\\\\")
         .replace('%', "\\%")
         .replace('_', "\\_");
@@ -124,14 +125,14 @@ pub async fn create(app: &App, actor: &Actor, new: NewUser) -> Result<Person> {
     // Made even where it is not needed, so that the time does not tell whether the address is known.
     let hash = passwords::hash(app, &new.password).await?;
     let tx = app.begin().await?;
-    let known = user_by_email(&tx, email.as_str()).await?;
+    let known = user_by_email(&tx, &email.key()).await?;
     let taken = || Error::conflict("input.email", "belongs to this organization already");
     let user = match known {
         Some(user) => user,
         None => {
             let made = user::ActiveModel {
                 id: Set(app.ids.id()),
-                email: Set(email.as_str().to_owned()),
+                email: Set(email.key()),
                 name: Set(name.as_str().to_owned()),
                 password_hash: Set(hash),
                 created_at: Set(app.clock.now()),
