@@ -29,17 +29,17 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// Makes a page of at most `limit + 1` rows that were read in the direction of the request: the one too many says
+    /// Makes a page of at most `size + 1` rows that were read in the direction of the request: the one too many says
     /// that there are more.
     pub fn new(request: &PageRequest, mut rows: Vec<T>, cursor: impl Fn(&T) -> Cursor, count: Count) -> Self {
-        let limit = request.size as usize;
-        let more = rows.len() > limit;
-        rows.truncate(limit);
+        let size = request.size as usize;
+        let more = rows.len() > size;
+        rows.truncate(size);
         let (has_next_page, has_previous_page) = match request.direction {
-            Direction::Forward => (more || request.before.is_some(), request.after.is_some()),
+            Direction::Forward => (more, request.after.is_some()),
             Direction::Backward => {
                 rows.reverse();
-                (request.before.is_some(), more || request.after.is_some())
+                (request.before.is_some(), more)
             }
         };
         Self {
@@ -52,13 +52,13 @@ impl<T> Page<T> {
 }
 
 /// The one value of a cursor of lists that are sorted by id.
-///
-/// # Errors
-/// BAD_USER_INPUT at `field` for a cursor of another list.
-pub fn id_of<'a>(field: &str, cursor: &'a Cursor) -> Result<&'a str> {
-    match cursor.0.as_slice() {
-        [id] => Ok(id),
-        _ => Err(Error::bad_input(field, "is no cursor of this list")),
+fn id_of(field: &str, cursor: Option<&Cursor>) -> Result<Option<String>> {
+    match cursor {
+        None => Ok(None),
+        Some(Cursor(parts)) => match parts.as_slice() {
+            [id] => Ok(Some(id.clone())),
+            _ => Err(Error::bad_input(field, "this is no cursor of this list: use one from pageInfo or edges")),
+        },
     }
 }
 
@@ -136,15 +136,15 @@ pub async fn by_id<S: Rows>(
         Box::pin(async move { Ok(counted.total(db.read()).await?) })
     });
     let mut rows = QuerySelect::limit(all, u64::from(request.size) + 1);
-    if let Some(after) = &request.after {
-        rows = QueryFilter::filter(rows, column.lt(id_of("after", after)?));
+    if let Some(id) = id_of("after", request.after.as_ref())? {
+        rows = QueryFilter::filter(rows, column.lt(id));
     }
-    if let Some(before) = &request.before {
-        rows = QueryFilter::filter(rows, column.gt(id_of("before", before)?));
+    if let Some(id) = id_of("before", request.before.as_ref())? {
+        rows = QueryFilter::filter(rows, column.gt(id));
     }
     rows = match request.direction {
-        Direction::Backward => rows.order_by_asc(column),
         Direction::Forward => rows.order_by_desc(column),
+        Direction::Backward => rows.order_by_asc(column),
     };
     let rows = rows.read(app.db.read()).await?;
     Ok(Page::new(request, rows, |row| Cursor(vec![id(row)]), count))

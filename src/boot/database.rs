@@ -11,7 +11,7 @@ use crate::config::Config;
 const MIGRATION_LOCK: i64 = 0x6b_69_6f_70_73;
 
 pub(super) async fn open(config: &Config) -> anyhow::Result<Db> {
-    let db = Db::connect(config.database.url(), config.database.max_connections)
+    let db = Db::connect(&config.database.url, config.database.max_connections)
         .await
         .context("the database (database.url) does not answer")?;
     migrate(&db).await.context("the database could not be brought up to date")?;

@@ -7,29 +7,27 @@ use entity::{Db, meta, secret};
 use sea_orm::{ActiveModelTrait as _, EntityTrait as _, Set, SqlErr};
 
 use crate::config::Config;
-use crate::vault::{Key, Sealed, Vault};
+use crate::vault::{Keys, Sealed, Vault, create_key_file};
 
 /// A value that every server seals and opens at start, to know that its key is the database's.
 const PROBE: &str = "vault.probe";
 const PROBE_TEXT: &str = "this key opens the secrets of this database";
 
-pub(super) async fn vault(config: &Config, db: &Db, random: &[u8; 32]) -> anyhow::Result<Vault> {
+pub(super) async fn vault(config: &Config, db: &Db) -> anyhow::Result<Vault> {
     let path = &config.secrets.key_file;
     let probe = meta::Entity::find_by_id(PROBE).one(db.read()).await?;
-    let key = match (path.exists(), &probe) {
-        (true, _) => Key::read(path)?,
-        (false, None) => Key::create(path, *random)?,
+    match (path.exists(), &probe) {
+        (true, _) => {}
+        (false, None) => drop(create_key_file(path)?),
         (false, Some(_)) => bail!(
             "this database holds secrets, and its key is missing: put the key file back at {} (secrets.key_file)",
             path.display()
         ),
-    };
-    let previous = config.secrets.previous_key_files.iter().map(|p| Key::read(p)).collect::<Result<_, _>>()?;
-    let vault = Vault::new(key, previous);
+    }
+    let vault = Vault::open(Keys::from_files(path, &config.secrets.previous_key_files)?);
     match probe {
-        Some(row) => check(&vault, &row.value).with_context(|| {
-            format!("{} (secrets.key_file) is not the key of this database", path.display())
-        })?,
+        Some(row) => check(&vault, &row.value)
+            .with_context(|| format!("{} (secrets.key_file) is not the key of this database", path.display()))?,
         None => first(&vault, db).await?,
     }
     Ok(vault)

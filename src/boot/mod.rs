@@ -13,7 +13,6 @@ use entity::Db;
 
 use crate::app::{App, Events};
 use crate::config::Config;
-use crate::domain::clock::Ids as _;
 
 pub use parts::{RandomIds, SystemClock};
 pub use serve::{Part, serve};
@@ -32,7 +31,7 @@ pub async fn database(config: &Config) -> anyhow::Result<Db> {
 /// The first thing that is wrong, in words for whoever runs the server.
 pub async fn app(config: &Config) -> anyhow::Result<App> {
     let db = database::open(config).await?;
-    let vault = keys::vault(config, &db, &RandomIds.random()).await?;
+    let vault = keys::vault(config, &db).await?;
     let outbound = parts::outbound(config).context("[net]")?;
     Ok(App {
         db,
@@ -40,8 +39,8 @@ pub async fn app(config: &Config) -> anyhow::Result<App> {
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
         events: Events::default(),
-        registries: Arc::new(parts::registries(config, outbound)),
+        registries: Arc::new(parts::registries(config, outbound)?),
         runtimes: Arc::new(parts::Engines::default()),
-        settings: Arc::new(parts::settings(config)),
+        settings: Arc::new(parts::settings(config)?),
     })
 }

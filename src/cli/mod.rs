@@ -107,7 +107,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     if let Some(Command::Schema) = cli.command {
         return Ok(schema::run()?);
     }
-    let source = ConfigSource::process(cli.config);
+    let source = ConfigSource::of_process(cli.config);
     let config = Config::load(&source).map_err(|e| Failure::AskedWrongly(e.into()))?;
     match cli.command.unwrap_or(Command::Serve { no_workers: false }) {
         Command::Serve { no_workers: false } => serve::run(&config, Part::Everything).await?,

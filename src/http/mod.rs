@@ -5,6 +5,7 @@
 mod auth;
 mod graphql;
 mod health;
+pub mod logs;
 mod negotiate;
 mod observe;
 mod origin;

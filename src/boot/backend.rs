@@ -1,0 +1,54 @@
+//! What the transports ask of the API behind them.
+
+use std::net::IpAddr;
+
+use async_graphql::{Request, Response};
+use futures_util::stream::BoxStream;
+
+use crate::app::App;
+use crate::app::identity::sessions;
+use crate::graphql::Schemas;
+use crate::graphql::executor::{AuthFailure, Backend};
+use crate::graphql::guard::Caller;
+
+/// The application behind its schemas.
+#[derive(Clone)]
+pub(super) struct Api {
+    pub(super) app: App,
+    pub(super) schemas: Schemas,
+}
+
+impl Backend for Api {
+    type Caller = Caller;
+
+    async fn authenticate(&self, token: Option<&str>, from: IpAddr) -> Result<Caller, AuthFailure> {
+        let address = Some(from.to_canonical().to_string());
+        let Some(token) = token else { return Ok(Caller { actor: None, address }) };
+        match sessions::authenticate(&self.app, token, address.clone()).await {
+            Ok(Some(actor)) => Ok(Caller { actor: Some(actor), address }),
+            Ok(None) => Err(AuthFailure::BadToken),
+            // It was logged where it was made.
+            Err(_) => Err(AuthFailure::Unavailable),
+        }
+    }
+
+    async fn still_valid(&self, caller: &Caller) -> bool {
+        match &caller.actor {
+            // A database that is away for a moment ends nobody's subscription.
+            Some(actor) => sessions::still_valid(&self.app, actor).await.unwrap_or(true),
+            None => true,
+        }
+    }
+
+    async fn execute(&self, caller: Caller, request: Request) -> Response {
+        self.schemas.execute(request, caller).await
+    }
+
+    fn execute_stream(&self, caller: Caller, request: Request) -> BoxStream<'static, Response> {
+        self.schemas.execute_stream(request, caller)
+    }
+
+    async fn ready(&self) -> Result<(), String> {
+        self.app.db.ping().await.map_err(|_| "the database does not answer".to_owned())
+    }
+}

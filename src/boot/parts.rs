@@ -1,0 +1,136 @@
+//! The concrete parts: clock, ids, clients.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use chrono::{DateTime, SubsecRound as _, Utc};
+use rand::TryRngCore as _;
+use secrecy::ExposeSecret as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::app::settings::{BuildProfile, LocalEngine, ScanKind, Scanner};
+use crate::app::Settings;
+use crate::config::{self, Config};
+use crate::domain::clock::{Clock, Ids};
+use crate::domain::paging::PageLimits;
+use crate::net::{Outbound, Policy, Timeouts};
+use crate::registry::{RegistryClient, RegistrySettings};
+use crate::runtime::docker::DockerRuntime;
+use crate::runtime::{Runtime, RuntimeConnection, RuntimeError, Runtimes};
+
+/// The system's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that is passed in")]
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now().trunc_subsecs(6)
+    }
+}
+
+/// Ids and tokens from the system's random source.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RandomIds;
+
+impl Ids for RandomIds {
+    #[expect(clippy::disallowed_methods, reason = "this is the source of ids that is passed in")]
+    fn id(&self) -> String {
+        uuid::Uuid::now_v7().to_string()
+    }
+
+    fn random(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        rand::rngs::OsRng.try_fill_bytes(&mut bytes).expect("the system's random source works");
+        bytes
+    }
+}
+
+/// One client for each connection, made when it is first needed.
+#[derive(Default)]
+pub struct Engines {
+    clients: Mutex<HashMap<[u8; 32], Arc<dyn Runtime>>>,
+}
+
+/// Connections that are kept; beyond that all are made anew.
+const KEPT: usize = 1_000;
+
+impl Runtimes for Engines {
+    fn connect(&self, connection: &RuntimeConnection) -> Result<Arc<dyn Runtime>, RuntimeError> {
+        let RuntimeConnection::Docker(docker) = connection;
+        let mut hash = Sha256::new();
+        let tls = docker.tls.as_ref().map(|t| [t.ca.as_str(), t.cert.as_str(), t.key.expose_secret()]);
+        for part in [docker.host.as_str()].into_iter().chain(tls.into_iter().flatten()) {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+        let key: [u8; 32] = hash.finalize().into();
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&key) {
+            return Ok(client.clone());
+        }
+        let client: Arc<dyn Runtime> = Arc::new(DockerRuntime::connect(docker)?);
+        if clients.len() >= KEPT {
+            clients.clear();
+        }
+        clients.insert(key, client.clone());
+        Ok(client)
+    }
+}
+
+pub(super) fn outbound(config: &Config) -> anyhow::Result<Outbound> {
+    let net = &config.net;
+    let ca = net.ca_file.as_ref().map(|path| {
+        std::fs::read_to_string(path).with_context(|| format!("net.ca_file {}", path.display()))
+    });
+    let timeouts = Timeouts { connect: net.connect_timeout, request: net.request_timeout };
+    let policy = Policy::new(&net.allow, &net.plain_http, ca.transpose()?.as_deref(), timeouts)
+        .map_err(anyhow::Error::msg)?
+        .with_own_port(Some(config.server.listen.port()));
+    Ok(Outbound::new(policy)?)
+}
+
+pub(super) fn registries(config: &Config, outbound: Outbound) -> anyhow::Result<RegistryClient> {
+    let hub = RegistrySettings {
+        hub_api_url: config.docker_hub.api_url.clone(),
+        hub_registry_url: config.docker_hub.registry_url.clone(),
+        hub_auth_url: config.docker_hub.auth_url.clone(),
+    };
+    let clock = Arc::new(|| SystemClock.now());
+    RegistryClient::new(outbound, &hub, config.net.plain_http.clone(), clock).map_err(anyhow::Error::msg)
+}
+
+pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
+    let profile = |(name, profile): (&String, &config::build::BuildProfile)| BuildProfile {
+        name: name.clone(),
+        cpu: profile.cpu,
+        memory: profile.memory.to_string(),
+        is_default: *name == config.build.default_profile,
+    };
+    let scanner = |(name, tool): (&String, &config::scan::ScanTool)| -> anyhow::Result<Scanner> {
+        let kind = ScanKind::parse(&tool.kind).with_context(|| format!("scan.tools.{name}.kind"))?;
+        Ok(Scanner { name: name.clone(), kind })
+    };
+    Ok(Settings {
+        session_ttl: config.auth.session_ttl,
+        login_attempts_per_minute: config.auth.login_attempts_per_minute,
+        bootstrap_organization: config.bootstrap.organization.clone(),
+        local_engine: match &config.runtimes.local_engine {
+            config::runtimes::LocalEngine::Switch(true) => LocalEngine::Bootstrap,
+            config::runtimes::LocalEngine::Switch(false) => LocalEngine::Nobody,
+            config::runtimes::LocalEngine::Organizations(slugs) => LocalEngine::Only(slugs.clone()),
+        },
+        deploy_timeout: config.deploy.timeout,
+        job_lease: config.jobs.lease,
+        keep_revisions: config.deploy.keep_revisions,
+        pages: PageLimits { default: config.limits.page_default, max: config.limits.page_max },
+        log_page_max: config.limits.log_page_max,
+        log_max_bytes: config.logs.max_bytes_per_run,
+        public_url: config.server.public_url.trim_end_matches('/').to_owned(),
+        query_complexity: config.limits.query_complexity,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        build_profiles: config.build.profiles.iter().map(profile).collect(),
+        scanners: config.scan.tools.iter().map(scanner).collect::<anyhow::Result<_>>()?,
+    })
+}

@@ -1,0 +1,82 @@
+//! `GET /logs/{id}`: a run's whole log as text, for callers who may see it, streamed.
+
+use std::net::SocketAddr;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Router, routing::get};
+
+use super::{Denied, Origins, credential};
+use crate::app::deployments::{list, log};
+use crate::app::identity::sessions;
+use crate::app::{App, Code, Error};
+use crate::graphql::ids::NodeKind;
+
+/// Lines that are read at once.
+const BATCH: u64 = 1_000;
+
+/// What the route needs.
+#[derive(Clone)]
+struct Logs {
+    app: App,
+    origins: Origins,
+}
+
+/// The route, to be given to [`super::router_with`].
+pub fn routes(app: App, origins: Origins) -> Router {
+    Router::new().route("/logs/{id}", get(whole)).with_state(Logs { app, origins })
+}
+
+async fn whole(
+    State(logs): State<Logs>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    match find(&logs, from, &id, &headers).await {
+        Ok(run_id) => {
+            let body = Body::from_stream(lines(logs.app, run_id));
+            ([(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], body)
+                .into_response()
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+type Refusal = (StatusCode, String);
+
+async fn find(logs: &Logs, from: SocketAddr, id: &str, headers: &HeaderMap) -> Result<String, Refusal> {
+    let refuse = |error: Error| {
+        let status = match error.code {
+            Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Code::NotFound => StatusCode::NOT_FOUND,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, format!("{}\n", error.message))
+    };
+    let token = match credential(headers, &logs.origins) {
+        Ok(token) => token.ok_or_else(|| refuse(Error::unauthenticated()))?,
+        Err(Denied::ForeignOrigin) => return Err((StatusCode::FORBIDDEN, "another site may not ask this\n".to_owned())),
+        Err(Denied::Malformed) => return Err(refuse(Error::unauthenticated())),
+    };
+    let address = Some(from.ip().to_canonical().to_string());
+    let actor = sessions::authenticate(&logs.app, &token, address).await.map_err(refuse)?;
+    let actor = actor.ok_or_else(|| refuse(Error::unauthenticated()))?;
+    let run_id = NodeKind::Deployment.row(&id.into()).map_err(refuse)?;
+    Ok(list::one(&logs.app, &actor, &run_id).await.map_err(refuse)?.id)
+}
+
+fn lines(app: App, run_id: String) -> impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> {
+    async_stream::try_stream! {
+        let mut seq = 0;
+        loop {
+            let batch = log::after(&app, &run_id, seq, BATCH).await.map_err(|e| std::io::Error::other(e.message))?;
+            let Some(last) = batch.last() else { return };
+            seq = last.seq;
+            let text: String = batch.iter().map(|line| format!("{} {}\n", line.at.to_rfc3339(), line.text)).collect();
+            yield Bytes::from(text);
+        }
+    }
+}
