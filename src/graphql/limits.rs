@@ -16,7 +16,9 @@ use super::executor::ErrorCode;
 /// The deepest nesting of brackets of any kind, which keeps the recursive parser off the end of its stack.
 const NESTING: usize = 60;
 /// How many names, numbers, strings and brackets a document may have.
-const TOKENS: usize = 10_000;
+const TOKENS: usize = 4_000;
+/// How many lines a document may have; empty ones and comments cost the parser as much as words.
+const LINES: usize = 2_500;
 /// How many fields, spreads and inline fragments a document may unfold to.
 const NODES: u32 = 4_000;
 /// The longest message about a syntax error, in characters; the parser quotes whole source lines.
@@ -50,7 +52,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            document_bytes: 256 * 1024,
+            document_bytes: 128 * 1024,
             depth: 12,
             introspection_depth: 20,
             fields: 2_000,
@@ -150,6 +152,9 @@ pub fn admit_variables(variables: &serde_json::Value, limits: &Limits) -> Result
 /// block string that never ends is refused, because the parser would read on behind its first two quotes.
 fn scan(query: &str) -> Result<(), Refusal> {
     let bytes = query.as_bytes();
+    if bytes.iter().filter(|byte| matches!(byte, b'\r' | b'\n')).count() > LINES {
+        return Err(Refusal::over("its number of lines", LINES));
+    }
     let (mut at, mut depth, mut tokens) = (0, 0_usize, 0);
     while let Some(&byte) = bytes.get(at) {
         let start = at;

@@ -41,7 +41,8 @@ fn hostile_documents_are_refused() {
         ("{a} fragment A on Q{b{...A}}".to_owned(), "circle"),
         (format!("{{a {}}}", "@skip(if:true)".repeat(10_000)), "over the limit"),
         (format!("{{a {}}}", "@x ".repeat(101)), "directives"),
-        (format!("{{{}}}", "a ".repeat(100_000)), "words"),
+        (format!("{{{}}}", "a ".repeat(100_000)), "over the limit"),
+        (format!("{{{}}}", "a ".repeat(5_000)), "words"),
         (format!("{{{}}}", "a ".repeat(60)), "root fields"),
         (format!("{{b{{{}}}}}", "a ".repeat(2_001)), "fields"),
         (format!("{}a{}", "{a".repeat(10_000), "}".repeat(10_000)), "nesting"),
@@ -52,6 +53,7 @@ fn hostile_documents_are_refused() {
         (format!("{{a(b:\"\\\"\" c:{}", "[".repeat(10_000)), "nesting"),
         (named(20_000), "over the limit"),
         (named(11), "operations"),
+        (format!("{{a {}", "#\n".repeat(3_000)), "lines"),
         (format!("{{a(b:\"{}\")}}", "x".repeat(300_000)), "size"),
         (format!("{{ a(b: \"{}\") !", "ä".repeat(20_000)), "Syntax error: "),
         (format!("{{__schema{}{{a{}", "{a".repeat(25), "}".repeat(27)), "introspection"),
@@ -70,13 +72,14 @@ fn honest_documents_are_admitted() {
     assert_eq!(admitted.operation.as_deref(), Some("B"));
     assert_eq!(admit("query A{a} query B{b}", None, &Limits::default()).unwrap().kind, None);
     assert_eq!(admit("query A{a} query B{b}", Some("C"), &Limits::default()).unwrap().kind, None);
-    let standard = "query IntrospectionQuery{__schema{queryType{name} types{...FullType} directives{name args{...InputValue}}}} \
+    let standard =
+        "query IntrospectionQuery{__schema{queryType{name} types{...FullType} directives{name args{...InputValue}}}} \
         fragment FullType on __Type{kind fields(includeDeprecated:true){name args{...InputValue} type{...TypeRef}} \
         inputFields{...InputValue} interfaces{...TypeRef} possibleTypes{...TypeRef}} \
         fragment InputValue on __InputValue{name type{...TypeRef} defaultValue} fragment TypeRef on __Type{kind "
-        .to_owned()
-        + &"ofType{kind name ".repeat(14)
-        + &"}".repeat(15);
+            .to_owned()
+            + &"ofType{kind name ".repeat(14)
+            + &"}".repeat(15);
     assert_eq!(admit(&standard, None, &Limits::default()).err(), None);
     let introspection = format!("{{__schema{}name{}}}", "{ofType".repeat(14) + "{", "}".repeat(15));
     assert!(admit(&introspection, None, &Limits::default()).is_ok());

@@ -18,7 +18,8 @@ use super::{
     App, RequestId, auth,
     auth::Denied,
     negotiate::{self, Media},
-    pages, rate::Who,
+    pages,
+    rate::Who,
     reply::{self, refuse},
     request::Parameters,
     ws,
@@ -169,7 +170,8 @@ pub(super) async fn execute<B: Backend>(
         Ok(Ok(outcome)) => Ok(outcome),
         Ok(Err(_)) => Err(panicked(id)),
         Err(_) => {
-            let message = format!("The {what} took longer than {} and was given up.", humantime::format_duration(limit));
+            let message =
+                format!("The {what} took longer than {} and was given up.", humantime::format_duration(limit));
             Err(Outcome::from_errors(vec![coded_error(message, ErrorCode::Internal)]))
         }
     }

@@ -127,8 +127,7 @@ pub fn router_with<B: Backend>(backend: B, settings: HttpSettings, more: Router)
         sockets: Arc::new(rate::Sockets::new(settings.sockets_per_caller)),
         settings: settings.clone(),
     };
-    let endpoint: MethodRouter<App<B>> =
-        get(graphql::get::<B>).post(graphql::post::<B>).options(origin::preflight);
+    let endpoint: MethodRouter<App<B>> = get(graphql::get::<B>).post(graphql::post::<B>).options(origin::preflight);
     let mut routes = Router::new()
         .route("/graphql", endpoint)
         .route("/healthz", get(health::alive))

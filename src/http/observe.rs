@@ -43,11 +43,7 @@ impl OperationNote {
     }
 }
 
-pub(super) async fn observe(
-    State(settings): State<Arc<HttpSettings>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn observe(State(settings): State<Arc<HttpSettings>>, mut request: Request, next: Next) -> Response {
     let id = RequestId((settings.new_id)().into());
     request.extensions_mut().insert(id.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());

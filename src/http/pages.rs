@@ -36,7 +36,8 @@ pub(super) async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Respo
         _ => return StatusCode::NOT_FOUND.into_response(),
     };
     let tag = format!("\"{}\"", *VERSION);
-    let caching = [(header::CACHE_CONTROL, "public, max-age=31536000, immutable".to_owned()), (header::ETAG, tag.clone())];
+    let caching =
+        [(header::CACHE_CONTROL, "public, max-age=31536000, immutable".to_owned()), (header::ETAG, tag.clone())];
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return (StatusCode::NOT_MODIFIED, caching).into_response();
     }

@@ -76,14 +76,8 @@ pub(super) async fn run<B: Backend>(app: App<B>, socket: WebSocket, handshake: H
     let init_deadline = Instant::now() + settings.init_timeout;
     let mut recheck = interval(settings.recheck_every);
     recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut talk = Conversation {
-        app,
-        handshake,
-        session: None,
-        outgoing,
-        running: Running::default(),
-        tasks: JoinSet::new(),
-    };
+    let mut talk =
+        Conversation { app, handshake, session: None, outgoing, running: Running::default(), tasks: JoinSet::new() };
 
     let closing = loop {
         tokio::select! {

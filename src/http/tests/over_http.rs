@@ -41,7 +41,11 @@ async fn answers_in_the_type_that_is_asked_for() {
         (Some("*/*"), 200, "application/json; charset=utf-8"),
         (Some("application/json"), 200, "application/json; charset=utf-8"),
         (Some(NEWER), 200, "application/graphql-response+json; charset=utf-8"),
-        (Some("application/json;q=0.5, application/graphql-response+json"), 200, "application/graphql-response+json; charset=utf-8"),
+        (
+            Some("application/json;q=0.5, application/graphql-response+json"),
+            200,
+            "application/graphql-response+json; charset=utf-8",
+        ),
         (Some("application/graphql-response+json;q=0.5, application/json"), 200, "application/json; charset=utf-8"),
         (Some("text/plain"), 406, "application/json; charset=utf-8"),
     ] {
@@ -59,7 +63,9 @@ async fn answers_in_the_type_that_is_asked_for() {
 #[tokio::test]
 async fn request_errors_have_no_data() {
     let server = Server::start(|_| ()).await;
-    for query in ["{", "{unknown}", "query($a:Int!){hello}", "{hello{a}}", "{a:hello ...{hello}} fragment X on Query{...X}"] {
+    for query in
+        ["{", "{unknown}", "query($a:Int!){hello}", "{hello{a}}", "{a:hello ...{hello}} fragment X on Query{...X}"]
+    {
         let (status, body) = told(post(&server, query).header("accept", NEWER)).await;
         assert_eq!(status, 400, "{query} {body}");
         assert!(body.get("data").is_none() && body["errors"].is_array(), "{query}");
@@ -78,7 +84,13 @@ async fn only_plain_json_is_taken() {
     let server = Server::start(|_| ()).await;
     let url = server.url("/graphql");
     let body = r#"{"query":"{hello}"}"#;
-    for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/json; charset=latin1", ""] {
+    for content_type in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/json; charset=latin1",
+        "",
+    ] {
         let request = client().post(&url).body(body);
         let request = if content_type.is_empty() { request } else { request.header("content-type", content_type) };
         assert_eq!(told(request).await.0, 415, "{content_type}");
@@ -88,15 +100,30 @@ async fn only_plain_json_is_taken() {
     let (status, answer) = told(json().body("[{\"query\":\"{hello}\"}]")).await;
     assert_eq!(status, 400);
     assert!(answer["errors"][0]["message"].as_str().unwrap().contains("batching"));
-    let deep = format!("{{\"query\":\"{{hello}}\",\"variables\":{{\"a\":{}1{}}}}}", "[".repeat(10_000), "]".repeat(10_000));
-    for bad in ["", "{", "{}", "1", r#"{"query":1}"#, r#"{"query":""}"#, r#"{"query":"{hello}","variables":[]}"#,
-        r#"{"query":"{hello}","operationName":1}"#, r#"{"query":"{hello}","extensions":1}"#, r#"{"query":"{hello}","variables":{"a":NaN}}"#,
-        r#"{"query":"\ud800"}"#, &deep] {
+    let deep =
+        format!("{{\"query\":\"{{hello}}\",\"variables\":{{\"a\":{}1{}}}}}", "[".repeat(10_000), "]".repeat(10_000));
+    for bad in [
+        "",
+        "{",
+        "{}",
+        "1",
+        r#"{"query":1}"#,
+        r#"{"query":""}"#,
+        r#"{"query":"{hello}","variables":[]}"#,
+        r#"{"query":"{hello}","operationName":1}"#,
+        r#"{"query":"{hello}","extensions":1}"#,
+        r#"{"query":"{hello}","variables":{"a":NaN}}"#,
+        r#"{"query":"\ud800"}"#,
+        &deep,
+    ] {
         let (status, answer) = told(json().body(bad.to_owned())).await;
         assert_eq!(status, 400, "{:.60}", bad);
         assert!(answer["errors"].is_array());
     }
-    for odd in [r#"{"query":"{hello}","variables":{"__proto__":9007199254740993}}"#, r#"{"query":"query($n:String){hello(name:$n)}","variables":{"n":"\u0000"}}"#] {
+    for odd in [
+        r#"{"query":"{hello}","variables":{"__proto__":9007199254740993}}"#,
+        r#"{"query":"query($n:String){hello(name:$n)}","variables":{"n":"\u0000"}}"#,
+    ] {
         assert_eq!(told(json().body(odd)).await.0, 200, "{odd}");
     }
 }
@@ -104,7 +131,10 @@ async fn only_plain_json_is_taken() {
 #[tokio::test]
 async fn large_and_slow_bodies_are_cut_off() {
     let server = Server::start(|settings| settings.read_timeout = Duration::from_secs(3)).await;
-    let (status, _) = told(client().post(server.url("/graphql")).header("content-type", "application/json").body(vec![b' '; 60_000_000])).await;
+    let (status, _) = told(
+        client().post(server.url("/graphql")).header("content-type", "application/json").body(vec![b' '; 60_000_000]),
+    )
+    .await;
     assert_eq!(status, 413);
     let chunked = futures_util::stream::iter((0..40).map(|_| Ok::<_, std::io::Error>(vec![b' '; 100_000])));
     let request = client().post(server.url("/graphql")).header("content-type", "application/json");
@@ -112,7 +142,11 @@ async fn large_and_slow_bodies_are_cut_off() {
 
     let server = Server::start(|_| ()).await;
     let mut slow = TcpStream::connect(server.address).await.unwrap();
-    slow.write_all(b"POST /graphql HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 90\r\n\r\n{").await.unwrap();
+    slow.write_all(
+        b"POST /graphql HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 90\r\n\r\n{",
+    )
+    .await
+    .unwrap();
     let mut answer = [0; 12];
     timeout(Duration::from_secs(3), slow.read_exact(&mut answer)).await.unwrap().unwrap();
     assert_eq!(&answer, b"HTTP/1.1 408");
@@ -128,13 +162,24 @@ async fn large_and_slow_bodies_are_cut_off() {
 async fn get_runs_queries_alone() {
     let server = Server::start(|_| ()).await;
     let get = |query: &[(&str, &str)]| client().get(server.url("/graphql")).query(query).header("accept", NEWER);
-    let (status, body) = told(get(&[("query", "query A{hello} query B($n:String){hello(name:$n)}"), ("operationName", "B"), ("variables", "{\"n\":\"x\"}")])).await;
+    let (status, body) = told(get(&[
+        ("query", "query A{hello} query B($n:String){hello(name:$n)}"),
+        ("operationName", "B"),
+        ("variables", "{\"n\":\"x\"}"),
+    ]))
+    .await;
     assert_eq!((status.as_u16(), &body["data"]["hello"]), (200, &json!("hello x")));
     assert_eq!(told(get(&[("query", "query A{hello} mutation B{login}"), ("operationName", "A")])).await.0, 200);
     let response = get(&[("query", "mutation{login}")]).send().await.unwrap();
     assert_eq!((response.status().as_u16(), &response.headers()["allow"]), (405, &"POST".parse().unwrap()));
     assert!(!response.headers().contains_key("set-cookie"));
-    for bad in [vec![], vec![("query", "")], vec![("query", "{hello}"), ("variables", "{")], vec![("query", "subscription{count(to:1)}")], vec![("query", "{hello}"), ("query", "{hello}")]] {
+    for bad in [
+        vec![],
+        vec![("query", "")],
+        vec![("query", "{hello}"), ("variables", "{")],
+        vec![("query", "subscription{count(to:1)}")],
+        vec![("query", "{hello}"), ("query", "{hello}")],
+    ] {
         assert_eq!(told(get(&bad)).await.0, 400, "{bad:?}");
     }
     assert_eq!(client().put(server.url("/graphql")).send().await.unwrap().status(), 405);
@@ -201,7 +246,8 @@ async fn faults_and_limits_of_execution() {
     assert_eq!(response.status(), 429);
     assert!(response.headers().contains_key("retry-after"));
     assert_eq!(told(post(&server, "{hello}").bearer_auth("good-2")).await.0, 200);
-    let (status, body) = told(post(&server, "{a:hello b:hello ...F} fragment F on Query{...F}").header("accept", NEWER)).await;
+    let (status, body) =
+        told(post(&server, "{a:hello b:hello ...F} fragment F on Query{...F}").header("accept", NEWER)).await;
     assert_eq!((status.as_u16(), code(&body)), (400, "BAD_USER_INPUT"));
 }
 

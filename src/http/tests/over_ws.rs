@@ -73,7 +73,10 @@ async fn origins() {
     let mut nobody = Client::open(&server, &[]).await.unwrap();
     nobody.say(json!({"type": "connection_init"})).await;
     assert_eq!(nobody.closed().await, 4403);
-    for headers in [vec![("authorization", "Bearer good")], vec![("cookie", "kiops_session=good"), ("origin", "https://kiops.example")]] {
+    for headers in [
+        vec![("authorization", "Bearer good")],
+        vec![("cookie", "kiops_session=good"), ("origin", "https://kiops.example")],
+    ] {
         let mut client = Client::open(&server, &headers).await.unwrap();
         client.say(json!({"type": "connection_init"})).await;
         assert_eq!(client.hear().await["type"], "connection_ack");
@@ -103,11 +106,9 @@ async fn close_codes() {
         client.say(message.clone()).await;
         assert_eq!(client.closed().await, code, "{message}");
     }
-    for (message, code) in [
-        (Message::text("{"), 4400),
-        (Message::binary(vec![1, 2]), 4400),
-        (Message::text(" ".repeat(3_000_000)), 1009),
-    ] {
+    for (message, code) in
+        [(Message::text("{"), 4400), (Message::binary(vec![1, 2]), 4400), (Message::text(" ".repeat(3_000_000)), 1009)]
+    {
         let mut client = Client::ready(&server).await;
         let _ = client.0.send(message).await;
         assert_eq!(client.closed().await, code);
@@ -173,7 +174,10 @@ async fn operations_and_sockets_are_capped() {
     loop {
         let answer = client.hear().await;
         if answer["id"] == "4" {
-            assert_eq!((&answer["type"], &answer["payload"][0]["extensions"]["code"]), (&json!("error"), &json!("RATE_LIMITED")));
+            assert_eq!(
+                (&answer["type"], &answer["payload"][0]["extensions"]["code"]),
+                (&json!("error"), &json!("RATE_LIMITED"))
+            );
             break;
         }
     }
