@@ -11,7 +11,9 @@ use entity::{RuntimeKind, runtime};
 use sea_orm::{ColumnTrait, QueryFilter};
 
 use self::local::Endpoint;
+use super::page::{self, Page};
 use super::{App, Error, Precondition, Result, Scope, secrets};
+use crate::domain::paging::PageRequest;
 use crate::runtime::{DockerConnection, DockerTls, Runtime, RuntimeConnection};
 
 pub use self::check::{check, check_all};
@@ -25,6 +27,23 @@ pub use self::save::{DockerInput, RegisterRuntime, UpdateRuntime, register, upda
 pub async fn by_id(app: &App, scope: &Scope, id: &str) -> Result<Option<runtime::Model>> {
     let row = scope.runtimes().filter(runtime::Column::Id.eq(id)).one(app.db.read());
     Ok(row.await?)
+}
+
+/// A page of runtimes, the newest first.
+///
+/// # Errors
+/// BAD_USER_INPUT for a cursor of another list, INTERNAL when the database does not answer.
+pub async fn list(
+    app: &App,
+    scope: &Scope,
+    kind: Option<RuntimeKind>,
+    request: &PageRequest,
+) -> Result<Page<runtime::Model>> {
+    let mut rows = scope.runtimes();
+    if let Some(kind) = kind {
+        rows = rows.filter(runtime::Column::Kind.eq(kind));
+    }
+    page::by_id(app, rows, runtime::Column::Id, request, |row| row.id.clone()).await
 }
 
 /// A client of the runtime, its key opened. The address is looked at once more: names can come to mean others, and

@@ -1,6 +1,7 @@
 //! Sealing of secrets: XChaCha20-Poly1305 with a random nonce, a key id, and the row as associated data.
 
 mod keys;
+mod mask;
 
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 pub use keys::{Key, KeyError, Keys, create_key_file};
+pub use mask::{MaskStream, Masker};
 
 const NONCE: usize = 24;
 const TAG: usize = 16;

@@ -1,16 +1,17 @@
 //! Finding services.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::DateTime;
-use entity::{ServiceStatus, SourceKind, environment, runtime, service};
+use entity::{ServiceStatus, SourceKind, environment, service};
 use sea_orm::sea_query::{Expr, ExprTrait as _, LikeExpr};
 use sea_orm::{
     ColumnTrait, Condition, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
 };
 
 use crate::app::page::{Count, Page};
-use crate::app::{App, Error, Result, Scope, runtimes};
+use crate::app::{App, Error, Result, Scope};
 use crate::domain::paging::{Cursor, Direction, PageRequest};
 
 /// The environment that is meant where none is named.
@@ -129,28 +130,42 @@ pub async fn environment_of(
     service_id: &str,
     name: Option<&str>,
 ) -> Result<Option<environment::Model>> {
-    let mut rows = scope
+    let rows = scope
         .environments()
         .filter(environment::Column::ServiceId.eq(service_id))
         .all(app.db.read())
         .await?;
-    let wanted = name.unwrap_or(PRODUCTION);
-    if let Some(i) = rows.iter().position(|e| e.name == wanted) {
-        return Ok(Some(rows.swap_remove(i)));
-    }
-    Ok(rows.pop().filter(|_| name.is_none() && rows.is_empty()))
+    Ok(meant(rows, name))
 }
 
-/// Where the service runs: its environment's runtime, before the first deployment the registration's.
+/// By service, the environment that is meant where none is named. Services without environments are left out.
 ///
 /// # Errors
 /// INTERNAL when the database does not answer.
-pub async fn runtime_of(app: &App, scope: &Scope, service: &service::Model) -> Result<Option<runtime::Model>> {
-    let environment = environment_of(app, scope, &service.id, None).await?;
-    match environment.map(|e| e.runtime_id).or_else(|| service.runtime_id.clone()) {
-        Some(id) => runtimes::by_id(app, scope, &id).await,
-        None => Ok(None),
+pub async fn main_environments(
+    app: &App,
+    scope: &Scope,
+    service_ids: &[String],
+) -> Result<HashMap<String, Arc<environment::Model>>> {
+    let rows = scope
+        .environments()
+        .filter(environment::Column::ServiceId.is_in(service_ids))
+        .all(app.db.read())
+        .await?;
+    let mut by_service: HashMap<String, Vec<environment::Model>> = HashMap::new();
+    for row in rows {
+        by_service.entry(row.service_id.clone()).or_default().push(row);
     }
+    let main = by_service.into_iter();
+    Ok(main.filter_map(|(id, rows)| Some((id, Arc::new(meant(rows, None)?)))).collect())
+}
+
+fn meant(mut rows: Vec<environment::Model>, name: Option<&str>) -> Option<environment::Model> {
+    let wanted = name.unwrap_or(PRODUCTION);
+    if let Some(i) = rows.iter().position(|e| e.name == wanted) {
+        return Some(rows.swap_remove(i));
+    }
+    rows.pop().filter(|_| name.is_none() && rows.is_empty())
 }
 
 fn filtered(scope: &Scope, filter: &ServiceFilter) -> Select<service::Entity> {

@@ -1,10 +1,19 @@
 //! The mutation root: one file a noun.
 
 mod account;
+mod registries;
+mod runtimes;
+mod services;
 mod users;
 
 use async_graphql::MergedObject;
 
 /// What can be changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(account::AccountMutation, users::UserMutation);
+pub struct Mutation(
+    account::AccountMutation,
+    users::UserMutation,
+    registries::RegistryMutation,
+    runtimes::RuntimeMutation,
+    services::ServiceMutation,
+);

@@ -2,10 +2,24 @@
 
 mod audit;
 mod identity;
+mod images;
+mod menus;
+mod registries;
+mod runtimes;
 mod server;
+mod services;
 
 use async_graphql::MergedObject;
 
 /// What can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(identity::IdentityQuery, audit::AuditQuery, server::ServerQuery);
+pub struct Query(
+    identity::IdentityQuery,
+    audit::AuditQuery,
+    server::ServerQuery,
+    menus::MenuQuery,
+    images::ImageQuery,
+    registries::RegistryQuery,
+    runtimes::RuntimeQuery,
+    services::ServiceQuery,
+);

@@ -1,7 +1,14 @@
 //! Objects and enums of the API: each wraps a record.
 
 pub mod audit;
+mod change;
+pub mod container;
 pub mod enums;
 pub mod identity;
+pub mod image;
+pub mod menu;
 pub mod node;
+pub mod registry;
+pub mod runtime;
 pub mod server;
+pub mod service;

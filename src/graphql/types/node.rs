@@ -4,6 +4,9 @@ use async_graphql::{Context, ID, Interface};
 
 use super::audit::AuditEvent;
 use super::identity::{ApiToken, Organization, User};
+use super::registry::Registry;
+use super::runtime::Runtime;
+use super::service::Service;
 use crate::app::audit;
 use crate::app::identity::{organizations, tokens};
 use crate::domain::policy;
@@ -24,6 +27,12 @@ pub enum Node {
     ApiToken(ApiToken),
     /// An entry of the audit trail.
     AuditEvent(AuditEvent),
+    /// A registry login.
+    Registry(Registry),
+    /// A place to deploy to.
+    Runtime(Runtime),
+    /// A service.
+    Service(Service),
 }
 
 /// Loads one as the caller sees it; none for what does not exist for them.
@@ -43,10 +52,10 @@ pub async fn load(ctx: &Context<'_>, kind: NodeKind, row: &str) -> Result<Option
         NodeKind::ApiToken => tokens::find(app, actor, row).await?.map(ApiToken).map(Node::ApiToken),
         NodeKind::AuditEvent => audit::find(app, actor, row).await?.map(AuditEvent).map(Node::AuditEvent),
         // Services and what belongs to them: one line each, from the loaders.
+        NodeKind::Registry => loaders(ctx)?.registry(row).await?.map(Registry::shared).map(Node::Registry),
+        NodeKind::Runtime => loaders(ctx)?.runtime(row).await?.map(Runtime::shared).map(Node::Runtime),
+        NodeKind::Service => loaders(ctx)?.service(row).await?.map(Service::shared).map(Node::Service),
         NodeKind::Organization
-        | NodeKind::Registry
-        | NodeKind::Runtime
-        | NodeKind::Service
         | NodeKind::Environment
         | NodeKind::Deployment => None,
     })
