@@ -1,1 +1,3 @@
+mod rooms;
+
 fn main(){}
