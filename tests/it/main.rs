@@ -1,1 +1,5 @@
-fn main() {}
+//! Everything that is tested through the crate's front doors, in one binary.
+
+mod identity;
+mod policy;
+mod support;
