@@ -1,3 +1,5 @@
-mod rooms;
+//! Everything that is tested through the crate's front doors, in one binary.
 
-fn main(){}
+mod identity;
+mod policy;
+mod support;
