@@ -117,8 +117,7 @@ fn is_host(host: &str) -> bool {
         Some((name, port)) => (name, Some(port)),
         None => (host, None),
     };
-    let port_ok =
-        port.is_none_or(|p| p.bytes().all(|b| b.is_ascii_digit()) && p.parse::<u16>().is_ok_and(|n| n > 0));
+    let port_ok = port.is_none_or(|p| p.bytes().all(|b| b.is_ascii_digit()) && p.parse::<u16>().is_ok_and(|n| n > 0));
     let label = |l: &str| {
         !l.is_empty()
             && l.len() <= 63
@@ -254,12 +253,53 @@ mod tests {
     fn hostile_names_are_refused() {
         let long = "a".repeat(256);
         for text in [
-            "", " ", "nginx ", " nginx", "nginx\n", "nginx\0", "../x", "x/../y", "./x", "/x", "x/", "x//y", "-x", "x-",
-            "x/-y", "x/$(id)", "x;id", "x`id`", "x|y", "x&y", "x>y", "x\"y", "x\\y", "x#y", "x?y", "x%0ay", "NGINX",
-            "nginx:latest", "nginx@sha256:00", "ghcr.io/acme/app:v1", "http://ghcr.io/x", "user:pw@host.example/x",
-            "a___b", "a..b", "a._b", "\u{202e}nginx", "ng\u{456}nx", "host.example:0/x", "host.example:99999/x",
-            "host.example:/x", "-host.example/x", "host..example/x", "[::1]:5000/x", "host.example:5000", "host.example/",
-            "x y.example/z", long.as_str(),
+            "",
+            " ",
+            "nginx ",
+            " nginx",
+            "nginx\n",
+            "nginx\0",
+            "../x",
+            "x/../y",
+            "./x",
+            "/x",
+            "x/",
+            "x//y",
+            "-x",
+            "x-",
+            "x/-y",
+            "x/$(id)",
+            "x;id",
+            "x`id`",
+            "x|y",
+            "x&y",
+            "x>y",
+            "x\"y",
+            "x\\y",
+            "x#y",
+            "x?y",
+            "x%0ay",
+            "NGINX",
+            "nginx:latest",
+            "nginx@sha256:00",
+            "ghcr.io/acme/app:v1",
+            "http://ghcr.io/x",
+            "user:pw@host.example/x",
+            "a___b",
+            "a..b",
+            "a._b",
+            "\u{202e}nginx",
+            "ng\u{456}nx",
+            "host.example:0/x",
+            "host.example:99999/x",
+            "host.example:/x",
+            "-host.example/x",
+            "host..example/x",
+            "[::1]:5000/x",
+            "host.example:5000",
+            "host.example/",
+            "x y.example/z",
+            long.as_str(),
         ] {
             assert!(Repository::parse(text).is_err(), "{text:?}");
         }
@@ -273,7 +313,9 @@ mod tests {
         }
         let hex = "0".repeat(64);
         assert!(Digest::parse(&format!("sha256:{hex}")).is_ok());
-        for text in ["", "sha256:", &hex, &format!("sha256:{hex}0"), &format!("sha512:{hex}"), &format!("sha256:{hex}\n")] {
+        for text in
+            ["", "sha256:", &hex, &format!("sha256:{hex}0"), &format!("sha512:{hex}"), &format!("sha256:{hex}\n")]
+        {
             assert!(Digest::parse(text).is_err(), "{text:?}");
         }
     }
