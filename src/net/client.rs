@@ -48,7 +48,7 @@ impl Outbound {
         let tls = tls::client_config(&policy)?;
         let policy = Arc::new(policy);
         let client = |filter: Option<Arc<Policy>>, own_port: Option<u16>| {
-            reqwest::Client::builder()
+            reqwest::ClientBuilder::new()
                 .tls_backend_preconfigured(tls.clone())
                 .dns_resolver(Resolver { lookup: lookup.clone(), policy: filter, own_port })
                 .no_proxy()
