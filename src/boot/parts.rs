@@ -109,7 +109,7 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
         is_default: *name == config.build.default_profile,
     };
     let scanner = |(name, tool): (&String, &config::scan::ScanTool)| -> anyhow::Result<Scanner> {
-        let kind = ScanKind::parse(&tool.kind).with_context(|| format!("scan.tools.{name}.kind"))?;
+        let kind = scan_kind(&tool.kind).with_context(|| format!("scan.tools.{name}.kind: there is no {}", tool.kind))?;
         Ok(Scanner { name: name.clone(), kind })
     };
     Ok(Settings {
@@ -132,5 +132,17 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         build_profiles: config.build.profiles.iter().map(profile).collect(),
         scanners: config.scan.tools.iter().map(scanner).collect::<anyhow::Result<_>>()?,
+    })
+}
+
+fn scan_kind(word: &str) -> Option<ScanKind> {
+    Some(match word {
+        "SAST" => ScanKind::Sast,
+        "SCA" => ScanKind::Sca,
+        "DAST" => ScanKind::Dast,
+        "SECRET" => ScanKind::Secret,
+        "IAC" => ScanKind::Iac,
+        "SBOM" => ScanKind::Sbom,
+        _ => return None,
     })
 }

@@ -14,7 +14,6 @@ use super::backend::Api;
 use crate::app::App;
 use crate::app::identity::bootstrap::bootstrap;
 use crate::config::Config;
-use crate::domain::clock::Ids as _;
 use crate::graphql::limits::Limits;
 use crate::graphql::schemas;
 use crate::http::{self, HttpSettings, Origins};
@@ -63,7 +62,7 @@ pub async fn serve(config: &Config, part: Part) -> anyhow::Result<()> {
         let settings = http_settings(config, &app, &stop, &tasks);
         let api = Api { schemas: schemas(Some(app.clone())), app: app.clone() };
         tracing::info!(address = %config.server.listen, "KIOPS answers at {}/graphql", app.settings.public_url);
-        tasks.spawn(http::serve(listener, http::router(api, settings.clone()), settings))
+        tasks.spawn(http::serve(listener, http::router_with(api, settings.clone(), http::logs::routes(app.clone(), settings.origins.clone())), settings))
     });
     tokio::select! {
         _ = terminated.recv() => {}

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use async_graphql::{Context, Enum, ID, Object, Subscription};
+use async_graphql::{Context, Enum, ID, Object};
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -27,9 +27,9 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Lines of a log that are read at once.
 const BATCH: u64 = 500;
 
-/// Deployments, services and instances.
+/// What can be followed.
 #[derive(Default)]
-pub struct DeploymentSubscription;
+pub struct Subscription;
 
 /// Whether it came, changed or went.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +69,8 @@ impl ServiceChange {
     }
 }
 
-#[Subscription]
-impl DeploymentSubscription {
+#[async_graphql::Subscription]
+impl Subscription {
     /// The state now, then each change; completes when it has ended.
     async fn deployment(
         &self,

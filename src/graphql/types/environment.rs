@@ -12,7 +12,7 @@ use crate::graphql::ids::NodeKind;
 use crate::graphql::types::container::{EnvVar, Resources};
 use crate::graphql::types::deployment::{Deployment, LogStream};
 use crate::graphql::types::runtime::Runtime;
-use crate::graphql::types::service::ServiceStatus;
+use crate::graphql::types::enums::ServiceStatus;
 use crate::runtime::{InstanceLine, InstanceState};
 
 /// Where and how a service is deployed: one named stage of its life (production, staging).
