@@ -1,10 +1,9 @@
 //! What runs at this moment, asked from the runtime; and where it answers.
 
 use chrono::{DateTime, Utc};
-use entity::{deployment, environment, runtime};
+use entity::{environment, runtime};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use sea_orm::{ColumnTrait, QueryFilter};
 use std::sync::Arc;
 
 use super::{environments, request};
@@ -40,14 +39,6 @@ pub struct Endpoint {
 /// INTERNAL when it is gone, which the database does not allow.
 pub async fn runtime_of(app: &App, actor: &Actor, environment: &environment::Model) -> Result<runtime::Model> {
     environments::runtime(app.db.read(), &actor.scope, &environment.runtime_id).await
-}
-
-/// A deployment; none when it is not kept any more.
-///
-/// # Errors
-/// INTERNAL when the database does not answer.
-pub async fn deployment(app: &App, actor: &Actor, id: &str) -> Result<Option<deployment::Model>> {
-    Ok(actor.scope.deployments().filter(deployment::Column::Id.eq(id)).one(app.db.read()).await?)
 }
 
 /// The resources of an environment's row.
