@@ -29,9 +29,7 @@ fn check(ctx: &Context<'_>, root: &str) -> Result<()> {
     let field = ctx.item.node.name.node.as_str();
     let needs = policy::root_field(root, field)
         .ok_or_else(|| Error::internal(format!("{root}.{field} is missing from the policy table")))?;
-    let caller = ctx
-        .data::<Caller>()
-        .map_err(|_| Error::internal("the request carries no caller"))?;
+    let caller = ctx.data::<Caller>().map_err(|_| Error::internal("the request carries no caller"))?;
     match caller.standing() {
         has if has >= needs => Ok(()),
         Standing::Nobody => Err(Error::unauthenticated().into()),
@@ -117,9 +115,7 @@ impl<T: SubscriptionType> SubscriptionType for Guarded<T> {
         }
         let answers = AssertUnwindSafe(self.0.create_field_stream(ctx)?).catch_unwind();
         Some(Box::pin(answers.map(move |answer| {
-            answer.unwrap_or_else(|panic| {
-                Response::from_errors(vec![server_error(ctx, panicked(panic.as_ref()))])
-            })
+            answer.unwrap_or_else(|panic| Response::from_errors(vec![server_error(ctx, panicked(panic.as_ref()))]))
         })))
     }
 }
