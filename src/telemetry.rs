@@ -1,1 +1,61 @@
-//! Logging.
+//! Log lines: how they look, and what never gets into them.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::telemetry::{LogFormat, Telemetry};
+
+/// Crates that print payloads at debug (bollard its whole requests): info at most, whatever the filter says.
+const CLAMPED: [&str; 13] = [
+    "bollard",
+    "hyper",
+    "hyper_util",
+    "h2",
+    "reqwest",
+    "rustls",
+    "sqlx",
+    "sea_orm",
+    "sea_orm_migration",
+    "tungstenite",
+    "tokio_tungstenite",
+    "tower_http",
+    "async_graphql",
+];
+
+/// Starts logging to stderr, once a process.
+///
+/// # Errors
+/// When the filter can't be read, or logging was started before.
+pub fn init(config: &Telemetry) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let builder = tracing_subscriber::fmt().with_env_filter(filter(&config.log)?).with_writer(std::io::stderr);
+    match config.format {
+        LogFormat::Pretty => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    }
+}
+
+/// The filter with the clamped crates' own directives replaced.
+fn filter(text: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+    let of_clamped = |part: &&str| {
+        let target = part.split(['=', '[']).next().unwrap_or_default().trim();
+        let name = target.split("::").next().unwrap_or_default();
+        // Any span directive could lift a whole call tree, theirs included.
+        CLAMPED.contains(&name) || part.contains('[')
+    };
+    let kept: Vec<&str> = text.split(',').filter(|part| !of_clamped(part)).collect();
+    let clamp = CLAMPED.map(|name| format!("{name}=info"));
+    EnvFilter::try_new(kept.into_iter().map(str::to_owned).chain(clamp).collect::<Vec<_>>().join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_stay_out() {
+        for text in ["trace", "info,bollard=trace", "bollard::docker=debug,hyper=trace", "[{x}]=trace"] {
+            let filter = filter(text).map(|f| f.to_string()).unwrap_or_default();
+            assert!(filter.contains("bollard=info") && filter.contains("hyper=info"), "{filter}");
+            assert!(!filter.contains("bollard=trace") && !filter.contains("bollard::docker"), "{filter}");
+        }
+    }
+}

@@ -2,4 +2,5 @@
 
 mod identity;
 mod policy;
+mod rooms;
 mod support;

@@ -1,0 +1,35 @@
+//! `[build]`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::value::{self, Size};
+
+/// Builds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Build {
+    /// `organization/runtime` that builds and scans; empty: the local Docker engine.
+    pub runtime: String,
+    /// For one build.
+    #[serde(deserialize_with = "value::duration")]
+    pub timeout: Duration,
+    /// Bytes of a build's context.
+    pub max_context_bytes: u64,
+    /// The profile of a service that names none.
+    pub default_profile: String,
+    /// What a build may use, by name.
+    pub profiles: BTreeMap<String, BuildProfile>,
+}
+
+/// What a build may use.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuildProfile {
+    /// Cores.
+    pub cpu: f64,
+    /// Memory.
+    pub memory: Size,
+}

@@ -1,0 +1,57 @@
+//! `[scan]`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::value;
+
+/// Scanners.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scan {
+    /// By name.
+    #[serde(default)]
+    pub tools: BTreeMap<String, ScanTool>,
+}
+
+/// One scanner.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScanTool {
+    /// A ScanKind, as the contract spells it; checked by the scanner.
+    pub kind: String,
+    /// Runs in this image on the build runtime; none: as a process here.
+    pub image: Option<String>,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// What the report is written in.
+    pub format: ReportFormat,
+    /// For one scan.
+    #[serde(default = "fifteen_minutes", deserialize_with = "value::duration")]
+    pub timeout: Duration,
+    /// Exit codes that mean it came to its end.
+    #[serde(default = "zero")]
+    pub ok_exit_codes: Vec<i32>,
+}
+
+/// Formats of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReportFormat {
+    /// SARIF 2.1.0.
+    Sarif,
+    /// CycloneDX in JSON.
+    Cyclonedx,
+    /// Trivy's own JSON.
+    Trivy,
+}
+
+fn fifteen_minutes() -> Duration {
+    Duration::from_secs(15 * 60)
+}
+
+fn zero() -> Vec<i32> {
+    vec![0]
+}

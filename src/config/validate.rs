@@ -1,0 +1,91 @@
+//! Rules that a type alone cannot hold.
+
+use std::collections::BTreeSet;
+
+use super::Config;
+
+impl Config {
+    /// # Errors
+    /// The first fault: the key's full name, and what is wrong with it.
+    pub fn validate(&self) -> Result<(), (String, String)> {
+        let fault = |key: &str, message: &str| Err((key.to_owned(), message.to_owned()));
+        for (key, url) in [
+            ("server.public_url", &self.server.public_url),
+            ("docker_hub.api_url", &self.docker_hub.api_url),
+            ("docker_hub.registry_url", &self.docker_hub.registry_url),
+            ("docker_hub.auth_url", &self.docker_hub.auth_url),
+            ("github.api_url", &self.github.api_url),
+        ] {
+            let web = url::Url::parse(url).is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
+            if !web {
+                return fault(key, "an address that starts with http:// or https:// is needed");
+            }
+        }
+        if !["sqlite:", "postgres://", "postgresql://"].iter().any(|s| self.database.url.starts_with(s)) {
+            return fault("database.url", "an address that starts with sqlite:// or postgres:// is needed");
+        }
+        for (key, zero) in [
+            ("database.max_connections", self.database.max_connections == 0),
+            ("auth.login_attempts_per_minute", self.auth.login_attempts_per_minute == 0),
+            ("deploy.keep_revisions", self.deploy.keep_revisions == 0),
+            ("jobs.workers", self.jobs.workers == 0),
+            ("build.max_context_bytes", self.build.max_context_bytes == 0),
+            ("limits.query_depth", self.limits.query_depth == 0),
+            ("limits.introspection_depth", self.limits.introspection_depth == 0),
+            ("limits.query_complexity", self.limits.query_complexity == 0),
+            ("limits.request_body_bytes", self.limits.request_body_bytes == 0),
+            ("limits.webhook_body_bytes", self.limits.webhook_body_bytes == 0),
+            ("limits.page_default", self.limits.page_default == 0),
+            ("limits.page_max", self.limits.page_max == 0),
+            ("limits.log_page_max", self.limits.log_page_max == 0),
+            ("logs.max_bytes_per_run", self.logs.max_bytes_per_run == 0),
+        ] {
+            if zero {
+                return fault(key, "at least 1 is needed");
+            }
+        }
+        if self.limits.page_default > self.limits.page_max {
+            return fault("limits.page_default", "cannot be more than limits.page_max");
+        }
+        if !self.build.profiles.contains_key(&self.build.default_profile) {
+            return fault("build.default_profile", "names no profile of build.profiles");
+        }
+        for (name, profile) in &self.build.profiles {
+            if !(profile.cpu.is_finite() && profile.cpu > 0.0) {
+                return fault(&format!("build.profiles.{name}.cpu"), "more than 0 cores are needed");
+            }
+        }
+        for (name, tool) in &self.scan.tools {
+            if tool.command.is_empty() {
+                return fault(&format!("scan.tools.{name}.command"), "a program is needed");
+            }
+        }
+        self.validate_organizations()
+    }
+
+    fn validate_organizations(&self) -> Result<(), (String, String)> {
+        let mut slugs = BTreeSet::new();
+        for (o, organization) in self.organizations.iter().enumerate() {
+            let at = |rest: &str, message: &str| Err((format!("organizations.{o}.{rest}"), message.to_owned()));
+            if organization.slug.is_empty() || !slugs.insert(&organization.slug) {
+                return at("slug", "each organization needs a slug of its own");
+            }
+            for (i, user) in organization.users.iter().enumerate() {
+                if !user.email.contains('@') {
+                    return at(&format!("users.{i}.email"), "an e-mail address is needed");
+                }
+            }
+            for (i, runtime) in organization.runtimes.iter().enumerate() {
+                if runtime.docker.is_some() == runtime.kubernetes.is_some() {
+                    return at(&format!("runtimes.{i}"), "either docker or kubernetes is needed");
+                }
+            }
+            for (i, git) in organization.git.iter().enumerate() {
+                if git.token.is_none() {
+                    return at(&format!("git.{i}.token"), "token or token_file is needed");
+                }
+            }
+        }
+        Ok(())
+    }
+}

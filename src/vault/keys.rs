@@ -1,0 +1,132 @@
+//! Keys and the files they are in.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rand::TryRngCore as _;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+/// One key, wiped when it is dropped. Has no Debug on purpose.
+pub struct Key {
+    id: String,
+    bytes: Zeroizing<[u8; 32]>,
+}
+
+/// The key that is sealed with, and earlier ones that are only read with.
+#[derive(Default)]
+pub struct Keys {
+    current: Option<Key>,
+    previous: Vec<Key>,
+}
+
+/// What is wrong with a key file. Never holds its content.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// It could not be read or made.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Others than its owner may read it.
+    #[error("{0} can be read by others than its owner: run chmod 600 on it")]
+    Open(String),
+    /// It holds no key.
+    #[error("{0} does not hold 32 bytes in base64")]
+    NoKey(String),
+}
+
+impl Key {
+    /// A key of 32 bytes.
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        let bytes = Zeroizing::new(bytes);
+        let hash = Sha256::new().chain_update(b"kiops secret key id v1\0").chain_update(*bytes).finalize();
+        Self { id: hex::encode(&hash[..8]), bytes }
+    }
+
+    /// Reads a key file.
+    ///
+    /// # Errors
+    /// When it can't be read, others may read it, or it holds no key.
+    pub fn from_file(path: &Path) -> Result<Self, KeyError> {
+        let io = |source| KeyError::Io { path: path.display().to_string(), source };
+        let file = File::open(path).map_err(io)?;
+        if file.metadata().map_err(io)?.permissions().mode() & 0o077 != 0 {
+            return Err(KeyError::Open(path.display().to_string()));
+        }
+        let bad = || KeyError::NoKey(path.display().to_string());
+        let mut text = Zeroizing::new(Vec::with_capacity(256));
+        file.take(256).read_to_end(&mut text).map_err(io)?;
+        let bytes = Zeroizing::new(STANDARD.decode(text.trim_ascii()).map_err(|_| bad())?);
+        Ok(Self::new(bytes.as_slice().try_into().map_err(|_| bad())?))
+    }
+
+    /// The first 8 bytes of a hash of the key, in hexadecimal.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+}
+
+impl Keys {
+    /// The key to seal with, and those that are still read with.
+    #[must_use]
+    pub fn new(current: Key, previous: Vec<Key>) -> Self {
+        Self { current: Some(current), previous }
+    }
+
+    /// No keys at all.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Reads the key files that the configuration names.
+    ///
+    /// # Errors
+    /// The first file that can't be used.
+    pub fn from_files<P: AsRef<Path>>(current: &Path, previous: &[P]) -> Result<Self, KeyError> {
+        let previous = previous.iter().map(|path| Key::from_file(path.as_ref())).collect::<Result<_, _>>()?;
+        Ok(Self::new(Key::from_file(current)?, previous))
+    }
+
+    pub(super) fn current(&self) -> Option<&Key> {
+        self.current.as_ref()
+    }
+
+    pub(super) fn by_id(&self, id: &str) -> Option<&Key> {
+        self.current.iter().chain(&self.previous).find(|key| key.id == id)
+    }
+}
+
+/// Makes a key file with mode 0600 and writes it through to the disk. Makes its directory (0700) where needed.
+///
+/// # Errors
+/// When the file is there already, or can't be written.
+pub fn create_key_file(path: &Path) -> Result<Key, KeyError> {
+    let io = |source| KeyError::Io { path: path.display().to_string(), source };
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !parent.exists() {
+        let mut builder = std::fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700).create(parent).map_err(io)?;
+    }
+    let mut bytes = Zeroizing::new([0; 32]);
+    rand::rngs::OsRng.try_fill_bytes(bytes.as_mut_slice()).map_err(|e| io(std::io::Error::other(e)))?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
+    let text = Zeroizing::new(STANDARD.encode(*bytes) + "\n");
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+    File::open(parent).and_then(|directory| directory.sync_all()).map_err(io)?;
+    Ok(Key::new(*bytes))
+}
