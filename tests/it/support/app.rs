@@ -1,6 +1,5 @@
 //! An application on a database of its own: a file of SQLite, or a new database of the PostgreSQL server that
 //! KIOPS_TEST_POSTGRES_URL names.
-#![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
 use std::sync::Arc;
 use std::time::Duration;
