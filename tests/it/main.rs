@@ -1,5 +1,7 @@
 //! Everything that is tested through the crate's front doors, in one binary.
 
+mod contract;
 mod identity;
 mod policy;
+mod rooms;
 mod support;
