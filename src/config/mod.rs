@@ -70,6 +70,7 @@ pub struct ConfigSource {
 impl ConfigSource {
     /// This process's environment and working directory.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_process(file: Option<PathBuf>) -> Self {
         let text =
             |(k, v): (std::ffi::OsString, std::ffi::OsString)| Some((k.into_string().ok()?, v.into_string().ok()?));
