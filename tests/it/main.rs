@@ -1,3 +1,7 @@
-mod rooms;
+//! Everything that is tested through the crate's front doors, in one binary.
 
-fn main(){}
+mod contract;
+mod identity;
+mod policy;
+mod rooms;
+mod support;

@@ -46,9 +46,9 @@ pub async fn load(ctx: &Context<'_>, kind: NodeKind, row: &str) -> Result<Option
     }
     Ok(match kind {
         NodeKind::User => loaders(ctx)?.person(row).await?.map(User).map(Node::User),
-        NodeKind::Organization if row == actor.scope.organization_id => Some(Node::Organization(Organization(
-            organizations::current(app, &actor.scope).await?,
-        ))),
+        NodeKind::Organization if row == actor.scope.organization_id => {
+            Some(Node::Organization(Organization(organizations::current(app, &actor.scope).await?)))
+        }
         NodeKind::ApiToken => tokens::find(app, actor, row).await?.map(ApiToken).map(Node::ApiToken),
         NodeKind::AuditEvent => audit::find(app, actor, row).await?.map(AuditEvent).map(Node::AuditEvent),
         // Services and what belongs to them: one line each, from the loaders.

@@ -1,0 +1,183 @@
+//! An application on a database of its own: a file of SQLite, or a new database of the PostgreSQL server that
+//! KIOPS_TEST_POSTGRES_URL names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::{Request, Response, Variables};
+use entity::{Db, Role};
+use kiops::app::identity::sessions::{self, Login, Session};
+use kiops::app::identity::users::{self, NewUser};
+use kiops::app::identity::{Person, organizations};
+use kiops::app::settings::{BuildProfile, LocalEngine, Settings};
+use kiops::app::{Actor, App, Events};
+use kiops::domain::paging::PageLimits;
+use kiops::domain::secret::SecretString;
+use kiops::graphql::guard::Caller;
+use kiops::graphql::{Schemas, schemas};
+use kiops::vault::{Key, Keys, Vault};
+use migration::{Migrator, MigratorTrait as _};
+use sea_orm::{ConnectionTrait as _, Database};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::fakes::{FakeClock, FakeEngine, FakeIds, FakeRegistries, FakeRuntimes};
+
+/// Every account's password.
+pub const PASSWORD: &str = "correct horse battery";
+
+/// An application and the fakes behind it.
+pub struct TestApp {
+    /// The use cases.
+    pub app: App,
+    /// Its time.
+    pub clock: Arc<FakeClock>,
+    /// Its registries.
+    pub registries: Arc<FakeRegistries>,
+    /// Its one engine.
+    pub runtimes: Arc<FakeRuntimes>,
+    /// The API.
+    pub schemas: Schemas,
+    _folder: TempDir,
+}
+
+impl TestApp {
+    /// An empty one.
+    #[expect(clippy::disallowed_methods, reason = "where the tests' server is, is said by the environment")]
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = match std::env::var("KIOPS_TEST_POSTGRES_URL") {
+            Ok(server) => new_postgres(&server).await,
+            Err(_) => format!("sqlite://{}", folder.path().join("kiops.db").display()),
+        };
+        let db = Db::connect(&url, 4).await.unwrap();
+        Migrator::up(db.read(), None).await.unwrap();
+        let clock = Arc::new(FakeClock::default());
+        let registries = Arc::new(FakeRegistries::default());
+        let runtimes = Arc::new(FakeRuntimes::default());
+        let app = App {
+            db,
+            vault: Arc::new(vault()),
+            clock: clock.clone(),
+            ids: Arc::new(FakeIds::default()),
+            events: Events::default(),
+            registries: registries.clone(),
+            runtimes: Arc::new(FakeEngine(runtimes.clone())),
+            settings: Arc::new(settings()),
+        };
+        let schemas = schemas(Some(app.clone()));
+        Self { app, clock, registries, runtimes, schemas, _folder: folder }
+    }
+
+    /// A new organization; its admin is `admin@SLUG.example`.
+    pub async fn organization(&self, slug: &str) -> Actor {
+        let email = format!("admin@{slug}.example");
+        organizations::create(&self.app, slug, slug, &email, &password()).await.unwrap();
+        self.login(&email, Some(slug)).await.unwrap().actor
+    }
+
+    /// Somebody new in the admin's organization.
+    pub async fn user(&self, admin: &Actor, email: &str, role: Role) -> Person {
+        let new = NewUser { email: email.to_owned(), name: "Somebody".to_owned(), password: password(), role };
+        users::create(&self.app, admin, new).await.unwrap()
+    }
+
+    /// A new member of the admin's organization, logged in.
+    pub async fn member(&self, admin: &Actor, email: &str) -> Actor {
+        self.user(admin, email, Role::Member).await;
+        self.login(email, None).await.unwrap().actor
+    }
+
+    /// Logs in with [`PASSWORD`].
+    pub async fn login(&self, email: &str, organization: Option<&str>) -> kiops::app::Result<Session> {
+        self.login_as(email, PASSWORD, organization, "192.0.2.1").await
+    }
+
+    /// Logs in.
+    pub async fn login_as(
+        &self,
+        email: &str,
+        password: &str,
+        organization: Option<&str>,
+        address: &str,
+    ) -> kiops::app::Result<Session> {
+        let login = Login {
+            email: email.to_owned(),
+            password: SecretString::from(password),
+            organization: organization.map(str::to_owned),
+            address: Some(address.to_owned()),
+        };
+        sessions::login(&self.app, login).await
+    }
+
+    /// Runs a document as this caller.
+    pub async fn run(&self, actor: Option<&Actor>, document: &str, variables: Value) -> Response {
+        let request = Request::new(document).variables(Variables::from_json(variables));
+        self.schemas.execute(request, caller(actor)).await
+    }
+
+    /// Runs a document that must succeed, and gives its data.
+    pub async fn data(&self, actor: &Actor, document: &str, variables: Value) -> Value {
+        let response = self.run(Some(actor), document, variables).await;
+        assert!(response.errors.is_empty(), "{:?}", response.errors);
+        response.data.into_json().unwrap()
+    }
+}
+
+/// The caller of a request.
+pub fn caller(actor: Option<&Actor>) -> Caller {
+    Caller { actor: actor.cloned(), address: Some("192.0.2.1".to_owned()) }
+}
+
+/// The code of the first error.
+pub fn code(response: &Response) -> Option<String> {
+    let extensions = response.errors.first()?.extensions.as_ref()?;
+    match extensions.get("code")? {
+        async_graphql::Value::String(code) => Some(code.clone()),
+        _ => None,
+    }
+}
+
+/// Every account's password.
+pub fn password() -> SecretString {
+    SecretString::from(PASSWORD)
+}
+
+fn vault() -> Vault {
+    Vault::open(Keys::new(Key::new([7; 32]), Vec::new()))
+}
+
+/// What the configuration says.
+pub fn settings() -> Settings {
+    Settings {
+        session_ttl: Duration::from_secs(24 * 3600),
+        login_attempts_per_minute: 10,
+        bootstrap_organization: "default".to_owned(),
+        local_engine: LocalEngine::Bootstrap,
+        deploy_timeout: Duration::from_secs(600),
+        keep_revisions: 20,
+        pages: PageLimits { default: 20, max: 100 },
+        log_page_max: 1000,
+        log_max_bytes: 64 << 20,
+        public_url: "http://127.0.0.1:8080".to_owned(),
+        query_complexity: 5000,
+        version: "0.0.0".to_owned(),
+        build_profiles: vec![BuildProfile {
+            name: "medium".to_owned(),
+            cpu: 2.0,
+            memory: "4Gi".to_owned(),
+            is_default: true,
+        }],
+        scanners: Vec::new(),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "test runs must not meet on the same server")]
+async fn new_postgres(server: &str) -> String {
+    let name = format!("kiops_test_{}", uuid::Uuid::now_v7().simple());
+    let admin = Database::connect(server).await.unwrap();
+    admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let mut url = url::Url::parse(server).unwrap();
+    url.set_path(&name);
+    url.into()
+}
