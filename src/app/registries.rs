@@ -1,5 +1,8 @@
 //! Logins to image registries, stored once by an admin and used silently.
 
+#[cfg(test)]
+mod tests;
+
 use entity::{organization, registry, service};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, IntoActiveModel, ModelTrait, QueryFilter,

@@ -4,6 +4,8 @@ pub mod check;
 pub mod local;
 mod remove;
 mod save;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
