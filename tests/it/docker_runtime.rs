@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -13,14 +13,13 @@ use kiops::domain::image::{Repository, Tag};
 use kiops::domain::secret::SecretString;
 use kiops::domain::spec::{ContainerSpec, EnvValue, HealthCheck, Resources, Spec, Target, VolumeSpec};
 use kiops::runtime::docker::DockerRuntime;
-use kiops::runtime::{
-    DockerConnection, LogQuery, Progress, Rollout, Runtime, RuntimeError, Volumes,
-};
+use kiops::runtime::{DockerConnection, LogQuery, Progress, Rollout, Runtime, RuntimeError, Volumes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::engine;
 
-const WEB: &str = r#"COPY busybox /www/busybox
+const WEB: &str = r#"STOPSIGNAL SIGKILL
+COPY busybox /www/busybox
 CMD ["/bin/sh", "-c", "busybox echo $TEXT > /www/index.html; busybox echo listening; exec busybox httpd -f -p 80 -h /www"]"#;
 
 /// Keeps the lines of a rollout.
@@ -129,7 +128,11 @@ fn web(name: &str, text: &str) -> ContainerSpec {
             start_seconds: 0,
         }),
         command: None,
-        resources: Resources { memory_limit: Some("64Mi".into()), cpu_limit: Some("500m".into()), ..Default::default() },
+        resources: Resources {
+            memory_limit: Some("64Mi".into()),
+            cpu_limit: Some("500m".into()),
+            ..Default::default()
+        },
         restricted: false,
     }
 }
@@ -205,7 +208,10 @@ async fn a_failing_candidate_leaves_the_old_one_answering() {
         }
         count
     });
-    let scripts = [("busybox echo broken $TOKEN; exit 7", "exited with code 7"), ("exec busybox sleep 60", "did not become healthy")];
+    let scripts = [
+        ("busybox echo broken $TOKEN; exit 7", "exited with code 7"),
+        ("exec busybox sleep 60", "did not become healthy"),
+    ];
     for (revision, (script, expected)) in (2..).zip(scripts) {
         front.command = shell(script);
         let bad = place.rollout(revision, vec![front.clone()]);
@@ -272,9 +278,7 @@ async fn a_taken_port_becomes_another_one_that_is_kept() {
     let mut front = web("web", "here");
     front.is_internal = false;
     front.port = Some(number);
-    front.command = shell(&format!(
-        "busybox echo $TEXT > /www/index.html; exec busybox httpd -f -p {number} -h /www"
-    ));
+    front.command = shell(&format!("busybox echo $TEXT > /www/index.html; exec busybox httpd -f -p {number} -h /www"));
     let applied = place.deploy(&place.rollout(1, vec![front.clone()])).await;
     let port = applied.host_ports["web"];
     assert_ne!(port, number);
@@ -304,9 +308,8 @@ async fn internal_containers_change_without_a_gap() {
         let mut asker = web("asker", "x");
         asker.health = None;
         asker.port = None;
-        asker.command = shell(
-            "while true; do busybox wget -qO- -T 2 http://api/ || busybox echo GAP; busybox usleep 50000; done",
-        );
+        asker.command =
+            shell("while true; do busybox wget -qO- http://api/ || busybox echo GAP; busybox usleep 50000; done");
         asker
     };
     place.deploy(&place.rollout(1, vec![web("api", "one"), asker.clone()])).await;
@@ -337,7 +340,9 @@ async fn logs_follow_restarts_and_events_tell() {
     });
     tokio::time::sleep(Duration::from_millis(300)).await;
     let mut one = web("one", "x");
-    one.command = shell("busybox echo out; busybox echo err >&2; busybox printf '\\033[31mred\\n'; exec busybox httpd -f -p 80 -h /www");
+    one.command = shell(
+        "busybox echo out; busybox echo err >&2; busybox printf '\\033[31mred\\n'; exec busybox httpd -f -p 80 -h /www",
+    );
     one.health = None;
     place.deploy(&place.rollout(1, vec![one.clone()])).await;
     assert!(tokio::time::timeout(Duration::from_secs(10), told).await.unwrap().unwrap());
@@ -383,6 +388,8 @@ async fn a_registry_that_does_not_answer_is_a_warning_when_the_engine_has_the_im
     front.repository = Repository::parse("localhost:1/team/app").unwrap();
     front.digest = Some(kiops::domain::image::Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap());
     let rollout = place.rollout(1, vec![front.clone()]);
+    // An earlier run on the same engine may have left it.
+    place.docker(&["rmi", "localhost:1/team/app:1"]);
     let failure = place.runtime.pull(&rollout, &Lines::default()).await.unwrap_err();
     assert!(failure.to_string().contains("localhost:1"), "{failure}");
     assert!(!matches!(failure, RuntimeError::ImageRefused(_)));

@@ -76,6 +76,8 @@ fn daemon(folder: &Path, host: &str) -> Option<Child> {
         .arg(path("exec"))
         .arg("--pidfile")
         .arg(path("pid"))
+        // Only networks of the tests' own: the default bridge may be another engine's.
+        .args(["--bridge", "none"])
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()
