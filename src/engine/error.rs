@@ -56,8 +56,11 @@ impl EngineError {
 impl From<Sdk> for EngineError {
     fn from(error: Sdk) -> Self {
         match error {
-            Sdk::DockerResponseServerError { status_code: status @ (401 | 403), message } => {
-                Self::Unauthorized(format!("{status}: {}", short(&message)))
+            // 403 is also what a network with members answers; plugins that refuse a caller name themselves.
+            Sdk::DockerResponseServerError { status_code, message }
+                if status_code == 401 || (status_code == 403 && message.contains("authorization denied")) =>
+            {
+                Self::Unauthorized(short(&message))
             }
             Sdk::DockerResponseServerError { status_code, message } => {
                 Self::Answer { status: status_code, message: short(&message) }
@@ -117,7 +120,8 @@ mod tests {
         assert!(answer(404, "no such container").is_missing());
         assert!(answer(409, "in use").is_conflict());
         assert!(answer(500, "Bind for 0.0.0.0:80 failed: port is already allocated").is_port_taken());
-        assert!(matches!(answer(403, "no"), EngineError::Unauthorized(_)));
+        assert!(matches!(answer(403, "authorization denied by plugin x"), EngineError::Unauthorized(_)));
+        assert!(matches!(answer(403, "network has active endpoints"), EngineError::Answer { .. }));
     }
 
     #[test]

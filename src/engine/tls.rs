@@ -19,12 +19,7 @@ use super::{EngineError, Tls};
 
 const CONNECT: Duration = Duration::from_secs(10);
 
-pub(super) fn connect(
-    host: &str,
-    tls: &Tls,
-    seconds: u64,
-    version: &ClientVersion,
-) -> Result<Docker, EngineError> {
+pub(super) fn connect(host: &str, tls: &Tls, seconds: u64, version: &ClientVersion) -> Result<Docker, EngineError> {
     let address = host.trim_start_matches("tcp://").trim_end_matches('/').to_owned();
     let parsed = url::Url::parse(&format!("https://{address}"))
         .map_err(|_| EngineError::Address("a Docker engine's address is tcp://host:port".to_owned()))?;
@@ -39,10 +34,8 @@ pub(super) fn connect(
             let open = async {
                 let tcp = TcpStream::connect((name.as_str(), port)).await?;
                 tcp.set_nodelay(true)?;
-                let mut stream = TlsStream {
-                    tcp,
-                    tls: ClientConnection::new(config, server).map_err(io::Error::other)?,
-                };
+                let mut stream =
+                    TlsStream { tcp, tls: ClientConnection::new(config, server).map_err(io::Error::other)? };
                 std::future::poll_fn(|cx| stream.poll_handshake(cx)).await?;
                 io::Result::Ok(stream)
             };
@@ -77,8 +70,7 @@ fn client_config(tls: &Tls) -> Result<ClientConfig, EngineError> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(tls.cert.as_bytes())
         .collect::<Result<_, _>>()
         .map_err(|_| bad("client certificate"))?;
-    let key =
-        PrivateKeyDer::from_pem_slice(tls.key.expose_secret().as_bytes()).map_err(|_| bad("client key"))?;
+    let key = PrivateKeyDer::from_pem_slice(tls.key.expose_secret().as_bytes()).map_err(|_| bad("client key"))?;
     ClientConfig::builder()
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, key)
@@ -201,5 +193,93 @@ impl AsyncWrite for TlsStream {
         this.tls.send_close_notify();
         ready!(this.poll_send(cx))?;
         Pin::new(&mut this.tcp).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::engine::{Address, Engine};
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
+    use secrecy::SecretString;
+
+    type Authority = CertifiedIssuer<'static, KeyPair>;
+
+    fn authority() -> Authority {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    fn signed(authority: &Authority) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        (params.signed_by(&key, authority).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// Answers every request as an engine of API 1.41 answers the question for its version.
+    fn serve(authority: &Authority) -> u16 {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (cert, key) = signed(authority);
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der().clone()).unwrap();
+        let clients = rustls::server::WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
+        let config = ServerConfig::builder()
+            .with_client_cert_verifier(clients)
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()],
+                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+            )
+            .unwrap();
+        let config = Arc::new(config);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for tcp in listener.incoming() {
+                let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), tcp.unwrap());
+                let mut request = Vec::new();
+                let mut byte = [0];
+                while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count == 1) {
+                    request.push(byte[0]);
+                }
+                let filler = "x".repeat(100_000);
+                let body = format!(r#"{{"ApiVersion":"1.41","Version":"20.10","KernelVersion":"{filler}"}}"#);
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+                let _ = stream.write_all((head + &body).as_bytes());
+                let _ = stream.flush();
+            }
+        });
+        port
+    }
+
+    fn engine(port: u16, ca: &Authority, client: &Authority) -> Engine {
+        let (cert, key) = signed(client);
+        let tls = Tls { ca: ca.pem(), cert, key: SecretString::from(key) };
+        Engine::connect(&Address { host: format!("tcp://localhost:{port}"), tls: Some(tls) }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn certificates_from_memory_are_used_and_checked() {
+        let (ours, other) = (authority(), authority());
+        let port = serve(&ours);
+        let engine_of = |ca, client| engine(port, ca, client);
+        let right = engine_of(&ours, &ours);
+        let api = right.api().await.unwrap();
+        assert_eq!(api.client_version().minor_version, 41);
+        assert_eq!(api.version().await.unwrap().version.as_deref(), Some("20.10"));
+        let wrong_server = engine_of(&other, &ours).api().await.err().unwrap();
+        assert!(matches!(wrong_server, EngineError::Unauthorized(_)), "{wrong_server}");
+        let wrong_client = engine_of(&ours, &other).api().await.err().unwrap();
+        assert!(matches!(wrong_client, EngineError::Unauthorized(_)), "{wrong_client}");
+    }
+
+    #[test]
+    fn useless_texts_are_named() {
+        let tls = Tls { ca: "x".into(), cert: String::new(), key: SecretString::from(String::new()) };
+        let address = Address { host: "tcp://localhost:1".into(), tls: Some(tls) };
+        let error = Engine::connect(&address).err().unwrap();
+        assert!(error.to_string().contains("authority"), "{error}");
     }
 }

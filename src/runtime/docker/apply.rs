@@ -7,8 +7,7 @@ use bollard::models::{
     NetworkDisconnectRequest, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
-    CreateContainerOptions, ListContainersOptions, RemoveContainerOptions, RenameContainerOptions,
-    StopContainerOptions,
+    CreateContainerOptions, ListContainersOptions, RemoveContainerOptions, RenameContainerOptions, StopContainerOptions,
 };
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
@@ -145,12 +144,10 @@ impl DockerRuntime {
     }
 
     async fn applied(&self, run: Run<'_>, there: &[Observed]) -> Result<Applied, RuntimeError> {
-        let mut applied = Applied { warnings: run.warnings, ..Default::default() };
+        let mut applied = Applied { warnings: run.warnings.clone(), ..Default::default() };
         let mains = there.iter().filter(|o| o.role == Role::Main);
         for (main, port) in mains.filter_map(|main| main.host_port.map(|port| (main, port))) {
-            let Ok(container) = run.rollout.spec.containers.iter().find(|c| c.name == main.container).ok_or(()) else {
-                continue;
-            };
+            let Ok(container) = run.container(&main.container) else { continue };
             if container.host_port.is_none() && container.port != Some(port) {
                 applied.warnings.push(format!(
                     "container {}: port {} of the host is taken, it is published on {port}",
@@ -203,6 +200,7 @@ impl DockerRuntime {
         let body = spec::body(&Blueprint {
             target,
             revision: run.rollout.revision,
+            position: run.rollout.spec.containers.iter().position(|c| c.name == name).unwrap_or_default(),
             container,
             image,
             hash: &hash,
@@ -222,17 +220,13 @@ impl DockerRuntime {
             };
             api.create_volume(request).await.map_err(|e| error(e.into()))?;
         }
-        let options = CreateContainerOptions {
-            name: Some(spec::container_name(target, name, role)),
-            ..Default::default()
-        };
+        let options =
+            CreateContainerOptions { name: Some(spec::container_name(target, name, role)), ..Default::default() };
         let what = if role == Role::Candidate { "Starting a candidate for" } else { "Starting" };
         run.progress.line(&format!("{what} container {name}.")).await;
         match api.create_container(Some(options), body).await.map_err(EngineError::from) {
             Ok(_) => Ok(()),
-            Err(failure) => Err(RuntimeError::Failed(
-                run.mask(&format!("container {name} cannot be made: {failure}")),
-            )),
+            Err(failure) => Err(RuntimeError::Failed(run.mask(&format!("container {name} cannot be made: {failure}")))),
         }
     }
 
@@ -365,7 +359,7 @@ impl DockerRuntime {
                 Err(failure) => return Err(error(failure)),
             }
         }
-        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found.sort_by_cached_key(|container| (spec::position(container), container.name.clone()));
         Ok(found)
     }
 

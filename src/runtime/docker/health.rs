@@ -91,9 +91,7 @@ impl DockerRuntime {
             };
         }
         match (&check.path, published_port(state)) {
-            (Some(path), Some(port)) => {
-                Probe::Http(self.engine.published_host().to_owned(), port, path.clone())
-            }
+            (Some(path), Some(port)) => Probe::Http(self.engine.published_host().to_owned(), port, path.clone()),
             _ => {
                 run.warn(format!(
                     "container {}: its port cannot be reached on this remote engine; its HEALTHCHECK, or else that \

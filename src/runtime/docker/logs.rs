@@ -144,8 +144,7 @@ impl DockerRuntime {
 
     /// The last lines of a container, ready to be put after a message.
     pub(super) async fn last_lines(&self, run: &Run<'_>, id: &str) -> String {
-        let source =
-            Source { id: id.to_owned(), instance: String::new(), container: String::new(), is_running: false };
+        let source = Source { id: id.to_owned(), instance: String::new(), container: String::new(), is_running: false };
         let tail = QUOTED.parse().ok();
         let items = read(self.engine.clone(), source, tail, None, Follow::No).collect::<Vec<_>>();
         let items = tokio::time::timeout(Duration::from_secs(10), items).await.unwrap_or_default();
@@ -172,12 +171,7 @@ enum Follow {
     No,
 }
 
-fn follow(
-    engine: Engine,
-    source: Source,
-    tail: Option<u32>,
-    after: Option<DateTime<Utc>>,
-) -> BoxStream<'static, Item> {
+fn follow(engine: Engine, source: Source, tail: Option<u32>, after: Option<DateTime<Utc>>) -> BoxStream<'static, Item> {
     let id = source.id.clone();
     let lines = read(engine, source, tail, after, Follow::Yes);
     lines.chain(stream::once(async move { Item::End(id) })).boxed()

@@ -16,9 +16,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use bollard::models::HealthStatusEnum;
-use bollard::query_parameters::{
-    ListVolumesOptions, RemoveVolumeOptions, StopContainerOptions,
-};
+use bollard::query_parameters::{ListVolumesOptions, RemoveVolumeOptions, StopContainerOptions};
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -51,7 +49,7 @@ impl DockerRuntime {
         Ok(Self { engine })
     }
 
-    /// Ours in an environment, in the order of their names.
+    /// Ours in an environment, in the order of the spec.
     async fn ids(&self, target: &Target) -> Result<Vec<String>, RuntimeError> {
         Ok(self.observe(target).await?.into_iter().map(|o| o.id).collect())
     }

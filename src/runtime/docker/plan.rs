@@ -248,13 +248,12 @@ impl<'a> Group<'a> {
     fn switch(&self, seen: &Seen) -> Option<Step> {
         if let Some(old) = self.main.filter(|main| !self.fits(main)) {
             // A candidate that will serve joins under the name before the old one leaves.
-            let joins = self.candidate().filter(|c| !c.is_proof).and_then(|c| join(c));
+            let joins = self.candidate().filter(|c| !c.is_proof).and_then(join);
             return joins.or_else(|| Some(Step::Rename { id: old.id.clone(), role: Role::Replaced }));
         }
         let replaced = self.replaced?;
         if let Some(main) = self.main {
-            return bring_up(main, seen)
-                .or_else(|| self.candidates.first().map(|c| Step::Remove { id: c.id.clone() }));
+            return bring_up(main, seen).or_else(|| self.candidates.first().map(|c| Step::Remove { id: c.id.clone() }));
         }
         let successor = self.candidate().filter(|c| !c.is_proof);
         if let Some(step) = successor.and_then(|c| join(c).or_else(|| prove(c, seen))) {
@@ -299,6 +298,5 @@ fn bring_up(main: &Observed, seen: &Seen) -> Option<Step> {
     if main.is_kept_up && main.is_running && !seen.started.contains(&main.id) {
         return None;
     }
-    prove(main, seen)
-        .or_else(|| (!main.is_kept_up).then(|| Step::KeepUp { id: main.id.clone() }))
+    prove(main, seen).or_else(|| (!main.is_kept_up).then(|| Step::KeepUp { id: main.id.clone() }))
 }

@@ -162,12 +162,29 @@ impl DockerRuntime {
 
 fn judge(failure: &EngineError, has_login: bool) -> Verdict {
     const REFUSED: [&str; 9] = [
-        "manifest unknown", "not found", "access denied", "denied:", "unauthorized", "no basic auth credentials",
-        "does not exist", "authentication required", "no matching manifest",
+        "manifest unknown",
+        "not found",
+        "access denied",
+        "denied:",
+        "unauthorized",
+        "no basic auth credentials",
+        "does not exist",
+        "authentication required",
+        "no matching manifest",
     ];
     const TRANSIENT: [&str; 12] = [
-        "connection refused", "no such host", "timeout", "timed out", "deadline exceeded", "eof", "connection reset",
-        "no route to host", "network is unreachable", "temporary failure", "toomanyrequests", "service unavailable",
+        "connection refused",
+        "no such host",
+        "timeout",
+        "timed out",
+        "deadline exceeded",
+        "eof",
+        "connection reset",
+        "no route to host",
+        "network is unreachable",
+        "temporary failure",
+        "toomanyrequests",
+        "service unavailable",
     ];
     let EngineError::Answer { status, message } = failure else {
         return match failure {
@@ -196,7 +213,10 @@ mod tests {
         let answer = |status, message: &str| EngineError::Answer { status, message: message.to_owned() };
         assert_eq!(judge(&answer(404, "manifest for x not found"), true), Verdict::Refused);
         assert_eq!(judge(&answer(500, "Head https://r/v2: no basic auth credentials"), false), Verdict::Refused);
-        assert_eq!(judge(&answer(500, "dial tcp 127.0.0.1:5000: connect: connection refused"), false), Verdict::Transient);
+        assert_eq!(
+            judge(&answer(500, "dial tcp 127.0.0.1:5000: connect: connection refused"), false),
+            Verdict::Transient
+        );
         assert_eq!(judge(&answer(500, "dial tcp: lookup r: no such host"), true), Verdict::Transient);
         assert_eq!(judge(&answer(500, "something else"), true), Verdict::Unclear);
     }

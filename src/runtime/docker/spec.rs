@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, EndpointSettings, HostConfig, HostConfigLogConfig, Mount,
-    MountType, NetworkingConfig, PortBinding, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerInspectResponse, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, MountType,
+    NetworkingConfig, PortBinding, RestartPolicyNameEnum,
 };
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
@@ -27,6 +27,7 @@ const SERVICE: &str = "kiops.dev/service";
 const REVISION: &str = "kiops.dev/revision";
 const HASH: &str = "kiops.dev/config-hash";
 const PROOF: &str = "kiops.dev/proof";
+const POSITION: &str = "kiops.dev/position";
 
 /// Labels of everything that belongs to an environment.
 #[must_use]
@@ -122,6 +123,8 @@ pub struct Blueprint<'a> {
     pub target: &'a Target,
     /// The revision's number.
     pub revision: i32,
+    /// Its place in the spec.
+    pub position: usize,
     /// What it should be.
     pub container: &'a ContainerSpec,
     /// The reference that the engine holds the image by.
@@ -154,6 +157,7 @@ pub fn body(plan: &Blueprint<'_>) -> Result<ContainerCreateBody, RuntimeError> {
     let extra = [
         (REVISION, plan.revision.to_string()),
         (CONTAINER, container.name.clone()),
+        (POSITION, plan.position.to_string()),
         (HASH, plan.hash.to_owned()),
         (IMAGE, format!("{}:{}", container.repository, container.tag)),
     ];
@@ -189,7 +193,6 @@ pub fn body(plan: &Blueprint<'_>) -> Result<ContainerCreateBody, RuntimeError> {
             mounts: Some(mounts(plan.target, container)),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
             privileged: Some(false),
-            init: Some(true),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".to_owned()),
                 config: Some(
@@ -276,6 +279,13 @@ pub fn observe(found: &ContainerInspectResponse) -> Option<Observed> {
         has_volumes: host.and_then(|h| h.mounts.as_ref()).is_some_and(|mounts| !mounts.is_empty()),
         container,
     })
+}
+
+/// Where the container stood in the spec that made it.
+#[must_use]
+pub fn position(found: &ContainerInspectResponse) -> usize {
+    let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
+    labels.and_then(|labels| labels.get(POSITION)?.parse().ok()).unwrap_or(usize::MAX)
 }
 
 /// A port to try when the wanted one is taken: the same ones for each try of one container, and outside the range

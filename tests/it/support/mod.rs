@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
 pub mod app;
+pub mod engine;
 pub mod fakes;
 
 use app::TestApp;
