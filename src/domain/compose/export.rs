@@ -1,0 +1,203 @@
+//! A service as a Compose file: <https://github.com/compose-spec/compose-spec/blob/main/spec.md>.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::emit;
+use crate::domain::quantity;
+use crate::domain::spec::{ContainerSpec, EnvValue, HealthCheck, Resources, Spec};
+
+/// What stands in place of a secret's value.
+pub(super) const MASK: &str = "***";
+
+#[derive(Serialize)]
+struct File {
+    name: String,
+    services: BTreeMap<String, Service>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    volumes: BTreeMap<String, Empty>,
+    networks: BTreeMap<&'static str, Empty>,
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+#[derive(Serialize)]
+struct Service {
+    image: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    environment: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ports: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    expose: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    volumes: Vec<Mount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healthcheck: Option<Check>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deploy: Option<Deploy>,
+    init: bool,
+    restart: &'static str,
+    security_opt: [&'static str; 1],
+    networks: [&'static str; 1],
+}
+
+#[derive(Serialize)]
+struct Mount {
+    r#type: &'static str,
+    source: String,
+    target: String,
+}
+
+#[derive(Serialize)]
+struct Check {
+    test: Vec<String>,
+    interval: String,
+    timeout: String,
+    retries: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_period: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Deploy {
+    resources: Limited,
+}
+
+#[derive(Serialize)]
+struct Limited {
+    limits: Limits,
+}
+
+#[derive(Serialize)]
+struct Limits {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpus: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<String>,
+}
+
+/// The Compose file of what a Docker engine runs for the spec, secrets masked.
+///
+/// The same spec always gives the same text. It is one YAML document whatever the texts in it are, and Compose puts
+/// nothing of its own into them: every `$` is doubled.
+#[must_use]
+pub fn export(spec: &Spec) -> String {
+    let mut names = BTreeSet::new();
+    let services = spec.containers.iter().map(|c| (c.name.clone(), service(c, &mut names))).collect();
+    let file = File {
+        name: format!("{}-{}", spec.target.service, spec.target.environment),
+        services,
+        volumes: names.into_iter().map(|name| (name, Empty {})).collect(),
+        networks: BTreeMap::from([("default", Empty {})]),
+    };
+    // These structs hold nothing that a value cannot.
+    serde_norway::to_value(&file).map(|value| emit::document(&value)).unwrap_or_default()
+}
+
+/// One container; `names` are the volumes of the file so far.
+fn service(container: &ContainerSpec, names: &mut BTreeSet<String>) -> Service {
+    let (mut ports, mut expose) = (Vec::new(), Vec::new());
+    match (container.port, container.host_port) {
+        (Some(port), _) if container.is_internal => expose.push(port.to_string()),
+        (Some(port), Some(host_port)) => ports.push(format!("{host_port}:{port}")),
+        (Some(port), None) => ports.push(port.to_string()),
+        (None, _) => {}
+    }
+    let digest = container.digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();
+    let value = |value: &EnvValue| match value {
+        EnvValue::Plain(text) => literal(text),
+        EnvValue::Secret(_) => MASK.to_owned(),
+    };
+    let mut mount = |path: &String| Mount {
+        r#type: "volume",
+        source: volume_name(&container.name, path, names),
+        target: literal(path),
+    };
+    Service {
+        image: literal(&format!("{}:{}{digest}", container.repository, container.tag)),
+        command: command(container),
+        environment: container.env.iter().map(|(name, text)| (name.clone(), value(text))).collect(),
+        ports,
+        expose,
+        volumes: container.volumes.iter().map(|v| mount(&v.mount_path)).collect(),
+        healthcheck: container.health.as_ref().zip(container.port).map(|(health, port)| check(health, port)),
+        deploy: deploy(&container.resources),
+        init: true,
+        restart: "unless-stopped",
+        security_opt: ["no-new-privileges:true"],
+        networks: ["default"],
+    }
+}
+
+fn command(container: &ContainerSpec) -> Option<Vec<String>> {
+    let words = container.command.as_ref().filter(|words| !words.is_empty())?;
+    Some(words.iter().map(|word| literal(word)).collect())
+}
+
+/// A text that Compose leaves as it is: it would read `$` as the beginning of a variable.
+fn literal(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
+/// `db` and `/var/lib/mysql` give `db-var-lib-mysql`, with a number where that is taken.
+fn volume_name(container: &str, path: &str, names: &mut BTreeSet<String>) -> String {
+    let keep = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let words: String = path.chars().map(keep).collect();
+    let words = words.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-");
+    let base = if words.is_empty() { container.to_owned() } else { format!("{container}-{words}") };
+    let mut name = base.clone();
+    let mut number = 1;
+    while !names.insert(name.clone()) {
+        number += 1;
+        name = format!("{base}-{number}");
+    }
+    name
+}
+
+/// Compose asks from inside the container, where curl, wget or nc has to be in the image.
+fn check(health: &HealthCheck, port: u16) -> Check {
+    let test = match &health.path {
+        Some(path) => {
+            let url = shell_word(&format!("http://127.0.0.1:{port}{path}"));
+            format!("curl -fsS -o /dev/null {url} || wget -q -O /dev/null {url} || exit 1")
+        }
+        None => format!("nc -z 127.0.0.1 {port} || exit 1"),
+    };
+    let seconds = |n: u32| format!("{n}s");
+    Check {
+        test: vec!["CMD-SHELL".to_owned(), literal(&test)],
+        interval: seconds(health.interval_seconds),
+        timeout: seconds(health.timeout_seconds),
+        retries: health.retries,
+        start_period: (health.start_seconds > 0).then(|| seconds(health.start_seconds)),
+    }
+}
+
+/// One word for a shell, whatever is in it.
+fn shell_word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn deploy(resources: &Resources) -> Option<Deploy> {
+    let cpus = resources.cpu_limit.as_deref().and_then(|text| quantity::cpu_millis(text).ok()).map(cores);
+    let memory = resources.memory_limit.as_deref().and_then(|text| quantity::bytes(text).ok()).map(memory);
+    (cpus.is_some() || memory.is_some()).then_some(Deploy { resources: Limited { limits: Limits { cpus, memory } } })
+}
+
+/// `1500` thousandths are `1.5`.
+fn cores(millis: u64) -> String {
+    let text = format!("{}.{:03}", millis / 1000, millis % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// In the largest unit that leaves no rest; Compose's units are powers of 1024.
+fn memory(bytes: u64) -> String {
+    let units = [(1 << 30, "g"), (1 << 20, "m"), (1 << 10, "k")];
+    let whole = units.iter().find(|(size, _)| bytes % size == 0);
+    whole.map_or_else(|| format!("{bytes}b"), |(size, unit)| format!("{}{unit}", bytes / size))
+}
