@@ -1,6 +1,6 @@
 //! What was deployed, and what would be.
 
-use async_graphql::{Context, InputObject, Object, ID};
+use async_graphql::{Context, ID, InputObject, Object};
 
 use crate::app::deployments::list::Filter;
 use crate::app::deployments::request::{self, DeployInput, RollbackInput};

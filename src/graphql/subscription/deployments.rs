@@ -186,7 +186,9 @@ impl Subscription {
         #[graphql(desc = "production when left out.")] environment: Option<String>,
         #[graphql(desc = "Only this container of the service.")] container: Option<String>,
         #[graphql(desc = "Only this instance.")] instance: Option<String>,
-        #[graphql(desc = "How many of the lines that are there already.", default_with = "Some(100)")] tail: Option<i32>,
+        #[graphql(desc = "How many of the lines that are there already.", default_with = "Some(100)")] tail: Option<
+            i32,
+        >,
         #[graphql(desc = "The cursor of the last line that was seen.")] after: Option<String>,
     ) -> Result<impl Stream<Item = async_graphql::Result<InstanceLogLine>> + use<>> {
         let (app, actor) = (guard::app(ctx)?, guard::actor(ctx)?);

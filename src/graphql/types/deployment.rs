@@ -144,7 +144,7 @@ impl async_graphql::connection::EdgeNameType for LogEdgeName {
 #[Object]
 impl Deployment {
     /// Opaque, typed and stable.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         NodeKind::Deployment.id(&self.0.id)
     }
 

@@ -14,8 +14,8 @@ use crate::graphql::ids::NodeKind;
 use crate::graphql::loaders::loaders;
 use crate::graphql::types::container::{EnvVar, Resources};
 use crate::graphql::types::deployment::{Deployment, LogStream};
-use crate::graphql::types::runtime::Runtime;
 use crate::graphql::types::enums::ServiceStatus;
+use crate::graphql::types::runtime::Runtime;
 use crate::runtime::{InstanceLine, InstanceState};
 
 /// Where and how a service is deployed: one named stage of its life (production, staging).
@@ -92,7 +92,7 @@ pub struct InstanceLogLine(pub InstanceLine);
 #[Object]
 impl Environment {
     /// Opaque, typed and stable.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         NodeKind::Environment.id(&self.0.id)
     }
 

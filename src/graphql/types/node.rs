@@ -61,9 +61,7 @@ pub async fn load(ctx: &Context<'_>, kind: NodeKind, row: &str) -> Result<Option
         NodeKind::Registry => loaders(ctx)?.registry(row).await?.map(Registry::shared).map(Node::Registry),
         NodeKind::Runtime => loaders(ctx)?.runtime(row).await?.map(Runtime::shared).map(Node::Runtime),
         NodeKind::Service => loaders(ctx)?.service(row).await?.map(Service::shared).map(Node::Service),
-        NodeKind::Environment => {
-            loaders(ctx)?.environment(row).await?.map(Environment::shared).map(Node::Environment)
-        }
+        NodeKind::Environment => loaders(ctx)?.environment(row).await?.map(Environment::shared).map(Node::Environment),
         NodeKind::Deployment => loaders(ctx)?.deployment(row).await?.map(Deployment::shared).map(Node::Deployment),
         NodeKind::Organization => None,
     })

@@ -8,8 +8,8 @@ use entity::service;
 
 use super::container::Container;
 use super::deployment::{Deployment, page_of_deployments};
-use super::environment::Environment;
 use super::enums::{Precondition, ServiceStatus, SourceKind};
+use super::environment::Environment;
 use super::identity::User;
 use super::runtime::Runtime;
 use crate::app::deployments::environments;
