@@ -37,9 +37,7 @@ impl Db {
             return Self::connect_sqlite(path, max_connections).await;
         }
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-            return Err(DbErr::Custom(
-                "database.url is neither sqlite://FILE nor postgres://…".to_owned(),
-            ));
+            return Err(DbErr::Custom("database.url is neither sqlite://FILE nor postgres://…".to_owned()));
         }
         let mut options = ConnectOptions::new(url);
         options
@@ -48,10 +46,7 @@ impl Db {
             .acquire_timeout(Duration::from_secs(30))
             .sqlx_logging(false);
         let pool = Database::connect(options).await?;
-        Ok(Self {
-            writer: pool.clone(),
-            reader: pool,
-        })
+        Ok(Self { writer: pool.clone(), reader: pool })
     }
 
     async fn connect_sqlite(path: &str, max_connections: u32) -> Result<Self, DbErr> {

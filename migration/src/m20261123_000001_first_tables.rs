@@ -29,22 +29,12 @@ impl MigrationTrait for Migration {
 
 /// Name, table, columns, and whether it holds each combination once.
 const INDEXES: &[(&str, &str, &[&str], bool)] = &[
-    (
-        "membership_organization_user",
-        "membership",
-        &["organization_id", "user_id"],
-        true,
-    ),
+    ("membership_organization_user", "membership", &["organization_id", "user_id"], true),
     ("membership_user", "membership", &["user_id"], false),
     ("token_user", "token", &["organization_id", "user_id"], false),
     ("login_failure_subject", "login_failure", &["subject", "at"], false),
     ("login_failure_at", "login_failure", &["at"], false),
-    (
-        "audit_event_organization",
-        "audit_event",
-        &["organization_id", "id"],
-        false,
-    ),
+    ("audit_event_organization", "audit_event", &["organization_id", "id"], false),
     ("registry_host", "registry", &["organization_id", "host"], true),
     ("runtime_name", "runtime", &["organization_id", "name"], true),
     ("service_name", "service", &["organization_id", "name"], true),
@@ -53,25 +43,10 @@ const INDEXES: &[(&str, &str, &[&str], bool)] = &[
     ("service_runtime", "service", &["runtime_id"], false),
     ("environment_name", "environment", &["service_id", "name"], true),
     ("environment_runtime", "environment", &["runtime_id"], false),
-    (
-        "deployment_revision",
-        "deployment",
-        &["environment_id", "revision"],
-        true,
-    ),
+    ("deployment_revision", "deployment", &["environment_id", "revision"], true),
     ("deployment_service", "deployment", &["service_id", "id"], false),
-    (
-        "deployment_organization",
-        "deployment",
-        &["organization_id", "id"],
-        false,
-    ),
-    (
-        "deployment_idempotency",
-        "deployment",
-        &["service_id", "idempotency_key"],
-        true,
-    ),
+    ("deployment_organization", "deployment", &["organization_id", "id"], false),
+    ("deployment_idempotency", "deployment", &["service_id", "idempotency_key"], true),
     ("log_line_run", "log_line", &["run_id", "seq"], true),
     ("job_lane", "job", &["lane", "id"], false),
     ("job_subject", "job", &["subject"], false),
@@ -84,11 +59,7 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(ColumnDef::new(Alias::new("id")).string().not_null().primary_key())
             .col(ColumnDef::new(Alias::new("slug")).string().not_null().unique_key())
             .col(ColumnDef::new(Alias::new("name")).string().not_null())
-            .col(
-                ColumnDef::new(Alias::new("created_at"))
-                    .timestamp_with_time_zone()
-                    .not_null(),
-            )
+            .col(ColumnDef::new(Alias::new("created_at")).timestamp_with_time_zone().not_null())
             .to_owned(),
         Table::create()
             .table(Alias::new("user"))
@@ -96,11 +67,7 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(ColumnDef::new(Alias::new("email")).string().not_null().unique_key())
             .col(ColumnDef::new(Alias::new("name")).string().not_null())
             .col(ColumnDef::new(Alias::new("password_hash")).string().not_null())
-            .col(
-                ColumnDef::new(Alias::new("created_at"))
-                    .timestamp_with_time_zone()
-                    .not_null(),
-            )
+            .col(ColumnDef::new(Alias::new("created_at")).timestamp_with_time_zone().not_null())
             .to_owned(),
         Table::create()
             .table(Alias::new("membership"))
@@ -109,11 +76,7 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(ColumnDef::new(Alias::new("user_id")).string().not_null())
             .col(ColumnDef::new(Alias::new("role")).string_len(32).not_null())
             .col(ColumnDef::new(Alias::new("declared")).boolean().not_null())
-            .col(
-                ColumnDef::new(Alias::new("created_at"))
-                    .timestamp_with_time_zone()
-                    .not_null(),
-            )
+            .col(ColumnDef::new(Alias::new("created_at")).timestamp_with_time_zone().not_null())
             .col(ColumnDef::new(Alias::new("last_seen_at")).timestamp_with_time_zone())
             .foreign_key(
                 ForeignKey::create()
@@ -135,11 +98,7 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(ColumnDef::new(Alias::new("name")).string().not_null())
             .col(ColumnDef::new(Alias::new("hash")).string().not_null().unique_key())
             .col(ColumnDef::new(Alias::new("role")).string_len(32).not_null())
-            .col(
-                ColumnDef::new(Alias::new("created_at"))
-                    .timestamp_with_time_zone()
-                    .not_null(),
-            )
+            .col(ColumnDef::new(Alias::new("created_at")).timestamp_with_time_zone().not_null())
             .col(ColumnDef::new(Alias::new("expires_at")).timestamp_with_time_zone())
             .col(ColumnDef::new(Alias::new("last_used_at")).timestamp_with_time_zone())
             .foreign_key(
@@ -155,13 +114,7 @@ fn tables() -> Vec<TableCreateStatement> {
             .to_owned(),
         Table::create()
             .table(Alias::new("login_failure"))
-            .col(
-                ColumnDef::new(Alias::new("id"))
-                    .big_integer()
-                    .not_null()
-                    .primary_key()
-                    .auto_increment(),
-            )
+            .col(ColumnDef::new(Alias::new("id")).big_integer().not_null().primary_key().auto_increment())
             .col(ColumnDef::new(Alias::new("subject")).string().not_null())
             .col(ColumnDef::new(Alias::new("at")).timestamp_with_time_zone().not_null())
             .to_owned(),
@@ -184,11 +137,7 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(ColumnDef::new(Alias::new("organization_id")).string().not_null())
             .col(ColumnDef::new(Alias::new("key_id")).string().not_null())
             .col(ColumnDef::new(Alias::new("sealed")).blob().not_null())
-            .col(
-                ColumnDef::new(Alias::new("created_at"))
-                    .timestamp_with_time_zone()
-                    .not_null(),
-            )
+            .col(ColumnDef::new(Alias::new("created_at")).timestamp_with_time_zone().not_null())
             .foreign_key(
                 ForeignKey::create()
                     .from(Alias::new("secret"), Alias::new("organization_id"))
@@ -203,11 +152,7 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(ColumnDef::new(Alias::new("username")).string().not_null())
             .col(ColumnDef::new(Alias::new("secret_id")).string().not_null())
             .col(ColumnDef::new(Alias::new("repository_prefix")).string())
-            .col(
-                ColumnDef::new(Alias::new("checked_at"))
-                    .timestamp_with_time_zone()
-                    .not_null(),
-            )
+            .col(ColumnDef::new(Alias::new("checked_at")).timestamp_with_time_zone().not_null())
             .col(ColumnDef::new(Alias::new("status_message")).string())
             .foreign_key(
                 ForeignKey::create()
@@ -230,11 +175,7 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(ColumnDef::new(Alias::new("version")).string())
             .col(ColumnDef::new(Alias::new("checked_at")).timestamp_with_time_zone())
             .col(ColumnDef::new(Alias::new("declared")).boolean().not_null())
-            .col(
-                ColumnDef::new(Alias::new("created_at"))
-                    .timestamp_with_time_zone()
-                    .not_null(),
-            )
+            .col(ColumnDef::new(Alias::new("created_at")).timestamp_with_time_zone().not_null())
             .foreign_key(
                 ForeignKey::create()
                     .from(Alias::new("runtime"), Alias::new("organization_id"))
@@ -255,18 +196,10 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(ColumnDef::new(Alias::new("status")).string_len(32).not_null())
             .col(ColumnDef::new(Alias::new("status_message")).text())
             .col(ColumnDef::new(Alias::new("definition_version")).integer().not_null())
-            .col(
-                ColumnDef::new(Alias::new("changed_at"))
-                    .timestamp_with_time_zone()
-                    .not_null(),
-            )
+            .col(ColumnDef::new(Alias::new("changed_at")).timestamp_with_time_zone().not_null())
             .col(ColumnDef::new(Alias::new("removing")).boolean().not_null())
             .col(ColumnDef::new(Alias::new("removal")).json_binary())
-            .col(
-                ColumnDef::new(Alias::new("created_at"))
-                    .timestamp_with_time_zone()
-                    .not_null(),
-            )
+            .col(ColumnDef::new(Alias::new("created_at")).timestamp_with_time_zone().not_null())
             .col(ColumnDef::new(Alias::new("created_by")).string())
             .foreign_key(
                 ForeignKey::create()
@@ -299,11 +232,7 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(ColumnDef::new(Alias::new("next_revision")).integer().not_null())
             .col(ColumnDef::new(Alias::new("stopped")).boolean().not_null())
             .col(ColumnDef::new(Alias::new("host_ports")).json_binary().not_null())
-            .col(
-                ColumnDef::new(Alias::new("created_at"))
-                    .timestamp_with_time_zone()
-                    .not_null(),
-            )
+            .col(ColumnDef::new(Alias::new("created_at")).timestamp_with_time_zone().not_null())
             .foreign_key(
                 ForeignKey::create()
                     .from(Alias::new("environment"), Alias::new("organization_id"))
@@ -337,11 +266,7 @@ fn tables() -> Vec<TableCreateStatement> {
             .col(ColumnDef::new(Alias::new("definition_version")).integer().not_null())
             .col(ColumnDef::new(Alias::new("settings_version")).integer().not_null())
             .col(ColumnDef::new(Alias::new("idempotency_key")).string())
-            .col(
-                ColumnDef::new(Alias::new("created_at"))
-                    .timestamp_with_time_zone()
-                    .not_null(),
-            )
+            .col(ColumnDef::new(Alias::new("created_at")).timestamp_with_time_zone().not_null())
             .col(ColumnDef::new(Alias::new("started_at")).timestamp_with_time_zone())
             .col(ColumnDef::new(Alias::new("finished_at")).timestamp_with_time_zone())
             .foreign_key(
@@ -362,13 +287,7 @@ fn tables() -> Vec<TableCreateStatement> {
             .to_owned(),
         Table::create()
             .table(Alias::new("log_line"))
-            .col(
-                ColumnDef::new(Alias::new("id"))
-                    .big_integer()
-                    .not_null()
-                    .primary_key()
-                    .auto_increment(),
-            )
+            .col(ColumnDef::new(Alias::new("id")).big_integer().not_null().primary_key().auto_increment())
             .col(ColumnDef::new(Alias::new("run_id")).string().not_null())
             .col(ColumnDef::new(Alias::new("seq")).integer().not_null())
             .col(ColumnDef::new(Alias::new("at")).timestamp_with_time_zone().not_null())
@@ -378,32 +297,18 @@ fn tables() -> Vec<TableCreateStatement> {
             .to_owned(),
         Table::create()
             .table(Alias::new("job"))
-            .col(
-                ColumnDef::new(Alias::new("id"))
-                    .big_integer()
-                    .not_null()
-                    .primary_key()
-                    .auto_increment(),
-            )
+            .col(ColumnDef::new(Alias::new("id")).big_integer().not_null().primary_key().auto_increment())
             .col(ColumnDef::new(Alias::new("organization_id")).string().not_null())
             .col(ColumnDef::new(Alias::new("kind")).string().not_null())
             .col(ColumnDef::new(Alias::new("lane")).string().not_null())
             .col(ColumnDef::new(Alias::new("subject")).string().not_null())
             .col(ColumnDef::new(Alias::new("state")).string_len(32).not_null())
             .col(ColumnDef::new(Alias::new("attempts")).integer().not_null())
-            .col(
-                ColumnDef::new(Alias::new("run_after"))
-                    .timestamp_with_time_zone()
-                    .not_null(),
-            )
+            .col(ColumnDef::new(Alias::new("run_after")).timestamp_with_time_zone().not_null())
             .col(ColumnDef::new(Alias::new("lease_until")).timestamp_with_time_zone())
             .col(ColumnDef::new(Alias::new("fence")).integer().not_null())
             .col(ColumnDef::new(Alias::new("worker")).string())
-            .col(
-                ColumnDef::new(Alias::new("created_at"))
-                    .timestamp_with_time_zone()
-                    .not_null(),
-            )
+            .col(ColumnDef::new(Alias::new("created_at")).timestamp_with_time_zone().not_null())
             .col(ColumnDef::new(Alias::new("last_error")).text())
             .to_owned(),
         Table::create()

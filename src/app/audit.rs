@@ -88,12 +88,7 @@ pub struct Filter {
 ///
 /// # Errors
 /// FORBIDDEN for members, BAD_USER_INPUT for a cursor of another list.
-pub async fn list(
-    app: &App,
-    actor: &Actor,
-    filter: Filter,
-    page: &PageRequest,
-) -> Result<Page<audit_event::Model>> {
+pub async fn list(app: &App, actor: &Actor, filter: Filter, page: &PageRequest) -> Result<Page<audit_event::Model>> {
     actor.require(Action::ReadAuditTrail)?;
     let mut all = actor.scope.audit_events();
     if let Some(action) = filter.action {
@@ -103,9 +98,7 @@ pub async fn list(
         all = all.filter(audit_event::Column::ActorId.eq(id));
     }
     if let Some((kind, id)) = filter.subject {
-        all = all
-            .filter(audit_event::Column::SubjectKind.eq(kind))
-            .filter(audit_event::Column::SubjectId.eq(id));
+        all = all.filter(audit_event::Column::SubjectKind.eq(kind)).filter(audit_event::Column::SubjectId.eq(id));
     }
     if let Some(since) = filter.since {
         all = all.filter(audit_event::Column::At.gte(since));
@@ -124,10 +117,5 @@ pub async fn find(app: &App, actor: &Actor, id: &str) -> Result<Option<audit_eve
     if !actor.may(Action::ReadAuditTrail) {
         return Ok(None);
     }
-    Ok(actor
-        .scope
-        .audit_events()
-        .filter(audit_event::Column::Id.eq(id))
-        .one(app.db.read())
-        .await?)
+    Ok(actor.scope.audit_events().filter(audit_event::Column::Id.eq(id)).one(app.db.read()).await?)
 }

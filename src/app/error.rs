@@ -114,13 +114,7 @@ impl Precondition {
 
 impl Error {
     fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            violations: Vec::new(),
-            reason: None,
-            retry_at: None,
-        }
+        Self { code, message: message.into(), violations: Vec::new(), reason: None, retry_at: None }
     }
 
     /// Nobody is logged in, or the token does not work.
@@ -145,32 +139,20 @@ impl Error {
     #[must_use]
     pub fn bad_input(field: impl Into<String>, message: impl Into<String>) -> Self {
         let message = message.into();
-        let violations = vec![Violation {
-            field: field.into(),
-            message: message.clone(),
-        }];
-        Self {
-            violations,
-            ..Self::new(Code::BadUserInput, message)
-        }
+        let violations = vec![Violation { field: field.into(), message: message.clone() }];
+        Self { violations, ..Self::new(Code::BadUserInput, message) }
     }
 
     /// Somebody else was first, or what was shown is no longer so.
     #[must_use]
     pub fn conflict(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            code: Code::Conflict,
-            ..Self::bad_input(field, message)
-        }
+        Self { code: Code::Conflict, ..Self::bad_input(field, message) }
     }
 
     /// Something must be done first; the message says by whom and how.
     #[must_use]
     pub fn precondition(reason: Precondition, message: impl Into<String>) -> Self {
-        Self {
-            reason: Some(reason),
-            ..Self::new(Code::FailedPrecondition, message)
-        }
+        Self { reason: Some(reason), ..Self::new(Code::FailedPrecondition, message) }
     }
 
     /// Another server did not do its part.
@@ -182,21 +164,19 @@ impl Error {
     /// Too many attempts; `retry_at` says when to come back.
     #[must_use]
     pub fn rate_limited(message: impl Into<String>, retry_at: DateTime<Utc>) -> Self {
-        Self {
-            retry_at: Some(retry_at),
-            ..Self::new(Code::RateLimited, message)
-        }
+        Self { retry_at: Some(retry_at), ..Self::new(Code::RateLimited, message) }
     }
 
     /// Logs what happened under a new id; the id is all that leaves.
     #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an error's id is made wherever the error is, without an App at hand"
+    )]
     pub fn internal(what: impl Display) -> Self {
         let id = uuid::Uuid::now_v7().simple().to_string();
         tracing::error!(error_id = %id, error = %what, "internal error");
-        Self::new(
-            Code::Internal,
-            format!("something went wrong here; its id in the log is {id}"),
-        )
+        Self::new(Code::Internal, format!("something went wrong here; its id in the log is {id}"))
     }
 }
 
@@ -207,10 +187,7 @@ pub struct Violations(Vec<Violation>);
 impl Violations {
     /// Notes a fault at `field`.
     pub fn add(&mut self, field: impl Into<String>, message: impl Display) {
-        self.0.push(Violation {
-            field: field.into(),
-            message: message.to_string(),
-        });
+        self.0.push(Violation { field: field.into(), message: message.to_string() });
     }
 
     /// Notes the error of a parse at `field`, or gives the value.
@@ -228,10 +205,7 @@ impl Violations {
             1 => first.message.clone(),
             n => format!("{} (and {} more)", first.message, n - 1),
         };
-        Err(Error {
-            violations: self.0,
-            ..Error::new(Code::BadUserInput, message)
-        })
+        Err(Error { violations: self.0, ..Error::new(Code::BadUserInput, message) })
     }
 }
 
@@ -256,10 +230,7 @@ impl From<serde_json::Error> for Error {
 impl From<RegistryError> for Error {
     fn from(error: RegistryError) -> Self {
         match error {
-            RegistryError::Limited { message, retry_at } => Self {
-                retry_at,
-                ..Self::upstream(message)
-            },
+            RegistryError::Limited { message, retry_at } => Self { retry_at, ..Self::upstream(message) },
             RegistryError::NotFound(message)
             | RegistryError::Unauthorized(message)
             | RegistryError::Refused(message)

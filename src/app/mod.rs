@@ -15,6 +15,8 @@ pub mod runtimes;
 pub mod secrets;
 pub mod services;
 pub mod settings;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::Arc;
 

@@ -66,11 +66,7 @@ impl<T> Page<T> {
     /// The same page of other things; what has no counterpart is left out.
     pub fn filter_map<U>(self, mut f: impl FnMut(T) -> Option<U>) -> Page<U> {
         Page {
-            items: self
-                .items
-                .into_iter()
-                .filter_map(|(cursor, item)| Some((cursor, f(item)?)))
-                .collect(),
+            items: self.items.into_iter().filter_map(|(cursor, item)| Some((cursor, f(item)?))).collect(),
             has_next_page: self.has_next_page,
             has_previous_page: self.has_previous_page,
             count: self.count,
@@ -83,7 +79,8 @@ pub trait Rows: QueryFilter + QueryOrder + QuerySelect + Clone + Send + Sync + '
     /// What a row is read into.
     type Row: Send;
     /// Reads them all.
-    fn read(self, db: &DatabaseConnection) -> impl Future<Output = std::result::Result<Vec<Self::Row>, DbError>> + Send;
+    fn read(self, db: &DatabaseConnection)
+    -> impl Future<Output = std::result::Result<Vec<Self::Row>, DbError>> + Send;
     /// Counts them.
     fn total(self, db: &DatabaseConnection) -> impl Future<Output = std::result::Result<u64, DbError>> + Send;
 }

@@ -19,10 +19,7 @@ fn context(organization_id: &str, id: &str) -> String {
 /// INTERNAL when sealing or writing fails.
 pub async fn store(app: &App, tx: &impl ConnectionTrait, scope: &Scope, value: &SecretString) -> Result<String> {
     let id = app.ids.id();
-    let sealed = app
-        .vault
-        .seal(value, &context(&scope.organization_id, &id))
-        .map_err(Error::internal)?;
+    let sealed = app.vault.seal(value, &context(&scope.organization_id, &id)).map_err(Error::internal)?;
     secret::ActiveModel {
         id: Set(id.clone()),
         organization_id: Set(scope.organization_id.clone()),
@@ -41,9 +38,7 @@ pub async fn store(app: &App, tx: &impl ConnectionTrait, scope: &Scope, value: &
 /// INTERNAL when it is missing or does not open: the log says which.
 pub async fn open(app: &App, scope: &Scope, id: &str) -> Result<SecretString> {
     let mut opened = open_all(app, scope, vec![id.to_owned()]).await?;
-    opened
-        .remove(id)
-        .ok_or_else(|| Error::internal(format!("secret {id} is missing")))
+    opened.remove(id).ok_or_else(|| Error::internal(format!("secret {id} is missing")))
 }
 
 /// Opens many rows, by id; ids of other organizations are not among the result.
@@ -54,17 +49,10 @@ pub async fn open_all(app: &App, scope: &Scope, ids: Vec<String>) -> Result<BTre
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let rows = scope
-        .secrets()
-        .filter(secret::Column::Id.is_in(ids))
-        .all(app.db.read())
-        .await?;
+    let rows = scope.secrets().filter(secret::Column::Id.is_in(ids)).all(app.db.read()).await?;
     rows.into_iter()
         .map(|row| {
-            let sealed = Sealed {
-                key_id: row.key_id,
-                blob: row.sealed,
-            };
+            let sealed = Sealed { key_id: row.key_id, blob: row.sealed };
             let value = app
                 .vault
                 .unseal(&sealed, &context(&row.organization_id, &row.id))

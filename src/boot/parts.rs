@@ -9,8 +9,8 @@ use rand::TryRngCore as _;
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
-use crate::app::settings::{BuildProfile, LocalEngine, ScanKind, Scanner};
 use crate::app::Settings;
+use crate::app::settings::{BuildProfile, LocalEngine, ScanKind, Scanner};
 use crate::config::{self, Config};
 use crate::domain::clock::{Clock, Ids};
 use crate::domain::paging::PageLimits;
@@ -81,9 +81,10 @@ impl Runtimes for Engines {
 
 pub(super) fn outbound(config: &Config) -> anyhow::Result<Outbound> {
     let net = &config.net;
-    let ca = net.ca_file.as_ref().map(|path| {
-        std::fs::read_to_string(path).with_context(|| format!("net.ca_file {}", path.display()))
-    });
+    let ca = net
+        .ca_file
+        .as_ref()
+        .map(|path| std::fs::read_to_string(path).with_context(|| format!("net.ca_file {}", path.display())));
     let timeouts = Timeouts { connect: net.connect_timeout, request: net.request_timeout };
     let policy = Policy::new(&net.allow, &net.plain_http, ca.transpose()?.as_deref(), timeouts)
         .map_err(anyhow::Error::msg)?
@@ -109,7 +110,8 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
         is_default: *name == config.build.default_profile,
     };
     let scanner = |(name, tool): (&String, &config::scan::ScanTool)| -> anyhow::Result<Scanner> {
-        let kind = ScanKind::parse(&tool.kind).with_context(|| format!("scan.tools.{name}.kind"))?;
+        let kind =
+            scan_kind(&tool.kind).with_context(|| format!("scan.tools.{name}.kind: there is no {}", tool.kind))?;
         Ok(Scanner { name: name.clone(), kind })
     };
     Ok(Settings {
@@ -132,5 +134,17 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         build_profiles: config.build.profiles.iter().map(profile).collect(),
         scanners: config.scan.tools.iter().map(scanner).collect::<anyhow::Result<_>>()?,
+    })
+}
+
+fn scan_kind(word: &str) -> Option<ScanKind> {
+    Some(match word {
+        "SAST" => ScanKind::Sast,
+        "SCA" => ScanKind::Sca,
+        "DAST" => ScanKind::Dast,
+        "SECRET" => ScanKind::Secret,
+        "IAC" => ScanKind::Iac,
+        "SBOM" => ScanKind::Sbom,
+        _ => return None,
     })
 }

@@ -14,7 +14,6 @@ use super::backend::Api;
 use crate::app::App;
 use crate::app::identity::bootstrap::bootstrap;
 use crate::config::Config;
-use crate::domain::clock::Ids as _;
 use crate::graphql::limits::Limits;
 use crate::graphql::schemas;
 use crate::http::{self, HttpSettings, Origins};
@@ -43,7 +42,9 @@ pub async fn serve(config: &Config, part: Part) -> anyhow::Result<()> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let app = super::app(config).await?;
     if !config.organizations.is_empty() {
-        tracing::warn!("[[organizations]] is read and checked, and not applied: make them with `kiops organization create`");
+        tracing::warn!(
+            "[[organizations]] is read and checked, and not applied: make them with `kiops organization create`"
+        );
     }
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
@@ -63,7 +64,11 @@ pub async fn serve(config: &Config, part: Part) -> anyhow::Result<()> {
         let settings = http_settings(config, &app, &stop, &tasks);
         let api = Api { schemas: schemas(Some(app.clone())), app: app.clone() };
         tracing::info!(address = %config.server.listen, "KIOPS answers at {}/graphql", app.settings.public_url);
-        tasks.spawn(http::serve(listener, http::router(api, settings.clone()), settings))
+        tasks.spawn(http::serve(
+            listener,
+            http::router_with(api, settings.clone(), http::logs::routes(app.clone(), settings.origins.clone())),
+            settings,
+        ))
     });
     tokio::select! {
         _ = terminated.recv() => {}
@@ -95,11 +100,7 @@ async fn first_start(config: &Config, app: &App) -> anyhow::Result<()> {
 }
 
 fn worker_settings(config: &Config) -> WorkerSettings {
-    WorkerSettings {
-        workers: config.jobs.workers,
-        poll: config.jobs.poll,
-        check_every: config.runtimes.check_every,
-    }
+    WorkerSettings { workers: config.jobs.workers, poll: config.jobs.poll, check_every: config.runtimes.check_every }
 }
 
 fn http_settings(config: &Config, app: &App, stop: &CancellationToken, tasks: &TaskTracker) -> HttpSettings {

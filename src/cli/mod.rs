@@ -126,9 +126,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
 fn read_password(file: Option<&std::path::Path>) -> anyhow::Result<crate::domain::secret::SecretString> {
     use std::io::BufRead as _;
     let text = match file {
-        Some(path) => {
-            std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?
-        }
+        Some(path) => std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?,
         None => {
             let mut line = String::new();
             std::io::stdin().lock().read_line(&mut line)?;

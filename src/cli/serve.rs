@@ -9,6 +9,6 @@ use crate::telemetry;
 /// # Errors
 /// When it can't start.
 pub async fn run(config: &Config, part: Part) -> anyhow::Result<()> {
-    telemetry::init(&config.telemetry)?;
+    telemetry::init(&config.telemetry).map_err(|e| anyhow::anyhow!("telemetry.log: {e}"))?;
     boot::serve(config, part).await
 }

@@ -10,6 +10,17 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 #[serde(try_from = "String")]
 pub struct Size(pub u64);
 
+/// The largest binary unit that leaves no rest: `4Gi`, `1536Mi`.
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let unit = [(30, "Gi"), (20, "Mi"), (10, "Ki")].into_iter().find(|(bits, _)| self.0.is_multiple_of(1 << bits));
+        match unit {
+            Some((bits, name)) => write!(f, "{}{name}", self.0 >> bits),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
 impl TryFrom<String> for Size {
     type Error = String;
 

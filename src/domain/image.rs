@@ -255,12 +255,53 @@ mod tests {
     fn hostile_names_are_refused() {
         let long = "a".repeat(256);
         for text in [
-            "", " ", "nginx ", " nginx", "nginx\n", "nginx\0", "../x", "x/../y", "./x", "/x", "x/", "x//y", "-x", "x-",
-            "x/-y", "x/$(id)", "x;id", "x`id`", "x|y", "x&y", "x>y", "x\"y", "x\\y", "x#y", "x?y", "x%0ay", "NGINX",
-            "nginx:latest", "nginx@sha256:00", "ghcr.io/acme/app:v1", "http://ghcr.io/x", "user:pw@host.example/x",
-            "a___b", "a..b", "a._b", "\u{202e}nginx", "ng\u{456}nx", "host.example:0/x", "host.example:99999/x",
-            "host.example:/x", "-host.example/x", "host..example/x", "[::1]:5000/x", "host.example:5000", "host.example/",
-            "x y.example/z", long.as_str(),
+            "",
+            " ",
+            "nginx ",
+            " nginx",
+            "nginx\n",
+            "nginx\0",
+            "../x",
+            "x/../y",
+            "./x",
+            "/x",
+            "x/",
+            "x//y",
+            "-x",
+            "x-",
+            "x/-y",
+            "x/$(id)",
+            "x;id",
+            "x`id`",
+            "x|y",
+            "x&y",
+            "x>y",
+            "x\"y",
+            "x\\y",
+            "x#y",
+            "x?y",
+            "x%0ay",
+            "NGINX",
+            "nginx:latest",
+            "nginx@sha256:00",
+            "ghcr.io/acme/app:v1",
+            "http://ghcr.io/x",
+            "user:pw@host.example/x",
+            "a___b",
+            "a..b",
+            "a._b",
+            "\u{202e}nginx",
+            "ng\u{456}nx",
+            "host.example:0/x",
+            "host.example:99999/x",
+            "host.example:/x",
+            "-host.example/x",
+            "host..example/x",
+            "[::1]:5000/x",
+            "host.example:5000",
+            "host.example/",
+            "x y.example/z",
+            long.as_str(),
         ] {
             assert!(Repository::parse(text).is_err(), "{text:?}");
         }
@@ -274,7 +315,9 @@ mod tests {
         }
         let hex = "0".repeat(64);
         assert!(Digest::parse(&format!("sha256:{hex}")).is_ok());
-        for text in ["", "sha256:", &hex, &format!("sha256:{hex}0"), &format!("sha512:{hex}"), &format!("sha256:{hex}\n")] {
+        for text in
+            ["", "sha256:", &hex, &format!("sha256:{hex}0"), &format!("sha512:{hex}"), &format!("sha256:{hex}\n")]
+        {
             assert!(Digest::parse(text).is_err(), "{text:?}");
         }
     }

@@ -157,10 +157,7 @@ pub const ROOTS: [&str; 3] = ["Query", "Mutation", "Subscription"];
 /// The least standing that a root field exists for; none when the table does not know it.
 #[must_use]
 pub fn root_field(root: &str, field: &str) -> Option<Standing> {
-    ROOT_FIELDS
-        .iter()
-        .find(|(r, f, _)| *r == root && *f == field)
-        .map(|(_, _, needs)| *needs)
+    ROOT_FIELDS.iter().find(|(r, f, _)| *r == root && *f == field).map(|(_, _, needs)| *needs)
 }
 
 /// The least standing that a type exists for as an answer of `node`; none when the table does not know it.

@@ -30,10 +30,8 @@ pub fn bytes(text: &str) -> Result<u64, String> {
         ("T", 1_000_000_000_000),
         ("P", 1_000_000_000_000_000),
     ];
-    let (number, unit) = UNITS
-        .iter()
-        .find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|n| (n, *unit)))
-        .unwrap_or((text, 1));
+    let (number, unit) =
+        UNITS.iter().find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|n| (n, *unit))).unwrap_or((text, 1));
     scaled(number, unit)
         .filter(|b| (1..=1 << 60).contains(b))
         .ok_or_else(|| format!("{text:?} is no amount of memory or storage: write 256Mi or 1Gi"))

@@ -43,11 +43,7 @@ impl Window {
     /// Of a list that goes one way.
     #[must_use]
     pub fn forward(first: Option<i32>, after: Option<String>) -> Self {
-        Self {
-            first,
-            after,
-            ..Self::default()
-        }
+        Self { first, after, ..Self::default() }
     }
 
     /// Checks them against the bounds of ordinary lists.

@@ -37,11 +37,7 @@ impl From<ApiError> for async_graphql::Error {
         if let Some(at) = error.retry_at {
             extensions.set("retryAt", at.to_rfc3339());
         }
-        Self {
-            message: error.message,
-            source: None,
-            extensions: Some(extensions),
-        }
+        Self { message: error.message, source: None, extensions: Some(extensions) }
     }
 }
 

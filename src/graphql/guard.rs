@@ -20,9 +20,7 @@ pub struct Caller {
 /// # Errors
 /// INTERNAL when the schema was built without them.
 pub fn app<'a>(ctx: &Context<'a>) -> Result<&'a App> {
-    Ok(ctx
-        .data::<App>()
-        .map_err(|_| Error::internal("the request carries no application"))?)
+    Ok(ctx.data::<App>().map_err(|_| Error::internal("the request carries no application"))?)
 }
 
 /// The logged-in caller.
@@ -30,9 +28,7 @@ pub fn app<'a>(ctx: &Context<'a>) -> Result<&'a App> {
 /// # Errors
 /// UNAUTHENTICATED when nobody is logged in.
 pub fn actor<'a>(ctx: &Context<'a>) -> Result<&'a Actor> {
-    let caller = ctx
-        .data::<Caller>()
-        .map_err(|_| Error::internal("the request carries no caller"))?;
+    let caller = ctx.data::<Caller>().map_err(|_| Error::internal("the request carries no caller"))?;
     Ok(caller.actor.as_ref().ok_or_else(Error::unauthenticated)?)
 }
 

@@ -29,9 +29,7 @@ fn check(ctx: &Context<'_>, root: &str) -> Result<()> {
     let field = ctx.item.node.name.node.as_str();
     let needs = policy::root_field(root, field)
         .ok_or_else(|| Error::internal(format!("{root}.{field} is missing from the policy table")))?;
-    let caller = ctx
-        .data::<Caller>()
-        .map_err(|_| Error::internal("the request carries no caller"))?;
+    let caller = ctx.data::<Caller>().map_err(|_| Error::internal("the request carries no caller"))?;
     match caller.standing() {
         has if has >= needs => Ok(()),
         Standing::Nobody => Err(Error::unauthenticated().into()),
@@ -117,9 +115,111 @@ impl<T: SubscriptionType> SubscriptionType for Guarded<T> {
         }
         let answers = AssertUnwindSafe(self.0.create_field_stream(ctx)?).catch_unwind();
         Some(Box::pin(answers.map(move |answer| {
-            answer.unwrap_or_else(|panic| {
-                Response::from_errors(vec![server_error(ctx, panicked(panic.as_ref()))])
-            })
+            answer.unwrap_or_else(|panic| Response::from_errors(vec![server_error(ctx, panicked(panic.as_ref()))]))
         })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{EmptyMutation, Object, Request, Schema, Subscription};
+
+    use super::*;
+    use crate::app::{Actor, Scope};
+
+    fn broken() -> Option<i32> {
+        panic!("at a path: secret")
+    }
+
+    #[derive(Default)]
+    struct Root;
+
+    #[Object(name = "Query")]
+    impl Root {
+        async fn server(&self) -> i32 {
+            1
+        }
+        async fn runtimes(&self) -> Option<i32> {
+            broken()
+        }
+        async fn users(&self) -> Option<i32> {
+            Some(1)
+        }
+        async fn unlisted(&self) -> Option<i32> {
+            Some(1)
+        }
+    }
+
+    #[derive(Default)]
+    struct Changes;
+
+    #[Subscription(name = "Subscription")]
+    impl Changes {
+        async fn service_changed(&self) -> impl Stream<Item = i32> {
+            stream::iter([1, 2]).map(|n| if n == 2 { panic!("secret") } else { n })
+        }
+    }
+
+    fn caller(role: Option<entity::Role>) -> Caller {
+        let actor = role.map(|role| Actor {
+            scope: Scope { organization_id: "o".to_owned() },
+            user_id: "u".to_owned(),
+            role,
+            token_id: "t".to_owned(),
+            address: None,
+        });
+        Caller { actor, address: None }
+    }
+
+    async fn ask(document: &str, role: Option<entity::Role>) -> Vec<(serde_json::Value, Vec<String>)> {
+        let schema = Schema::new(Guarded::<Root>::default(), EmptyMutation, Guarded::<Changes>::default());
+        let answers = schema.execute_stream(Request::new(document).data(caller(role)));
+        let answers: Vec<Response> = answers.collect().await;
+        let codes = |response: &Response| {
+            let extensions = response.errors.iter().filter_map(|e| e.extensions.as_ref()?.get("code"));
+            extensions.map(ToString::to_string).collect()
+        };
+        answers
+            .into_iter()
+            .map(|response| {
+                assert!(!format!("{response:?}").contains("secret"));
+                let codes = codes(&response);
+                (response.data.into_json().unwrap_or_default(), codes)
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_internal_and_nulls_its_field_alone() {
+        let answer = ask("{ server runtimes }", Some(entity::Role::Member)).await;
+        let data = serde_json::json!({ "server": 1, "runtimes": null });
+        assert_eq!(answer, [(data, vec!["\"INTERNAL\"".to_owned()])]);
+    }
+
+    #[tokio::test]
+    async fn the_table_is_asked_even_where_the_schema_shows_all() {
+        let member = Some(entity::Role::Member);
+        for (document, role, code) in [
+            ("{ users }", None, "\"UNAUTHENTICATED\""),
+            ("{ users }", member, "\"FORBIDDEN\""),
+            ("{ again: users }", member, "\"FORBIDDEN\""),
+            ("{ ... on Query { ...F } } fragment F on Query { users }", member, "\"FORBIDDEN\""),
+            ("{ unlisted }", Some(entity::Role::Admin), "\"INTERNAL\""),
+            ("subscription { serviceChanged }", None, "\"UNAUTHENTICATED\""),
+        ] {
+            let answer = ask(document, role).await;
+            assert_eq!(answer.len(), 1, "{document}");
+            assert_eq!(answer[0].1, [code], "{document}");
+        }
+        let (data, codes) = &ask("{ users }", Some(entity::Role::Admin)).await[0];
+        assert_eq!((data, codes.len()), (&serde_json::json!({ "users": 1 }), 0));
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_a_subscription_with_internal() {
+        let answers = ask("subscription { serviceChanged }", Some(entity::Role::Member)).await;
+        assert_eq!(answers[0].0, serde_json::json!({ "serviceChanged": 1 }));
+        assert_eq!(answers[1].1, ["\"INTERNAL\""]);
+        assert_eq!(answers.len(), 2);
     }
 }

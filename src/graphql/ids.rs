@@ -90,7 +90,5 @@ pub fn decode(id: &ID) -> Option<(NodeKind, String)> {
     let text = String::from_utf8(bytes).ok()?;
     let (name, row) = text.split_once(':')?;
     let plain = row.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-    NodeKind::of_name(name)
-        .filter(|_| plain && !row.is_empty())
-        .map(|k| (k, row.to_owned()))
+    NodeKind::of_name(name).filter(|_| plain && !row.is_empty()).map(|k| (k, row.to_owned()))
 }

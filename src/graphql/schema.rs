@@ -16,8 +16,7 @@ use super::visible::Visible;
 use crate::app::{App, Code};
 use crate::domain::policy::Standing;
 
-type SchemaOf<const PRUNED: bool> =
-    Schema<Guarded<Query>, Guarded<Mutation>, Visible<Guarded<Subscription>, PRUNED>>;
+type SchemaOf<const PRUNED: bool> = Schema<Guarded<Query>, Guarded<Mutation>, Visible<Guarded<Subscription>, PRUNED>>;
 
 /// All there is.
 pub type FullSchema = SchemaOf<false>;
@@ -49,11 +48,7 @@ impl OneLogin {
 /// Builds both. Without an application they can be printed and nothing else.
 #[must_use]
 pub fn schemas(app: Option<App>) -> Schemas {
-    Schemas {
-        full: build(app.as_ref()),
-        member: build(app.as_ref()),
-        app,
-    }
+    Schemas { full: build(app.as_ref()), member: build(app.as_ref()), app }
 }
 
 fn build<const PRUNED: bool>(app: Option<&App>) -> SchemaOf<PRUNED> {
@@ -64,9 +59,7 @@ fn build<const PRUNED: bool>(app: Option<&App>) -> SchemaOf<PRUNED> {
     )
     .disable_suggestions();
     if let Some(app) = app {
-        builder = builder
-            .limit_complexity(app.settings.query_complexity)
-            .data(app.clone());
+        builder = builder.limit_complexity(app.settings.query_complexity).data(app.clone());
     }
     builder.finish()
 }
@@ -76,11 +69,7 @@ impl Schemas {
     pub async fn execute(&self, request: Request, caller: Caller) -> Response {
         let is_admin = caller.standing() == Standing::Admin;
         let request = self.prepare(request, caller);
-        let response = if is_admin {
-            self.full.execute(request).await
-        } else {
-            self.member.execute(request).await
-        };
+        let response = if is_admin { self.full.execute(request).await } else { self.member.execute(request).await };
         coded(response)
     }
 
@@ -98,11 +87,7 @@ impl Schemas {
     }
 
     fn prepare(&self, request: Request, caller: Caller) -> Request {
-        let loaders = self
-            .app
-            .as_ref()
-            .zip(caller.actor.as_ref())
-            .map(|(app, actor)| Loaders::new(app, &actor.scope));
+        let loaders = self.app.as_ref().zip(caller.actor.as_ref()).map(|(app, actor)| Loaders::new(app, &actor.scope));
         let request = request.data(caller).data(OneLogin::default());
         match loaders {
             Some(loaders) => request.data(loaders),

@@ -60,7 +60,8 @@ fn prune(registry: &mut Registry) {
     for (name, meta) in &mut registry.types {
         match meta {
             MetaType::Object { fields, .. } => {
-                fields.retain(|field, _| policy::member_sees(name, field));
+                // `__schema` and `__type` are fields of the query root to the library.
+                fields.retain(|field, _| field.starts_with("__") || policy::member_sees(name, field));
                 for (field, meta) in fields.iter_mut() {
                     meta.args.retain(|arg, _| policy::member_sees(name, &format!("{field}.{arg}")));
                 }

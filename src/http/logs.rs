@@ -58,7 +58,9 @@ async fn find(logs: &Logs, from: SocketAddr, id: &str, headers: &HeaderMap) -> R
     };
     let token = match credential(headers, &logs.origins) {
         Ok(token) => token.ok_or_else(|| refuse(Error::unauthenticated()))?,
-        Err(Denied::ForeignOrigin) => return Err((StatusCode::FORBIDDEN, "another site may not ask this\n".to_owned())),
+        Err(Denied::ForeignOrigin) => {
+            return Err((StatusCode::FORBIDDEN, "another site may not ask this\n".to_owned()));
+        }
         Err(Denied::Malformed) => return Err(refuse(Error::unauthenticated())),
     };
     let address = Some(from.ip().to_canonical().to_string());

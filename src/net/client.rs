@@ -48,7 +48,7 @@ impl Outbound {
         let tls = tls::client_config(&policy)?;
         let policy = Arc::new(policy);
         let client = |filter: Option<Arc<Policy>>, own_port: Option<u16>| {
-            reqwest::Client::builder()
+            reqwest::ClientBuilder::new()
                 .tls_backend_preconfigured(tls.clone())
                 .dns_resolver(Resolver { lookup: lookup.clone(), policy: filter, own_port })
                 .no_proxy()
@@ -99,8 +99,7 @@ impl Outbound {
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let client = self.client_for(&url, request.trust)?;
-            let mut builder =
-                client.request(request.method.clone(), url.clone()).headers(request.headers.clone());
+            let mut builder = client.request(request.method.clone(), url.clone()).headers(request.headers.clone());
             if let Some(body) = &request.body {
                 builder = builder.body(body.clone());
             }
@@ -224,14 +223,8 @@ impl Incoming {
     fn new(answer: reqwest::Response, url: Url, limits: Limits) -> Result<Self, NetError> {
         let announced = answer.headers().get(reqwest::header::CONTENT_LENGTH);
         let announced = announced.and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
-        let incoming = Self {
-            status: answer.status(),
-            headers: answer.headers().clone(),
-            url,
-            answer,
-            limits,
-            taken: 0,
-        };
+        let incoming =
+            Self { status: answer.status(), headers: answer.headers().clone(), url, answer, limits, taken: 0 };
         // The answer to HEAD announces a length that is never sent.
         let body_follows = incoming.answer.content_length().is_some_and(|length| length > 0);
         if body_follows && announced.is_some_and(|length| length > limits.max_body) {

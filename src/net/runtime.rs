@@ -52,21 +52,19 @@ pub async fn resolve_runtime(
         Host::Ipv4(ip) => vec![IpAddr::V4(ip)],
         Host::Ipv6(ip) => vec![IpAddr::V6(ip)],
         Host::Domain(name) => {
-            address::check_name(name)
-                .map_err(|why| NetError::Refused(Refusal { address: address.clone(), why }))?;
+            address::check_name(name).map_err(|why| NetError::Refused(Refusal { address: address.clone(), why }))?;
             let lookup = tokio::time::timeout(limit, look_up(name)).await;
-            lookup
-                .map_err(|_| NetError::Timeout { address: address.clone(), after: limit })?
-                .map_err(|error| NetError::Unreachable {
+            lookup.map_err(|_| NetError::Timeout { address: address.clone(), after: limit })?.map_err(|error| {
+                NetError::Unreachable {
                     address: address.clone(),
                     reason: format!("the name cannot be resolved: {error}"),
-                })?
+                }
+            })?
         }
     };
     let mut place = RuntimePlace::Remote;
     for ip in &found {
-        let one = check_runtime_ip(*ip)
-            .map_err(|why| NetError::Refused(Refusal { address: address.clone(), why }))?;
+        let one = check_runtime_ip(*ip).map_err(|why| NetError::Refused(Refusal { address: address.clone(), why }))?;
         if one == RuntimePlace::Local {
             place = RuntimePlace::Local;
         }

@@ -239,7 +239,10 @@ async fn redirects_stay_within_the_origin() {
 async fn sizes_and_times_are_bounded() {
     let server = MockServer::start().await;
     let client = outbound(&["127.0.0.1"]);
-    Mock::given(path("/big")).respond_with(ResponseTemplate::new(200).set_body_bytes(vec![0; 5000])).mount(&server).await;
+    Mock::given(path("/big"))
+        .respond_with(ResponseTemplate::new(200).set_body_bytes(vec![0; 5000]))
+        .mount(&server)
+        .await;
     let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(20));
     Mock::given(path("/slow")).respond_with(slow).mount(&server).await;
     let get = |at: &str| Request::get(url(&format!("{}{at}?secret=s3cret", server.uri())), Trust::User);
@@ -314,4 +317,43 @@ fn metadata_names_are_known_in_every_case() {
         assert_eq!(check_name(name), Err(Why::Metadata), "{name}");
     }
     assert_eq!(check_name("registry.example.com"), Ok(()));
+}
+
+/// Certificates are checked: only with its authority in `net.ca_file` is the server believed.
+#[tokio::test]
+async fn tls_trusts_the_configured_authority_alone() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let made = rcgen::generate_simple_self_signed(vec!["registry.example".to_owned()]).unwrap();
+    let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            if let Ok(mut stream) = acceptor.accept(socket).await {
+                let _ = stream.read(&mut [0; 1024]).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+                let _ = stream.shutdown().await;
+            }
+        }
+    });
+    let address = format!("https://registry.example:{port}/");
+    let with = |pem: Option<&str>| {
+        let allow = ["127.0.0.1".to_owned()];
+        resolving_to(Policy::new(&allow, &[], pem, Timeouts::default()).unwrap(), &["127.0.0.1"])
+    };
+    let stranger = with(None).send(Request::get(url(&address), Trust::User)).await.unwrap_err();
+    assert!(matches!(&stranger, NetError::Unreachable { reason, .. } if reason.contains("certificate")), "{stranger}");
+    let known = with(Some(&made.cert.pem()));
+    assert_eq!(known.send(Request::get(url(&address), Trust::User)).await.unwrap().body, "ok");
+    let elsewhere = format!("https://other.example:{port}/");
+    assert!(known.send(Request::get(url(&elsewhere), Trust::User)).await.is_err());
+    server.abort();
 }

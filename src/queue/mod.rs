@@ -74,9 +74,7 @@ pub async fn claim(db: &Db, worker: &str, now: DateTime<Utc>, lease: Duration) -
     let free = job::Column::State
         .eq(JobState::Queued)
         .and(job::Column::RunAfter.lte(now))
-        .or(job::Column::State
-            .eq(JobState::Running)
-            .and(job::Column::LeaseUntil.lt(now)));
+        .or(job::Column::State.eq(JobState::Running).and(job::Column::LeaseUntil.lt(now)));
     let mut candidate = job::Entity::find()
         .filter(free)
         .filter(Expr::exists(first_in_lane.take()).not())
@@ -101,9 +99,7 @@ pub async fn claim(db: &Db, worker: &str, now: DateTime<Utc>, lease: Duration) -
 
 impl Claim {
     fn mine(&self) -> sea_orm::Condition {
-        sea_orm::Condition::all()
-            .add(job::Column::Id.eq(self.job.id))
-            .add(job::Column::Fence.eq(self.job.fence))
+        sea_orm::Condition::all().add(job::Column::Id.eq(self.job.id)).add(job::Column::Fence.eq(self.job.fence))
     }
 
     /// Says that the holder lives. False: the job belongs to another by now, stop at once.
@@ -151,11 +147,7 @@ impl Claim {
 /// # Errors
 /// When the database refuses.
 pub async fn is_busy(db: &impl ConnectionTrait, subject: &str) -> Result<bool, DbErr> {
-    Ok(job::Entity::find()
-        .filter(job::Column::Subject.eq(subject))
-        .count(db)
-        .await?
-        > 0)
+    Ok(job::Entity::find().filter(job::Column::Subject.eq(subject)).count(db).await? > 0)
 }
 
 /// The lanes, among these, that hold a job.

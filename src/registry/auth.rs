@@ -132,10 +132,9 @@ impl Session<'_> {
             (StatusCode::NOT_FOUND, _) => RegistryError::NotFound(format!("{}: no such {what}", self.subject)),
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, None) => needs_login(&self.subject),
             (StatusCode::UNAUTHORIZED, Some(_)) if !self.has_token() => refused(&self.subject),
-            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(_)) => RegistryError::NotFound(format!(
-                "{}: no such {what}, or the login may not see it",
-                self.subject
-            )),
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(_)) => {
+                RegistryError::NotFound(format!("{}: no such {what}, or the login may not see it", self.subject))
+            }
             (status, _) => self.unreachable(&format!("answers with an error (HTTP {})", status.as_u16())),
         }
     }

@@ -144,7 +144,9 @@ impl RegistryClient {
             let listed = tokio::time::timeout(LISTING_LIMIT, oci::all_tags(&mut session, repository)).await;
             listed
                 .unwrap_or_else(|_| {
-                    Err(RegistryError::Unreachable(format!("{repository}: the registry takes too long to list its tags")))
+                    Err(RegistryError::Unreachable(format!(
+                        "{repository}: the registry takes too long to list its tags"
+                    )))
                 })
                 .map(Arc::new)
         };

@@ -22,8 +22,7 @@ pub(super) fn retry_at(answer: &Response, now: DateTime<Utc>) -> Option<DateTime
 }
 
 fn from_retry_after(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    from_number(text, now)
-        .or_else(|| DateTime::parse_from_rfc2822(text).ok().map(|date| date.with_timezone(&Utc)))
+    from_number(text, now).or_else(|| DateTime::parse_from_rfc2822(text).ok().map(|date| date.with_timezone(&Utc)))
 }
 
 /// A number is a wait in seconds when it is small, a time in Unix seconds when it is large: registries use both.

@@ -65,10 +65,7 @@ fn announced(answer: &Response) -> Option<Digest> {
 }
 
 /// All tag names there are, sorted, and whether that is all of them.
-pub(super) async fn all_tags(
-    session: &mut Session<'_>,
-    repository: &Repository,
-) -> Result<AllTags, RegistryError> {
+pub(super) async fn all_tags(session: &mut Session<'_>, repository: &Repository) -> Result<AllTags, RegistryError> {
     let mut url = below(&session.base, &format!("v2/{}/tags/list", repository.path()));
     url.set_query(Some("n=1000"));
     let mut names = Vec::new();
@@ -113,9 +110,9 @@ pub(super) struct AllTags {
 /// The `next` link (RFC 8288), if it stays within the same list.
 fn next_page(answer: &Response, current: &Url) -> Option<Url> {
     let link = answer.header("link")?;
-    let next = link.split(',').find(|part| {
-        part.split(';').skip(1).any(|p| matches!(p.trim(), "rel=\"next\"" | "rel=next"))
-    })?;
+    let next = link
+        .split(',')
+        .find(|part| part.split(';').skip(1).any(|p| matches!(p.trim(), "rel=\"next\"" | "rel=next")))?;
     let target = next.split_once('<')?.1.split_once('>')?.0;
     let next = current.join(target).ok()?;
     let same = next.origin() == current.origin() && next.path() == current.path() && next != *current;

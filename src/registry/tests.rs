@@ -148,12 +148,20 @@ async fn a_digest_comes_from_the_head_or_from_the_manifest() {
     let body = r#"{"schemaVersion":2}"#;
     let digest = "sha256:32225f5d3d3bd6b5f09bbc0dff5b4d1d4fa4dbbb1e7d3f0a5a7b0b1e0f3c2d1e";
     bench.on(&at("head"), ResponseTemplate::new(200).insert_header("docker-content-digest", DIGEST)).await;
-    Mock::given(method("HEAD")).and(path(at("old"))).respond_with(ResponseTemplate::new(405)).mount(&bench.server).await;
+    Mock::given(method("HEAD"))
+        .and(path(at("old")))
+        .respond_with(ResponseTemplate::new(405))
+        .mount(&bench.server)
+        .await;
     bench.on(&at("old"), ResponseTemplate::new(200).set_body_string(body)).await;
     bench.on(&at("html"), ResponseTemplate::new(200).set_body_string("<html>")).await;
     bench.on(&at("empty"), ok(json!({}))).await;
     bench.on(&at("v1"), ok(json!({ "schemaVersion": 1 }))).await;
-    Mock::given(method("HEAD")).and(path(at("lie"))).respond_with(ResponseTemplate::new(405)).mount(&bench.server).await;
+    Mock::given(method("HEAD"))
+        .and(path(at("lie")))
+        .respond_with(ResponseTemplate::new(405))
+        .mount(&bench.server)
+        .await;
     let lie = ResponseTemplate::new(200).insert_header("docker-content-digest", digest).set_body_string(body);
     bench.on(&at("lie"), lie).await;
     bench.on(&at("bad"), ResponseTemplate::new(500)).await;
@@ -172,7 +180,8 @@ async fn a_digest_comes_from_the_head_or_from_the_manifest() {
 #[tokio::test]
 async fn a_login_is_exchanged_for_a_token() {
     let bench = Bench::new().await;
-    let realm = format!(r#"Bearer realm="{}/token",service="reg",scope="repository:team/app:pull""#, bench.server.uri());
+    let realm =
+        format!(r#"Bearer realm="{}/token",service="reg",scope="repository:team/app:pull""#, bench.server.uri());
     let basic = "Basic YWRhOmRja3JfcGF0X2h1bnRlcjI=";
     Mock::given(path("/token"))
         .and(header("authorization", basic))
@@ -183,7 +192,11 @@ async fn a_login_is_exchanged_for_a_token() {
     bench.on("/token", ResponseTemplate::new(401).set_body_string(SECRET)).await;
     for at in ["/v2/", "/v2/team/app/manifests/v1"] {
         let granted = ResponseTemplate::new(200).insert_header("docker-content-digest", DIGEST);
-        Mock::given(path(at)).and(header("authorization", "Bearer short")).respond_with(granted).mount(&bench.server).await;
+        Mock::given(path(at))
+            .and(header("authorization", "Bearer short"))
+            .respond_with(granted)
+            .mount(&bench.server)
+            .await;
     }
     Mock::given(any())
         .respond_with(ResponseTemplate::new(401).insert_header("www-authenticate", realm.as_str()))
@@ -229,7 +242,11 @@ async fn a_realm_gets_no_login_unless_it_may_be_talked_to() {
 #[tokio::test]
 async fn basic_is_sent_when_it_is_asked_for() {
     let bench = Bench::new().await;
-    Mock::given(path("/v2/")).and(header("authorization", "Basic YWRhOmRja3JfcGF0X2h1bnRlcjI=")).respond_with(ok(json!({}))).mount(&bench.server).await;
+    Mock::given(path("/v2/"))
+        .and(header("authorization", "Basic YWRhOmRja3JfcGF0X2h1bnRlcjI="))
+        .respond_with(ok(json!({})))
+        .mount(&bench.server)
+        .await;
     bench.on("/v2/", ResponseTemplate::new(401).insert_header("www-authenticate", "Basic realm=\"x\"")).await;
     let host = bench.server.address().to_string();
     bench.client.check_login(&host, &login(SECRET)).await.unwrap();
@@ -244,11 +261,19 @@ async fn docker_hubs_login_goes_to_the_operators_address() {
     let bench = Bench::new().await;
     let elsewhere = MockServer::start().await;
     Mock::given(any()).respond_with(ResponseTemplate::new(200)).expect(0).mount(&elsewhere).await;
-    Mock::given(path("/token")).and(header_exists("authorization")).respond_with(ok(json!({ "token": "t" }))).mount(&bench.server).await;
+    Mock::given(path("/token"))
+        .and(header_exists("authorization"))
+        .respond_with(ok(json!({ "token": "t" })))
+        .mount(&bench.server)
+        .await;
     bench.client.check_login("index.docker.io", &login(SECRET)).await.unwrap();
     let manifest = "/v2/acme/app/manifests/v1";
     let granted = ResponseTemplate::new(200).insert_header("docker-content-digest", DIGEST);
-    Mock::given(path(manifest)).and(header("authorization", "Bearer t")).respond_with(granted).mount(&bench.server).await;
+    Mock::given(path(manifest))
+        .and(header("authorization", "Bearer t"))
+        .respond_with(granted)
+        .mount(&bench.server)
+        .await;
     let realm = format!("Bearer realm=\"{}/token\"", elsewhere.uri());
     bench.on(manifest, ResponseTemplate::new(401).insert_header("www-authenticate", realm.as_str())).await;
     let app = Repository::parse("acme/app").unwrap();
@@ -312,7 +337,15 @@ async fn rubbish_and_limits_are_said_plainly() {
 #[tokio::test]
 async fn closed_addresses_are_refused_by_name() {
     let closed = client("http://127.0.0.1:1", &[]);
-    for host in ["127.0.0.1:5000", "localhost:5000", "127.1", "169.254.169.254", "10.0.0.1", "metadata.google.internal", "0x7f.1"] {
+    for host in [
+        "127.0.0.1:5000",
+        "localhost:5000",
+        "127.1",
+        "169.254.169.254",
+        "10.0.0.1",
+        "metadata.google.internal",
+        "0x7f.1",
+    ] {
         let image = Repository::parse(&format!("{host}/x/y")).unwrap();
         let error = closed.resolve(&image, &Tag::parse("latest").unwrap(), Some(&login(SECRET))).await.unwrap_err();
         let message = error.to_string();

@@ -155,8 +155,7 @@ async fn a_login_opens_the_oldest_membership_unless_told() {
     assert_eq!((first.scope, first.role), (old.scope, Role::Member));
     let second = test.login("ada@x.example", Some("new")).await.unwrap().actor;
     assert_eq!((second.scope.clone(), second.role), (new.scope, Role::Admin));
-    let slugs: Vec<_> =
-        organizations::of_user(&test.app, &second).await.unwrap().into_iter().map(|o| o.slug).collect();
+    let slugs: Vec<_> = organizations::of_user(&test.app, &second).await.unwrap().into_iter().map(|o| o.slug).collect();
     assert_eq!(slugs, ["new", "old"]);
 }
 
@@ -235,10 +234,8 @@ async fn the_last_admin_stays() {
     assert_eq!(usize::from(one.is_ok()) + usize::from(two.is_ok()), 1);
     let (winner, loser) = if one.is_ok() { (&admin, &ada) } else { (&ada, &admin) };
     users::set_role(&test.app, winner, &loser.user_id, Role::Admin).await.unwrap();
-    let (one, two) = tokio::join!(
-        users::remove(&test.app, &admin, &admin.user_id),
-        users::remove(&test.app, &ada, &ada.user_id),
-    );
+    let (one, two) =
+        tokio::join!(users::remove(&test.app, &admin, &admin.user_id), users::remove(&test.app, &ada, &ada.user_id),);
     assert_eq!(usize::from(one.is_ok()) + usize::from(two.is_ok()), 1);
 }
 
@@ -327,8 +324,7 @@ async fn pages_follow_each_other_in_both_directions() {
         let names: Vec<String> = page.items.into_iter().map(|(_, p)| p.email[..2].to_owned()).collect();
         (names, cursors, page.has_previous_page, page.has_next_page)
     };
-    let (names, cursors, before, after) =
-        emails(PageRequest::new(Some(2), None, None, None, limits).unwrap()).await;
+    let (names, cursors, before, after) = emails(PageRequest::new(Some(2), None, None, None, limits).unwrap()).await;
     assert_eq!((names, before, after), (vec!["u3".into(), "u2".into()], false, true));
     let (names, cursors, before, after) =
         emails(PageRequest::new(Some(10), Some(&cursors[1]), None, None, limits).unwrap()).await;

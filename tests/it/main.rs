@@ -1,5 +1,8 @@
 //! Everything that is tested through the crate's front doors, in one binary.
 
+mod contract;
+mod docker_runtime;
 mod identity;
 mod policy;
+mod rooms;
 mod support;

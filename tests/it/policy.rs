@@ -156,10 +156,9 @@ fn document(sdl: &Sdl, root: &str, field: &FieldDefinition) -> String {
         needed.map(|a| format!("{}: {}", a.name.node, literal(sdl, &a.ty.node.to_string()))).collect();
     let arguments = if arguments.is_empty() { String::new() } else { format!("({})", arguments.join(", ")) };
     let name = field.ty.node.to_string().replace(['[', ']', '!'], "");
-    let leaf = !sdl
-        .types
-        .iter()
-        .any(|(n, kind, _)| *n == name && matches!(kind, TypeKind::Object(_) | TypeKind::Interface(_) | TypeKind::Union(_)));
+    let leaf = !sdl.types.iter().any(|(n, kind, _)| {
+        *n == name && matches!(kind, TypeKind::Object(_) | TypeKind::Interface(_) | TypeKind::Union(_))
+    });
     let selection = if leaf { "" } else { " { __typename }" };
     format!("{} {{ {}{arguments}{selection} }}", root.to_lowercase(), field.name.node)
 }
@@ -214,7 +213,8 @@ async fn every_caller_gets_what_the_table_says() {
         let document = document(&sdl, root, field);
         let needs = policy::root_field(root, name).unwrap();
         // Ends the session: asked by nobody alone.
-        let callers = [("nobody", None), ("revoked", revoked.as_ref()), ("member", Some(&member)), ("other", Some(&other))];
+        let callers =
+            [("nobody", None), ("revoked", revoked.as_ref()), ("member", Some(&member)), ("other", Some(&other))];
         for (who, actor) in callers {
             if name == "logout" && actor.is_some() {
                 continue;
@@ -256,8 +256,12 @@ async fn what_is_hidden_reads_like_what_never_was() {
     let never = said("{ node(id: \"x\") { ... on NeverWas { id } } }").await.0;
     assert_eq!(spread.replace("AuditEvent", "NeverWas"), never);
     let introspected = test
-        .data(&member, "{ a: __type(name: \"AuditEvent\") { name } b: __type(name: \"CreateUserInput\") { name } \
-            n: __type(name: \"Node\") { possibleTypes { name } } }", Value::Null)
+        .data(
+            &member,
+            "{ a: __type(name: \"AuditEvent\") { name } b: __type(name: \"CreateUserInput\") { name } \
+            n: __type(name: \"Node\") { possibleTypes { name } } }",
+            Value::Null,
+        )
         .await;
     assert_eq!((&introspected["a"], &introspected["b"]), (&Value::Null, &Value::Null));
     assert!(!introspected["n"].to_string().contains("AuditEvent"));
@@ -270,7 +274,8 @@ async fn nodes_are_seen_within_the_organization() {
     let other = test.organization("other").await;
     let member = test.member(&admin, "ada@acme.example").await;
     let (_, token) = tokens::create(&test.app, &admin, "ci", Some(Role::Member), None).await.unwrap();
-    let events = test.data(&admin, "{ auditEvents(first: 1) { nodes { id subject { __typename id } } } }", Value::Null).await;
+    let events =
+        test.data(&admin, "{ auditEvents(first: 1) { nodes { id subject { __typename id } } } }", Value::Null).await;
     let event = events["auditEvents"]["nodes"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(events["auditEvents"]["nodes"][0]["subject"]["__typename"], "ApiToken");
     let me = test.data(&member, "{ viewer { user { id } organization { id } } }", Value::Null).await;
@@ -282,9 +287,12 @@ async fn nodes_are_seen_within_the_organization() {
         let answer = test.data(actor, "query($id: ID!) { node(id: $id) { __typename id } }", json!({ "id": id })).await;
         answer["node"]["__typename"].as_str().map(str::to_owned)
     };
-    for (id, kind, for_member) in
-        [(&user, "User", true), (&organization, "Organization", true), (&token, "ApiToken", false), (&event, "AuditEvent", false)]
-    {
+    for (id, kind, for_member) in [
+        (&user, "User", true),
+        (&organization, "Organization", true),
+        (&token, "ApiToken", false),
+        (&event, "AuditEvent", false),
+    ] {
         assert_eq!(node(&admin, id).await.as_deref(), Some(kind));
         assert_eq!(node(&member, id).await.is_some(), for_member, "{kind}");
         assert_eq!(node(&other, id).await, None, "{kind}");

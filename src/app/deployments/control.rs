@@ -7,8 +7,8 @@ use serde_json::json;
 use super::perform::Outcome;
 use super::{environments, jobs, request, status};
 use crate::app::audit::{self, Entry};
-use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope, runtimes};
 use crate::app::services::spec::target_of;
+use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope, runtimes};
 use crate::queue::{self, Claim, NewJob};
 use crate::runtime::RuntimeError;
 
@@ -48,9 +48,9 @@ async fn ask(
     let service = environments::service(&tx, &actor.scope, service_id).await?;
     request::refuse_while_removing(&service)?;
     let row = environments::meant(&tx, &actor.scope, &service.id, name).await?;
-    let row = row.filter(|e| e.current_deployment_id.is_some()).ok_or_else(|| {
-        Error::precondition(Precondition::NothingDeployed, "nothing is deployed there: deploy first")
-    })?;
+    let row = row
+        .filter(|e| e.current_deployment_id.is_some())
+        .ok_or_else(|| Error::precondition(Precondition::NothingDeployed, "nothing is deployed there: deploy first"))?;
     let mut change: environment::ActiveModel = row.into();
     change.stopped = Set(kind == jobs::STOP);
     if kind == jobs::RESTART {

@@ -1,9 +1,7 @@
 //! Reading deployments, and keeping as many as are wanted.
 
 use entity::{RunStatus, deployment, environment, log_line};
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QueryOrder, QuerySelect, Select,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QueryOrder, QuerySelect, Select};
 
 use crate::app::page::{self, Page};
 use crate::app::{Actor, App, Error, Result, Scope};
@@ -43,12 +41,7 @@ fn select(scope: &Scope, filter: &Filter) -> Select<deployment::Entity> {
 ///
 /// # Errors
 /// BAD_USER_INPUT for a cursor of another list, INTERNAL when the database does not answer.
-pub async fn page(
-    app: &App,
-    actor: &Actor,
-    filter: &Filter,
-    request: &PageRequest,
-) -> Result<Page<deployment::Model>> {
+pub async fn page(app: &App, actor: &Actor, filter: &Filter, request: &PageRequest) -> Result<Page<deployment::Model>> {
     page::by_id(app, select(&actor.scope, filter), deployment::Column::Id, request, |row| row.id.clone()).await
 }
 

@@ -1,10 +1,9 @@
 //! What runs at this moment, asked from the runtime; and where it answers.
 
 use chrono::{DateTime, Utc};
-use entity::{deployment, environment, runtime};
+use entity::{environment, runtime};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use sea_orm::{ColumnTrait, QueryFilter};
 use std::sync::Arc;
 
 use super::{environments, request};
@@ -42,14 +41,6 @@ pub async fn runtime_of(app: &App, actor: &Actor, environment: &environment::Mod
     environments::runtime(app.db.read(), &actor.scope, &environment.runtime_id).await
 }
 
-/// A deployment; none when it is not kept any more.
-///
-/// # Errors
-/// INTERNAL when the database does not answer.
-pub async fn deployment(app: &App, actor: &Actor, id: &str) -> Result<Option<deployment::Model>> {
-    Ok(actor.scope.deployments().filter(deployment::Column::Id.eq(id)).one(app.db.read()).await?)
-}
-
 /// The resources of an environment's row.
 ///
 /// # Errors
@@ -58,11 +49,7 @@ pub fn resources_of(environment: &environment::Model) -> Result<Resources> {
     Ok(serde_json::from_value(environment.resources.clone())?)
 }
 
-async fn connect(
-    app: &App,
-    actor: &Actor,
-    environment: &environment::Model,
-) -> Result<(Arc<dyn Runtime>, Target)> {
+async fn connect(app: &App, actor: &Actor, environment: &environment::Model) -> Result<(Arc<dyn Runtime>, Target)> {
     let service = environments::service(app.db.read(), &actor.scope, &environment.service_id).await?;
     let runtime = runtime_of(app, actor, environment).await?;
     Ok((runtimes::connect(app, &runtime).await?, target_of(&service, environment)))
@@ -92,7 +79,8 @@ pub async fn tail(
     let lines = u32::try_from(lines).ok().filter(|n| *n <= max);
     let lines = lines.ok_or_else(|| Error::bad_input("lines", format!("between 0 and {max}")))?;
     let (runtime, target) = connect(app, actor, environment).await?;
-    let query = LogQuery { container: which.container, instance: which.instance, tail: Some(lines), ..LogQuery::default() };
+    let query =
+        LogQuery { container: which.container, instance: which.instance, tail: Some(lines), ..LogQuery::default() };
     let mut stream = runtime.logs(&target, query).await?;
     let mut read = Vec::new();
     while let Some(line) = stream.next().await {

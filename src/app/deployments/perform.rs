@@ -63,7 +63,9 @@ enum Step {
 pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
     let db = app.db.read();
     let found = deployment::Entity::find_by_id(&claim.job.subject).one(db).await?;
-    let Some(deployment) = found.filter(|d| d.phase != DeploymentPhase::Done) else { return drop_job(app, claim).await };
+    let Some(deployment) = found.filter(|d| d.phase != DeploymentPhase::Done) else {
+        return drop_job(app, claim).await;
+    };
     let scope = Scope { organization_id: deployment.organization_id.clone() };
     let service = environments::service(db, &scope, &deployment.service_id).await?;
     let environment = environment::Entity::find_by_id(&deployment.environment_id).one(db).await?;

@@ -1,7 +1,9 @@
 //! Taking down: an environment, or a whole service.
 
-use entity::{environment, deployment, log_line, service};
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QuerySelect, QueryTrait, Set};
+use entity::{deployment, environment, log_line, service};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QuerySelect, QueryTrait, Set,
+};
 
 use super::perform::Outcome;
 use super::{environments, status};

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use entity::{
-    DeploymentPhase, DeploymentTrigger, RunStatus, ServiceStatus, deployment, environment, service,
-};
+use entity::{DeploymentPhase, DeploymentTrigger, RunStatus, ServiceStatus, deployment, environment, service};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, IntoActiveModel, QueryFilter, QueryOrder, Set};
 use serde_json::json;
 
@@ -12,8 +10,8 @@ use super::environments::Place;
 use super::plan::{self, Plan, Tags};
 use super::{environments, jobs, resolve, status};
 use crate::app::audit::{self, Entry};
-use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope, runtimes};
 use crate::app::services::spec::spec_of;
+use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope, runtimes};
 use crate::domain::image::Tag;
 use crate::domain::spec::Spec;
 use crate::queue::{self, NewJob};
@@ -229,20 +227,14 @@ fn check_key(key: Option<&str>) -> Result<()> {
 
 fn check_hash(plan: &Plan, shown: Option<&str>) -> Result<()> {
     match shown {
-        Some(shown) if shown != plan.hash() => Err(Error::conflict(
-            "input.planHash",
-            "this would no longer do what was shown: look at the preview again",
-        )),
+        Some(shown) if shown != plan.hash() => {
+            Err(Error::conflict("input.planHash", "this would no longer do what was shown: look at the preview again"))
+        }
         _ => Ok(()),
     }
 }
 
-async fn same_key(
-    app: &App,
-    actor: &Actor,
-    service_id: &str,
-    key: Option<&str>,
-) -> Result<Option<deployment::Model>> {
+async fn same_key(app: &App, actor: &Actor, service_id: &str, key: Option<&str>) -> Result<Option<deployment::Model>> {
     let Some(key) = key else { return Ok(None) };
     Ok(actor
         .scope
@@ -306,12 +298,7 @@ async fn enqueue(app: &App, actor: &Actor, draft: &Draft, key: Option<String>) -
     Ok(Some(queued))
 }
 
-async fn same_key_in(
-    tx: &impl ConnectionTrait,
-    actor: &Actor,
-    service_id: &str,
-    key: Option<&str>,
-) -> Result<bool> {
+async fn same_key_in(tx: &impl ConnectionTrait, actor: &Actor, service_id: &str, key: Option<&str>) -> Result<bool> {
     let Some(key) = key else { return Ok(false) };
     let found = actor
         .scope

@@ -153,4 +153,3 @@ pub async fn observed_on(app: &App, runtime_id: &str) -> Result<Vec<String>> {
 pub async fn watched(app: &App) -> Result<Vec<runtime::Model>> {
     Ok(runtime::Entity::find().all(app.db.read()).await?)
 }
-

@@ -38,9 +38,7 @@ pub async fn bootstrap(
     };
     let made_up = match &password {
         Some(_) => None,
-        None => Some(SecretString::from(
-            URL_SAFE_NO_PAD.encode(app.ids.random().get(..18).unwrap_or_default()),
-        )),
+        None => Some(SecretString::from(URL_SAFE_NO_PAD.encode(app.ids.random().get(..18).unwrap_or_default()))),
     };
     let Some(chosen) = password.as_ref().or(made_up.as_ref()) else {
         return Err(Error::internal("there is no password for the first admin"));

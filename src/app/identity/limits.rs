@@ -64,18 +64,9 @@ pub(super) async fn check(app: &App, subjects: &Subjects) -> Result<()> {
 /// Counts a failure, and forgets those that no longer count.
 pub(super) async fn record(app: &App, tx: &impl ConnectionTrait, subjects: &Subjects) -> Result<()> {
     let now = app.clock.now();
-    login_failure::Entity::delete_many()
-        .filter(login_failure::Column::At.lte(now - minute()))
-        .exec(tx)
-        .await?;
+    login_failure::Entity::delete_many().filter(login_failure::Column::At.lte(now - minute())).exec(tx).await?;
     for subject in &subjects.0 {
-        login_failure::ActiveModel {
-            id: NotSet,
-            subject: Set(subject.clone()),
-            at: Set(now),
-        }
-        .insert(tx)
-        .await?;
+        login_failure::ActiveModel { id: NotSet, subject: Set(subject.clone()), at: Set(now) }.insert(tx).await?;
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Organizations, and who the caller is in theirs.
 
 use entity::{Role, membership, organization, user};
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, Set,
+};
 use serde_json::json;
 
 use super::{passwords, user_by_email, users};
@@ -103,15 +105,9 @@ pub(super) async fn create_in(
             .await?
         }
     };
-    let scope = Scope {
-        organization_id: organization.id.clone(),
-    };
+    let scope = Scope { organization_id: organization.id.clone() };
     users::join(app, tx, &scope, &user.id, Role::Admin).await?;
-    let by = By {
-        organization_id: organization.id.clone(),
-        user_id: None,
-        address: None,
-    };
+    let by = By { organization_id: organization.id.clone(), user_id: None, address: None };
     let entry = Entry {
         action: "organization.created",
         subject_kind: "Organization",

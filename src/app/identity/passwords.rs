@@ -1,7 +1,7 @@
 //! Passwords: Argon2id, a few at a time, off the threads that serve requests.
 
-use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use argon2::Argon2;
+use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use entity::{membership, token, user};
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, Set};
 use serde_json::json;
@@ -18,7 +18,8 @@ use crate::domain::secret::{ExposeSecret as _, SecretString};
 pub(super) const MAX_BYTES: usize = 1024;
 
 /// Stands in for the hash of an account that is not there, so that it takes as long to refuse.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Each takes 19 MiB and a core.
 static AT_ONCE: Semaphore = Semaphore::const_new(2);
@@ -39,9 +40,8 @@ async fn hash_in_turn(app: &App, password: &SecretString) -> Result<String> {
     let password = password.clone();
     tokio::task::spawn_blocking(move || {
         let salt = SaltString::encode_b64(salt.get(..16).unwrap_or_default()).map_err(Error::internal)?;
-        let hash = Argon2::default()
-            .hash_password(password.expose_secret().as_bytes(), &salt)
-            .map_err(Error::internal)?;
+        let hash =
+            Argon2::default().hash_password(password.expose_secret().as_bytes(), &salt).map_err(Error::internal)?;
         Ok(hash.to_string())
     })
     .await
@@ -61,9 +61,7 @@ pub(super) async fn verify(hash: Option<String>, password: &SecretString) -> Res
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| NOBODY.to_owned());
         let parsed = PasswordHash::new(&hash).map_err(Error::internal)?;
-        let matches = Argon2::default()
-            .verify_password(password.expose_secret().as_bytes(), &parsed)
-            .is_ok();
+        let matches = Argon2::default().verify_password(password.expose_secret().as_bytes(), &parsed).is_ok();
         Ok(matches && known)
     })
     .await
@@ -84,10 +82,7 @@ pub async fn change(app: &App, actor: &Actor, current: &SecretString, new: &Secr
     check(&mut violations, "input.newPassword", new);
     violations.finish()?;
 
-    let user = user::Entity::find_by_id(&actor.user_id)
-        .one(app.db.read())
-        .await?
-        .ok_or_else(Error::unauthenticated)?;
+    let user = user::Entity::find_by_id(&actor.user_id).one(app.db.read()).await?.ok_or_else(Error::unauthenticated)?;
     let declared = membership::Entity::find()
         .filter(membership::Column::UserId.eq(&user.id))
         .filter(membership::Column::Declared.eq(true))
@@ -147,9 +142,7 @@ pub async fn set(app: &App, email: &str, password: &SecretString) -> Result<()> 
     violations.finish()?;
     let hash = hash(app, password).await?;
     let tx = app.begin().await?;
-    let user = user_by_email(&tx, &normal_email(email))
-        .await?
-        .ok_or_else(|| Error::not_found("user"))?;
+    let user = user_by_email(&tx, &normal_email(email)).await?.ok_or_else(|| Error::not_found("user"))?;
     let (id, email) = (user.id.clone(), user.email.clone());
     let mut user: user::ActiveModel = user.into();
     user.password_hash = Set(hash);
@@ -159,16 +152,9 @@ pub async fn set(app: &App, email: &str, password: &SecretString) -> Result<()> 
         .filter(token::Column::Kind.eq(entity::TokenKind::Session))
         .exec(&tx)
         .await?;
-    let memberships = membership::Entity::find()
-        .filter(membership::Column::UserId.eq(&id))
-        .all(&tx)
-        .await?;
+    let memberships = membership::Entity::find().filter(membership::Column::UserId.eq(&id)).all(&tx).await?;
     for membership in memberships {
-        let by = By {
-            organization_id: membership.organization_id,
-            user_id: None,
-            address: None,
-        };
+        let by = By { organization_id: membership.organization_id, user_id: None, address: None };
         let entry = Entry {
             action: "auth.password_set",
             subject_kind: "User",

@@ -3,9 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{Role, TokenKind, membership, organization, token, user};
 use sea_orm::sea_query::{Expr, ExprTrait as _, IntoCondition as _};
-use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect,
-};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::json;
 
 use super::passwords::MAX_BYTES;
@@ -118,11 +116,7 @@ async fn fail(
             .map(|o| o.id),
     };
     if let Some(organization_id) = organization_id {
-        let by = By {
-            organization_id,
-            user_id: None,
-            address: login.address.clone(),
-        };
+        let by = By { organization_id, user_id: None, address: login.address.clone() };
         // People type passwords into the wrong field: what is no address is not written down.
         let name = Email::parse(email).map_or_else(|_| String::new(), |e| e.key());
         let entry = Entry {
@@ -147,9 +141,7 @@ async fn start(
     let now = app.clock.now();
     let ttl = TimeDelta::from_std(app.settings.session_ttl).map_err(Error::internal)?;
     let expires_at = now + ttl;
-    let scope = Scope {
-        organization_id: membership.organization_id.clone(),
-    };
+    let scope = Scope { organization_id: membership.organization_id.clone() };
     let tx = app.begin().await?;
     token::Entity::delete_many()
         .filter(token::Column::UserId.eq(&user.id))
@@ -157,20 +149,9 @@ async fn start(
         .filter(token::Column::ExpiresAt.lt(now))
         .exec(&tx)
         .await?;
-    let new = NewToken {
-        kind: TokenKind::Session,
-        name: "",
-        role: membership.role,
-        expires_at: Some(expires_at),
-    };
+    let new = NewToken { kind: TokenKind::Session, name: "", role: membership.role, expires_at: Some(expires_at) };
     let (secret, row) = tokens::insert(app, &tx, &scope, &user.id, new).await?;
-    let actor = Actor {
-        scope,
-        user_id: user.id.clone(),
-        role: membership.role,
-        token_id: row.id,
-        address,
-    };
+    let actor = Actor { scope, user_id: user.id.clone(), role: membership.role, token_id: row.id, address };
     let entry = Entry {
         action: "auth.logged_in",
         subject_kind: "User",
@@ -180,11 +161,7 @@ async fn start(
     };
     audit::record(app, &tx, &actor, entry).await?;
     tx.commit().await?;
-    Ok(Session {
-        token: secret,
-        expires_at,
-        actor,
-    })
+    Ok(Session { token: secret, expires_at, actor })
 }
 
 /// Ends the caller's session.
@@ -232,9 +209,7 @@ pub async fn authenticate(app: &App, secret: &str, address: Option<String>) -> R
     };
     seen(app, &token, &membership).await;
     Ok(Some(Actor {
-        scope: Scope {
-            organization_id: token.organization_id,
-        },
+        scope: Scope { organization_id: token.organization_id },
         user_id: token.user_id,
         role,
         token_id: token.id,
@@ -266,9 +241,8 @@ async fn working(app: &App, which: Expr) -> Result<Option<(token::Model, members
                 .into_condition()
         })
         .into();
-    let alive = Condition::any()
-        .add(token::Column::ExpiresAt.is_null())
-        .add(token::Column::ExpiresAt.gt(app.clock.now()));
+    let alive =
+        Condition::any().add(token::Column::ExpiresAt.is_null()).add(token::Column::ExpiresAt.gt(app.clock.now()));
     let found = token::Entity::find()
         .join(JoinType::InnerJoin, link)
         .select_also(membership::Entity)

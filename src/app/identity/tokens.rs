@@ -129,11 +129,7 @@ fn visible(actor: &Actor) -> sea_orm::Select<token::Entity> {
 /// # Errors
 /// INTERNAL when the database does not answer.
 pub async fn list(app: &App, actor: &Actor) -> Result<Vec<token::Model>> {
-    Ok(visible(actor)
-        .order_by_desc(token::Column::Id)
-        .limit(MOST_LISTED)
-        .all(app.db.read())
-        .await?)
+    Ok(visible(actor).order_by_desc(token::Column::Id).limit(MOST_LISTED).all(app.db.read()).await?)
 }
 
 /// One of them.
@@ -141,10 +137,7 @@ pub async fn list(app: &App, actor: &Actor) -> Result<Vec<token::Model>> {
 /// # Errors
 /// INTERNAL when the database does not answer.
 pub async fn find(app: &App, actor: &Actor, id: &str) -> Result<Option<token::Model>> {
-    Ok(visible(actor)
-        .filter(token::Column::Id.eq(id))
-        .one(app.db.read())
-        .await?)
+    Ok(visible(actor).filter(token::Column::Id.eq(id)).one(app.db.read()).await?)
 }
 
 /// Revokes one of them; it stops working at once.
@@ -154,11 +147,8 @@ pub async fn find(app: &App, actor: &Actor, id: &str) -> Result<Option<token::Mo
 pub async fn revoke(app: &App, actor: &Actor, id: &str) -> Result<()> {
     actor.require(Action::OwnAccount)?;
     let tx = app.begin().await?;
-    let row = visible(actor)
-        .filter(token::Column::Id.eq(id))
-        .one(&tx)
-        .await?
-        .ok_or_else(|| Error::not_found("apitoken"))?;
+    let row =
+        visible(actor).filter(token::Column::Id.eq(id)).one(&tx).await?.ok_or_else(|| Error::not_found("apitoken"))?;
     token::Entity::delete_by_id(&row.id).exec(&tx).await?;
     let entry = Entry {
         action: "api_token.revoked",

@@ -42,10 +42,8 @@ pub struct NewUser {
 }
 
 fn people(memberships: Select<membership::Entity>) -> SelectTwo<membership::Entity, user::Entity> {
-    let link = membership::Entity::belongs_to(user::Entity)
-        .from(membership::Column::UserId)
-        .to(user::Column::Id)
-        .into();
+    let link =
+        membership::Entity::belongs_to(user::Entity).from(membership::Column::UserId).to(user::Column::Id).into();
     memberships.join(JoinType::InnerJoin, link).select_also(user::Entity)
 }
 
@@ -55,12 +53,8 @@ fn person((membership, user): (membership::Model, Option<user::Model>)) -> Optio
 
 /// A condition that the text of a column contains another text, in any case; nothing in it is a wildcard.
 fn contains(column: user::Column, text: &str) -> Expr {
-    let escaped = text
-        .to_lowercase()
-        .replace('\0', "\u{fffd}")
-        .replace('\\', "\\\\")
-        .replace('%', "\\%")
-        .replace('_', "\\_");
+    let escaped =
+        text.to_lowercase().replace('\0', "\u{fffd}").replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     Expr::expr(Func::lower(Expr::col((user::Entity, column)))).like(LikeExpr::new(format!("%{escaped}%")).escape('\\'))
 }
 
@@ -76,9 +70,8 @@ pub async fn list(app: &App, actor: &Actor, filter: UserFilter, request: &PageRe
     }
     let mut all = people(memberships);
     if let Some(text) = filter.search.filter(|t| !t.is_empty()) {
-        let matches = Condition::any()
-            .add(contains(user::Column::Name, &text))
-            .add(contains(user::Column::Email, &text));
+        let matches =
+            Condition::any().add(contains(user::Column::Name, &text)).add(contains(user::Column::Email, &text));
         all = all.filter(matches);
     }
     let rows = page::by_id(app, all, membership::Column::Id, request, |(m, _)| m.id.clone()).await?;
@@ -93,11 +86,7 @@ pub async fn list(app: &App, actor: &Actor, filter: UserFilter, request: &PageRe
 pub async fn by_ids(app: &App, scope: &Scope, ids: &[String]) -> Result<HashMap<String, Person>> {
     let memberships = scope.memberships().filter(membership::Column::UserId.is_in(ids));
     let rows = people(memberships).all(app.db.read()).await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(person)
-        .map(|person| (person.id.clone(), person))
-        .collect())
+    Ok(rows.into_iter().filter_map(person).map(|person| (person.id.clone(), person)).collect())
 }
 
 async fn find(db: &impl ConnectionTrait, scope: &Scope, id: &str) -> Result<(membership::Model, user::Model)> {
@@ -247,10 +236,7 @@ pub async fn remove(app: &App, actor: &Actor, user_id: &str) -> Result<()> {
         .exec(&tx)
         .await?;
     membership::Entity::delete_by_id(&membership.id).exec(&tx).await?;
-    let elsewhere = membership::Entity::find()
-        .filter(membership::Column::UserId.eq(&user.id))
-        .count(&tx)
-        .await?;
+    let elsewhere = membership::Entity::find().filter(membership::Column::UserId.eq(&user.id)).count(&tx).await?;
     if elsewhere == 0 {
         user::Entity::delete_by_id(&user.id).exec(&tx).await?;
     }
@@ -290,8 +276,5 @@ async fn check_last_admin(tx: &impl ConnectionTrait, scope: &Scope, leaving: &me
     if others > 0 {
         return Ok(());
     }
-    Err(Error::conflict(
-        "input.userId",
-        "is the last admin: make somebody else an admin first",
-    ))
+    Err(Error::conflict("input.userId", "is the last admin: make somebody else an admin first"))
 }

@@ -10,6 +10,8 @@ pub mod menus;
 pub mod register;
 pub mod remove;
 pub mod spec;
+#[cfg(test)]
+mod tests;
 pub mod update;
 
 pub use check::resources as check_resources;

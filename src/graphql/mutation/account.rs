@@ -143,10 +143,7 @@ impl AccountMutation {
     ) -> Result<Option<CreateApiTokenPayload>> {
         let role = input.role.map(Into::into);
         let (secret, row) = tokens::create(app(ctx)?, actor(ctx)?, &input.name, role, input.expires_in_days).await?;
-        Ok(Some(CreateApiTokenPayload {
-            token: secret.expose_secret().to_owned(),
-            api_token: ApiToken(row),
-        }))
+        Ok(Some(CreateApiTokenPayload { token: secret.expose_secret().to_owned(), api_token: ApiToken(row) }))
     }
 
     /// Revokes one of the caller's tokens; an admin any of the organization's.
@@ -177,7 +174,5 @@ impl AccountMutation {
 fn cookie(ctx: &Context<'_>, token: &str, seconds: i64) -> Result<String> {
     let https = app(ctx)?.settings.public_url.starts_with("https://");
     let secure = if https { "; Secure" } else { "" };
-    Ok(format!(
-        "kiops_session={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}"
-    ))
+    Ok(format!("kiops_session={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}"))
 }

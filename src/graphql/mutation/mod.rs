@@ -1,6 +1,7 @@
 //! The mutation root: one file a noun.
 
 mod account;
+mod deployments;
 mod registries;
 mod runtimes;
 mod services;
@@ -16,4 +17,5 @@ pub struct Mutation(
     registries::RegistryMutation,
     runtimes::RuntimeMutation,
     services::ServiceMutation,
+    deployments::DeploymentMutation,
 );

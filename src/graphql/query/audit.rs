@@ -37,13 +37,7 @@ impl AuditQuery {
             Some((kind, row)) => (kind.name().to_owned(), row),
             None => Default::default(),
         });
-        let filter = Filter {
-            action,
-            actor_id,
-            subject,
-            since,
-            until,
-        };
+        let filter = Filter { action, actor_id, subject, since, until };
         let events = audit::list(app(ctx)?, actor(ctx)?, filter, &page).await?;
         Ok(Some(uncounted(events, AuditEvent)))
     }

@@ -1,14 +1,14 @@
 //! What was deployed, and what would be.
 
-use async_graphql::{Context, InputObject, Object, ID};
+use async_graphql::{Context, ID, InputObject, Object};
 
-use crate::app::deployments::list::{self, Filter};
+use crate::app::deployments::list::Filter;
 use crate::app::deployments::request::{self, DeployInput, RollbackInput};
-use crate::graphql::connection::{Counted, Window, counted};
+use crate::graphql::connection::{Counted, Window};
 use crate::graphql::errors::Result;
 use crate::graphql::guard;
 use crate::graphql::ids::NodeKind;
-use crate::graphql::types::deployment::{Deployment, DeploymentPreview, RunStatus};
+use crate::graphql::types::deployment::{Deployment, DeploymentPreview, RunStatus, page_of_deployments};
 
 /// Deployments and previews.
 #[derive(Default)]
@@ -119,16 +119,6 @@ impl DeploymentQuery {
     ) -> Result<Option<Counted<Deployment>>> {
         let status = status.map(|s| s.into_iter().map(Into::into).collect());
         let filter = Filter { status, environment, service_id: None };
-        Ok(Some(deployments(ctx, filter, Window::forward(first, after)).await?))
+        Ok(Some(page_of_deployments(ctx, filter, Window::forward(first, after)).await?))
     }
-}
-
-/// A page of deployments.
-///
-/// # Errors
-/// BAD_USER_INPUT for bounds that are none.
-pub async fn deployments(ctx: &Context<'_>, filter: Filter, window: Window) -> Result<Counted<Deployment>> {
-    let app = guard::app(ctx)?;
-    let page = list::page(app, guard::actor(ctx)?, &filter, &window.check(app)?).await?;
-    Ok(counted(page, Deployment))
 }

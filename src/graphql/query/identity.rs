@@ -42,10 +42,7 @@ impl IdentityQuery {
         #[graphql(desc = "Those after this cursor.")] after: Option<String>,
     ) -> Result<Option<Counted<User>>> {
         let page = Window::forward(first, after).check(app(ctx)?)?;
-        let filter = UserFilter {
-            search,
-            role: role.map(Into::into),
-        };
+        let filter = UserFilter { search, role: role.map(Into::into) };
         let people = users::list(app(ctx)?, actor(ctx)?, filter, &page).await?;
         Ok(Some(counted(people, User)))
     }

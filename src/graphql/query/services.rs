@@ -2,8 +2,8 @@
 
 use async_graphql::{Context, ID, Object};
 
-use crate::app::services::{self, ServiceFilter};
 use crate::app::Violations;
+use crate::app::services::{self, ServiceFilter};
 use crate::graphql::connection::{Counted, Window, cost, counted};
 use crate::graphql::errors::{Result, nullable};
 use crate::graphql::guard::{actor, app};

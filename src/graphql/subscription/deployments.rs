@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use async_graphql::{Context, Enum, ID, Object, Subscription};
+use async_graphql::{Context, Enum, ID, Object};
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -27,9 +27,9 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Lines of a log that are read at once.
 const BATCH: u64 = 500;
 
-/// Deployments, services and instances.
+/// What can be followed.
 #[derive(Default)]
-pub struct DeploymentSubscription;
+pub struct Subscription;
 
 /// Whether it came, changed or went.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +69,8 @@ impl ServiceChange {
     }
 }
 
-#[Subscription]
-impl DeploymentSubscription {
+#[async_graphql::Subscription]
+impl Subscription {
     /// The state now, then each change; completes when it has ended.
     async fn deployment(
         &self,
@@ -186,7 +186,9 @@ impl DeploymentSubscription {
         #[graphql(desc = "production when left out.")] environment: Option<String>,
         #[graphql(desc = "Only this container of the service.")] container: Option<String>,
         #[graphql(desc = "Only this instance.")] instance: Option<String>,
-        #[graphql(desc = "How many of the lines that are there already.", default_with = "Some(100)")] tail: Option<i32>,
+        #[graphql(desc = "How many of the lines that are there already.", default_with = "Some(100)")] tail: Option<
+            i32,
+        >,
         #[graphql(desc = "The cursor of the last line that was seen.")] after: Option<String>,
     ) -> Result<impl Stream<Item = async_graphql::Result<InstanceLogLine>> + use<>> {
         let (app, actor) = (guard::app(ctx)?, guard::actor(ctx)?);

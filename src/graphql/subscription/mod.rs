@@ -1,4 +1,6 @@
 //! The subscription root: one file a noun.
 
-/// Merged from one struct a noun: `#[derive(MergedSubscription, Default)] struct Subscription(ServiceSubscription, …)`.
-pub type Subscription = async_graphql::EmptySubscription;
+mod deployments;
+
+/// What can be followed.
+pub type Subscription = deployments::Subscription;

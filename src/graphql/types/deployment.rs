@@ -1,16 +1,19 @@
 //! Deployment, its log, and what one would change.
 
+use std::sync::Arc;
+
 use async_graphql::connection::{Connection, Edge, EmptyFields};
 use async_graphql::{Context, Enum, ID, Object};
 use chrono::{DateTime, Utc};
 use entity::{RunStatus as StoredStatus, deployment};
 
+use crate::app::deployments::list::{self, Filter};
 use crate::app::deployments::log::{self, Line};
 use crate::app::deployments::plan::{self, Plan};
 use crate::app::{App, Error};
 use crate::domain::paging::{Cursor, Direction, PageLimits};
-use crate::graphql::connection::Window;
-use crate::graphql::errors::Result;
+use crate::graphql::connection::{Counted, Window, counted};
+use crate::graphql::errors::{Result, nullable};
 use crate::graphql::guard;
 use crate::graphql::ids::NodeKind;
 use crate::graphql::loaders::loaders;
@@ -21,6 +24,32 @@ use crate::graphql::types::service::Service;
 
 /// One revision of an environment.
 pub struct Deployment(pub deployment::Model);
+
+impl Deployment {
+    /// Wraps what a loader gave.
+    #[must_use]
+    pub fn shared(row: Arc<deployment::Model>) -> Self {
+        Self(Arc::unwrap_or_clone(row))
+    }
+
+    async fn load_runtime(&self, ctx: &Context<'_>) -> Result<Option<Runtime>> {
+        Ok(loaders(ctx)?.runtime(&self.0.runtime_id).await?.map(Runtime::shared))
+    }
+
+    async fn load_person(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        match &self.0.triggered_by {
+            Some(id) => Ok(loaders(ctx)?.person(id).await?.map(User)),
+            None => Ok(None),
+        }
+    }
+
+    async fn load_origin(&self, ctx: &Context<'_>) -> Result<Option<Deployment>> {
+        match &self.0.rollback_of {
+            Some(id) => Ok(loaders(ctx)?.deployment(id).await?.map(Deployment::shared)),
+            None => Ok(None),
+        }
+    }
+}
 
 /// What started a deployment.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +144,7 @@ impl async_graphql::connection::EdgeNameType for LogEdgeName {
 #[Object]
 impl Deployment {
     /// Opaque, typed and stable.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         NodeKind::Deployment.id(&self.0.id)
     }
 
@@ -127,18 +156,18 @@ impl Deployment {
     /// What was deployed.
     async fn service(&self, ctx: &Context<'_>) -> Result<Service> {
         let found = loaders(ctx)?.service(&self.0.service_id).await?;
-        Ok(Service((*found.ok_or_else(|| Error::not_found("service"))?).clone()))
+        Ok(Service::shared(found.ok_or_else(|| Error::not_found("service"))?))
     }
 
     /// Where.
     async fn environment(&self, ctx: &Context<'_>) -> Result<Environment> {
         let found = loaders(ctx)?.environment(&self.0.environment_id).await?;
-        Ok(Environment((*found.ok_or_else(|| Error::not_found("environment"))?).clone()))
+        Ok(Environment::shared(found.ok_or_else(|| Error::not_found("environment"))?))
     }
 
     /// The runtime that it went to; null when that is gone.
-    async fn runtime(&self, ctx: &Context<'_>) -> Result<Option<Runtime>> {
-        Ok(loaders(ctx)?.runtime(&self.0.runtime_id).await?.map(|row| Runtime((*row).clone())))
+    async fn runtime(&self, ctx: &Context<'_>) -> Option<Result<Runtime>> {
+        nullable(self.load_runtime(ctx).await)
     }
 
     /// What started it.
@@ -147,15 +176,13 @@ impl Deployment {
     }
 
     /// Who started it; null when they left.
-    async fn triggered_by(&self, ctx: &Context<'_>) -> Result<Option<User>> {
-        let Some(id) = &self.0.triggered_by else { return Ok(None) };
-        Ok(loaders(ctx)?.person(id).await?.map(User))
+    async fn triggered_by(&self, ctx: &Context<'_>) -> Option<Result<User>> {
+        nullable(self.load_person(ctx).await)
     }
 
     /// The revision that a rollback went back to; null when it is not kept any more.
-    async fn rollback_of(&self, ctx: &Context<'_>) -> Result<Option<Deployment>> {
-        let Some(id) = &self.0.rollback_of else { return Ok(None) };
-        Ok(loaders(ctx)?.deployment(id).await?.map(|row| Deployment((*row).clone())))
+    async fn rollback_of(&self, ctx: &Context<'_>) -> Option<Result<Deployment>> {
+        nullable(self.load_origin(ctx).await)
     }
 
     /// Where it stands.
@@ -227,6 +254,16 @@ impl Deployment {
     async fn can_roll_back_to(&self, ctx: &Context<'_>) -> Result<bool> {
         Ok(self.0.status == StoredStatus::Succeeded && !serves(ctx, &self.0).await?)
     }
+}
+
+/// A page of deployments, newest first.
+///
+/// # Errors
+/// BAD_USER_INPUT for bounds that are none.
+pub async fn page_of_deployments(ctx: &Context<'_>, filter: Filter, window: Window) -> Result<Counted<Deployment>> {
+    let app = guard::app(ctx)?;
+    let page = list::page(app, guard::actor(ctx)?, &filter, &window.check(app)?).await?;
+    Ok(counted(page, Deployment))
 }
 
 async fn serves(ctx: &Context<'_>, row: &deployment::Model) -> Result<bool> {

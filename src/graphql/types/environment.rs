@@ -1,22 +1,43 @@
 //! Environment and what runs in it.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use entity::environment;
 
 use crate::app::deployments::{live, request};
 use crate::app::services::definition;
-use crate::graphql::errors::Result;
+use crate::graphql::errors::{Result, nullable};
 use crate::graphql::guard;
 use crate::graphql::ids::NodeKind;
+use crate::graphql::loaders::loaders;
 use crate::graphql::types::container::{EnvVar, Resources};
 use crate::graphql::types::deployment::{Deployment, LogStream};
+use crate::graphql::types::enums::ServiceStatus;
 use crate::graphql::types::runtime::Runtime;
-use crate::graphql::types::service::ServiceStatus;
 use crate::runtime::{InstanceLine, InstanceState};
 
 /// Where and how a service is deployed: one named stage of its life (production, staging).
 pub struct Environment(pub environment::Model);
+
+impl Environment {
+    /// Wraps what a loader gave.
+    #[must_use]
+    pub fn shared(row: Arc<environment::Model>) -> Self {
+        Self(Arc::unwrap_or_clone(row))
+    }
+
+    async fn ask_instances(&self, ctx: &Context<'_>) -> Result<Vec<Instance>> {
+        let instances = live::instances(guard::app(ctx)?, guard::actor(ctx)?, &self.0).await?;
+        Ok(instances.into_iter().map(Instance).collect())
+    }
+
+    async fn ask_tail(&self, ctx: &Context<'_>, which: live::Which, lines: i32) -> Result<Vec<InstanceLogLine>> {
+        let lines = live::tail(guard::app(ctx)?, guard::actor(ctx)?, &self.0, which, lines).await?;
+        Ok(lines.into_iter().map(InstanceLogLine).collect())
+    }
+}
 
 /// How a new revision takes over.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +92,7 @@ pub struct InstanceLogLine(pub InstanceLine);
 #[Object]
 impl Environment {
     /// Opaque, typed and stable.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         NodeKind::Environment.id(&self.0.id)
     }
 
@@ -136,20 +157,19 @@ impl Environment {
     }
 
     /// The revision that serves.
-    async fn current_deployment(&self, ctx: &Context<'_>) -> Result<Option<Deployment>> {
-        deployment(ctx, self.0.current_deployment_id.as_deref()).await
+    async fn current_deployment(&self, ctx: &Context<'_>) -> Option<Result<Deployment>> {
+        nullable(deployment(ctx, self.0.current_deployment_id.as_deref()).await)
     }
 
     /// The newest, whatever came of it.
-    async fn latest_deployment(&self, ctx: &Context<'_>) -> Result<Option<Deployment>> {
-        deployment(ctx, self.0.latest_deployment_id.as_deref()).await
+    async fn latest_deployment(&self, ctx: &Context<'_>) -> Option<Result<Deployment>> {
+        nullable(deployment(ctx, self.0.latest_deployment_id.as_deref()).await)
     }
 
     /// What runs now, asked from the runtime at this moment; null, with an UPSTREAM_ERROR, while the runtime does not
     /// answer.
-    async fn instances(&self, ctx: &Context<'_>) -> Result<Option<Vec<Instance>>> {
-        let instances = live::instances(guard::app(ctx)?, guard::actor(ctx)?, &self.0).await?;
-        Ok(Some(instances.into_iter().map(Instance).collect()))
+    async fn instances(&self, ctx: &Context<'_>) -> Option<Result<Vec<Instance>>> {
+        Some(self.ask_instances(ctx).await)
     }
 
     /// Where it answers, as of the current deployment.
@@ -171,16 +191,14 @@ impl Environment {
         #[graphql(desc = "Only this container of the service.")] container: Option<String>,
         #[graphql(desc = "Only this instance.")] instance: Option<String>,
         #[graphql(desc = "How many, at most 1000.", default_with = "Some(200)")] lines: Option<i32>,
-    ) -> Result<Option<Vec<InstanceLogLine>>> {
-        let which = live::Which { container, instance };
-        let lines = live::tail(guard::app(ctx)?, guard::actor(ctx)?, &self.0, which, lines.unwrap_or(200)).await?;
-        Ok(Some(lines.into_iter().map(InstanceLogLine).collect()))
+    ) -> Option<Result<Vec<InstanceLogLine>>> {
+        Some(self.ask_tail(ctx, live::Which { container, instance }, lines.unwrap_or(200)).await)
     }
 }
 
 async fn deployment(ctx: &Context<'_>, id: Option<&str>) -> Result<Option<Deployment>> {
     let Some(id) = id else { return Ok(None) };
-    Ok(live::deployment(guard::app(ctx)?, guard::actor(ctx)?, id).await?.map(Deployment))
+    Ok(loaders(ctx)?.deployment(id).await?.map(Deployment::shared))
 }
 
 /// A running container or pod.

@@ -91,11 +91,7 @@ impl Viewer {
     pub async fn load(app: &App, actor: &Actor) -> Result<Self> {
         let mut people = users::by_ids(app, &actor.scope, std::slice::from_ref(&actor.user_id)).await?;
         let person = people.remove(&actor.user_id).ok_or_else(Error::unauthenticated)?;
-        Ok(Self {
-            person,
-            organization: organizations::current(app, &actor.scope).await?,
-            actor: actor.clone(),
-        })
+        Ok(Self { person, organization: organizations::current(app, &actor.scope).await?, actor: actor.clone() })
     }
 }
 

@@ -3,7 +3,9 @@
 pub mod audit;
 mod change;
 pub mod container;
+pub mod deployment;
 pub mod enums;
+pub mod environment;
 pub mod identity;
 pub mod image;
 pub mod menu;

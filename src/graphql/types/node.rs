@@ -3,6 +3,8 @@
 use async_graphql::{Context, ID, Interface};
 
 use super::audit::AuditEvent;
+use super::deployment::Deployment;
+use super::environment::Environment;
 use super::identity::{ApiToken, Organization, User};
 use super::registry::Registry;
 use super::runtime::Runtime;
@@ -33,6 +35,10 @@ pub enum Node {
     Runtime(Runtime),
     /// A service.
     Service(Service),
+    /// Where a service is deployed.
+    Environment(Environment),
+    /// A revision of an environment.
+    Deployment(Deployment),
 }
 
 /// Loads one as the caller sees it; none for what does not exist for them.
@@ -46,17 +52,17 @@ pub async fn load(ctx: &Context<'_>, kind: NodeKind, row: &str) -> Result<Option
     }
     Ok(match kind {
         NodeKind::User => loaders(ctx)?.person(row).await?.map(User).map(Node::User),
-        NodeKind::Organization if row == actor.scope.organization_id => Some(Node::Organization(Organization(
-            organizations::current(app, &actor.scope).await?,
-        ))),
+        NodeKind::Organization if row == actor.scope.organization_id => {
+            Some(Node::Organization(Organization(organizations::current(app, &actor.scope).await?)))
+        }
         NodeKind::ApiToken => tokens::find(app, actor, row).await?.map(ApiToken).map(Node::ApiToken),
         NodeKind::AuditEvent => audit::find(app, actor, row).await?.map(AuditEvent).map(Node::AuditEvent),
         // Services and what belongs to them: one line each, from the loaders.
         NodeKind::Registry => loaders(ctx)?.registry(row).await?.map(Registry::shared).map(Node::Registry),
         NodeKind::Runtime => loaders(ctx)?.runtime(row).await?.map(Runtime::shared).map(Node::Runtime),
         NodeKind::Service => loaders(ctx)?.service(row).await?.map(Service::shared).map(Node::Service),
-        NodeKind::Organization
-        | NodeKind::Environment
-        | NodeKind::Deployment => None,
+        NodeKind::Environment => loaders(ctx)?.environment(row).await?.map(Environment::shared).map(Node::Environment),
+        NodeKind::Deployment => loaders(ctx)?.deployment(row).await?.map(Deployment::shared).map(Node::Deployment),
+        NodeKind::Organization => None,
     })
 }

@@ -61,9 +61,6 @@ impl From<&settings::BuildProfile> for BuildProfile {
 
 impl From<&settings::Scanner> for Scanner {
     fn from(scanner: &settings::Scanner) -> Self {
-        Self {
-            name: scanner.name.clone(),
-            kind: scanner.kind.into(),
-        }
+        Self { name: scanner.name.clone(), kind: scanner.kind.into() }
     }
 }

@@ -7,10 +7,15 @@ use chrono::{DateTime, Utc};
 use entity::service;
 
 use super::container::Container;
+use super::deployment::{Deployment, page_of_deployments};
 use super::enums::{Precondition, ServiceStatus, SourceKind};
+use super::environment::Environment;
 use super::identity::User;
 use super::runtime::Runtime;
+use crate::app::deployments::environments;
+use crate::app::deployments::list::Filter;
 use crate::app::services::{actions, containers_of};
+use crate::graphql::connection::{Counted, Window};
 use crate::graphql::errors::{Result, nullable};
 use crate::graphql::guard::{actor, app};
 use crate::graphql::ids::NodeKind;
@@ -31,6 +36,34 @@ impl Service {
         let id = environment.map(|e| e.runtime_id.clone()).or_else(|| self.0.runtime_id.clone());
         match id {
             Some(id) => Ok(loaders(ctx)?.runtime(&id).await?.map(Runtime::shared)),
+            None => Ok(None),
+        }
+    }
+
+    async fn load_environment(
+        &self,
+        ctx: &Context<'_>,
+        name: Option<&str>,
+    ) -> Result<Option<Arc<entity::environment::Model>>> {
+        match name {
+            None => loaders(ctx)?.main_environment(&self.0.id).await,
+            Some(_) => {
+                let db = app(ctx)?.db.read();
+                let found = environments::meant(db, &actor(ctx)?.scope, &self.0.id, name).await?;
+                Ok(found.map(Arc::new))
+            }
+        }
+    }
+
+    async fn load_deployment(
+        &self,
+        ctx: &Context<'_>,
+        environment: Option<&str>,
+        id: impl FnOnce(&entity::environment::Model) -> Option<String> + Send,
+    ) -> Result<Option<Deployment>> {
+        let environment = self.load_environment(ctx, environment).await?;
+        match environment.and_then(|e| id(&e)) {
+            Some(id) => Ok(loaders(ctx)?.deployment(&id).await?.map(Deployment::shared)),
             None => Ok(None),
         }
     }
@@ -92,6 +125,57 @@ impl Service {
     /// Where it runs, or will run.
     async fn runtime(&self, ctx: &Context<'_>) -> Option<Result<Runtime>> {
         nullable(self.load_runtime(ctx).await)
+    }
+
+    /// Where it is deployed, oldest first.
+    async fn environments(&self, ctx: &Context<'_>) -> Result<Vec<Environment>> {
+        let rows = environments::of_service(app(ctx)?.db.read(), &actor(ctx)?.scope, &self.0.id).await?;
+        Ok(rows.into_iter().map(Environment).collect())
+    }
+
+    /// One of them by name.
+    async fn environment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "production, staging, …")] name: String,
+    ) -> Option<Result<Environment>> {
+        nullable(self.load_environment(ctx, Some(&name)).await.map(|found| found.map(Environment::shared)))
+    }
+
+    /// What was deployed, newest first.
+    #[graphql(complexity = "crate::graphql::connection::cost(first, last, child_complexity)")]
+    #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
+    async fn deployments(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only to environments of this name.")] environment: Option<String>,
+        #[graphql(desc = "So many from the beginning; 20 when left out, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Those after this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end.")] last: Option<i32>,
+        #[graphql(desc = "Those before this cursor.")] before: Option<String>,
+    ) -> Result<Counted<Deployment>> {
+        let filter = Filter { service_id: Some(self.0.id.clone()), environment, status: None };
+        page_of_deployments(ctx, filter, Window { first, after, last, before }).await
+    }
+
+    /// The revision that serves.
+    async fn current_deployment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "production when left out, or the only one there is.")] environment: Option<String>,
+    ) -> Option<Result<Deployment>> {
+        let id = |e: &entity::environment::Model| e.current_deployment_id.clone();
+        nullable(self.load_deployment(ctx, environment.as_deref(), id).await)
+    }
+
+    /// The newest, whatever came of it.
+    async fn latest_deployment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "production when left out, or the only one there is.")] environment: Option<String>,
+    ) -> Option<Result<Deployment>> {
+        let id = |e: &entity::environment::Model| e.latest_deployment_id.clone();
+        nullable(self.load_deployment(ctx, environment.as_deref(), id).await)
     }
 
     /// When it was registered.

@@ -1,6 +1,5 @@
 //! An application on a database of its own: a file of SQLite, or a new database of the PostgreSQL server that
 //! KIOPS_TEST_POSTGRES_URL names.
-#![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use kiops::domain::paging::PageLimits;
 use kiops::domain::secret::SecretString;
 use kiops::graphql::guard::Caller;
 use kiops::graphql::{Schemas, schemas};
-use kiops::vault::Vault;
+use kiops::vault::{Key, Keys, Vault};
 use migration::{Migrator, MigratorTrait as _};
 use sea_orm::{ConnectionTrait as _, Database};
 use serde_json::Value;
@@ -44,6 +43,7 @@ pub struct TestApp {
 
 impl TestApp {
     /// An empty one.
+    #[expect(clippy::disallowed_methods, reason = "where the tests' server is, is said by the environment")]
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = match std::env::var("KIOPS_TEST_POSTGRES_URL") {
@@ -144,7 +144,7 @@ pub fn password() -> SecretString {
 }
 
 fn vault() -> Vault {
-    Vault
+    Vault::open(Keys::new(Key::new([7; 32]), Vec::new()))
 }
 
 /// What the configuration says.
@@ -172,6 +172,7 @@ pub fn settings() -> Settings {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "test runs must not meet on the same server")]
 async fn new_postgres(server: &str) -> String {
     let name = format!("kiops_test_{}", uuid::Uuid::now_v7().simple());
     let admin = Database::connect(server).await.unwrap();

@@ -1,5 +1,4 @@
 //! Stand-ins for time, ids, registries and runtimes. They keep state and can be told to fail.
-#![expect(clippy::unwrap_used, reason = "a poisoned lock ends the test anyway")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,0 +1,102 @@
+//! A Docker engine for the tests: the one that `KIOPS_TEST_DOCKER_HOST` names, else one of our own for the time of
+//! the test binary.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+/// The shared engine's address.
+static HOST: OnceLock<Option<String>> = OnceLock::new();
+/// One build at a time: the classic builder is not in a hurry.
+static BUILD: Mutex<()> = Mutex::new(());
+
+/// The engine's address, or none after saying that the test is skipped.
+///
+/// # Panics
+/// When there is no engine and `KIOPS_TEST_REQUIRE` lists `docker`.
+pub fn docker(test: &str) -> Option<String> {
+    let host = HOST.get_or_init(|| std::env::var("KIOPS_TEST_DOCKER_HOST").ok().or_else(start)).clone();
+    if host.is_none() {
+        let required = std::env::var("KIOPS_TEST_REQUIRE").unwrap_or_default();
+        assert!(!required.split(',').any(|word| word.trim() == "docker"), "{test} needs a Docker engine");
+        println!("skipped: {test}: docker");
+    }
+    host
+}
+
+/// Builds `tag` from scratch with a static busybox as `/bin/busybox` and the given Dockerfile lines after it.
+pub fn build(host: &str, tag: &str, lines: &str) {
+    let _one = BUILD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::copy("/bin/busybox", folder.path().join("busybox")).expect("busybox-static is installed");
+    let links = "FROM scratch\nCOPY busybox /bin/busybox\nCOPY busybox /bin/sh\n";
+    std::fs::write(folder.path().join("Dockerfile"), format!("{links}{lines}\n")).expect("a Dockerfile");
+    let built = Command::new("docker")
+        .args(["--host", host, "build", "--quiet", "--tag", tag, "."])
+        .env("DOCKER_BUILDKIT", "0")
+        .current_dir(folder.path())
+        .output()
+        .expect("the docker program is installed");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+}
+
+/// Starts an engine that ends soon after this process does.
+fn start() -> Option<String> {
+    let folder = std::env::temp_dir().join(format!("kiops-docker-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).ok()?;
+    let host = format!("unix://{}", folder.join("docker.sock").display());
+    let daemon = daemon(&folder, &host)?;
+    watch(daemon.id(), &folder)?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < deadline {
+        let answers = Command::new("docker")
+            .args(["--host", &host, "version"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success());
+        if answers {
+            return Some(host);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    None
+}
+
+fn daemon(folder: &Path, host: &str) -> Option<Child> {
+    let path = |name: &str| -> PathBuf { folder.join(name) };
+    let log = std::fs::File::create(path("log")).ok()?;
+    Command::new("dockerd")
+        .arg("--host")
+        .arg(host)
+        .arg("--data-root")
+        .arg(path("data"))
+        .arg("--exec-root")
+        .arg(path("exec"))
+        .arg("--pidfile")
+        .arg(path("pid"))
+        // Only networks of the tests' own: the default bridge may be another engine's.
+        .args(["--bridge", "none"])
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .ok()
+}
+
+/// Rust runs nothing at a process's end, so that a small program waits for it: it ends the engine and takes the
+/// folder away.
+fn watch(daemon: u32, folder: &Path) -> Option<Child> {
+    let script = "while kill -0 \"$1\" 2>/dev/null; do sleep 1; done; kill \"$2\"; \
+                  while kill -0 \"$2\" 2>/dev/null; do sleep 1; done; rm -rf \"$3\"";
+    Command::new("setsid")
+        .args(["sh", "-c", script, "sh"])
+        .arg(std::process::id().to_string())
+        .arg(daemon.to_string())
+        .arg(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()
+}
