@@ -3,7 +3,9 @@
 use super::{App, Error, Result, Scope, registries};
 use crate::domain::image::Repository;
 use crate::domain::paging::{Cursor, PageRequest};
-use crate::registry::{HubRepository, ListedTag, TagPage, TagRequest};
+use crate::registry::{TagPage, TagRequest};
+
+pub use crate::registry::{HubRepository, ListedTag};
 
 const MAX_SEARCH: usize = 200;
 
@@ -39,13 +41,7 @@ pub async fn search(app: &App, text: &str, first: Option<i32>) -> Result<Vec<Hub
 /// # Errors
 /// BAD_USER_INPUT for a bad image, bound or cursor, UPSTREAM_ERROR (with a time, where the registry says one) when
 /// the registry does not answer.
-pub async fn tags(
-    app: &App,
-    scope: &Scope,
-    image: &str,
-    search: Option<&str>,
-    page: &PageRequest,
-) -> Result<Tags> {
+pub async fn tags(app: &App, scope: &Scope, image: &str, search: Option<&str>, page: &PageRequest) -> Result<Tags> {
     let limit = page.size.clamp(1, 100);
     let repository = Repository::parse(image).map_err(|e| Error::bad_input("image", e.to_string()))?;
     let search = search.map(str::trim).filter(|s| !s.is_empty());
@@ -57,10 +53,7 @@ pub async fn tags(
         None => Position { page: None, size: limit, skip: 0 },
     };
     let login = registries::login_for(app, scope, None, repository.host()).await?;
-    let request = TagRequest {
-        first: position.size,
-        after: position.page.clone(),
-    };
+    let request = TagRequest { first: position.size, after: position.page.clone() };
     let found = app.registries.tags(&repository, search, request, login.as_ref()).await?;
     Ok(position.cut(found, page.size))
 }

@@ -13,8 +13,8 @@ use serde_json::json;
 use super::change::Change;
 use super::services::{check, definition::containers_of, update::forget_secret};
 use super::{Actor, App, Error, Result, Scope, Violations, audit, secrets};
-use crate::domain::policy::Action;
 use crate::domain::image::{Repository, normalise_host};
+use crate::domain::policy::Action;
 use crate::domain::secret::{RegistryLogin, SecretString};
 use crate::registry::RegistryError;
 
@@ -66,24 +66,16 @@ pub async fn save(app: &App, actor: &Actor, input: SaveRegistry) -> Result<regis
     let Some(host) = host else {
         return Err(Error::internal("a registry's host was neither read nor refused"));
     };
-    let login = RegistryLogin {
-        username: input.username.clone(),
-        token: input.token.clone(),
-    };
+    let login = RegistryLogin { username: input.username.clone(), token: input.token.clone() };
     let tried = app.registries.check_login(&host, &login).await;
     tried.map_err(refused)?;
 
     let scope = &actor.scope;
     let tx = app.begin().await?;
     // Two admins who save at once must not both set a prefix.
-    organization::Entity::find_by_id(&scope.organization_id)
-        .lock_exclusive()
-        .one(&tx)
-        .await?;
+    organization::Entity::find_by_id(&scope.organization_id).lock_exclusive().one(&tx).await?;
     let stored = by_host(&tx, scope, &host).await?;
-    let prefix = input
-        .repository_prefix
-        .over(stored.as_ref().and_then(|r| r.repository_prefix.clone()));
+    let prefix = input.repository_prefix.over(stored.as_ref().and_then(|r| r.repository_prefix.clone()));
     if prefix.is_some() {
         only_prefix(&tx, scope, &host).await?;
     }
@@ -136,9 +128,7 @@ pub async fn delete(app: &App, actor: &Actor, host: &str) -> Result<String> {
     actor.require(Action::ChangeRegistries)?;
     let scope = &actor.scope;
     let tx = app.begin().await?;
-    let row = by_host(&tx, scope, &normalise_host(host))
-        .await?
-        .ok_or_else(|| Error::not_found("registry"))?;
+    let row = by_host(&tx, scope, &normalise_host(host)).await?.ok_or_else(|| Error::not_found("registry"))?;
     row.clone().delete(&tx).await?;
     forget_secret(&tx, scope, &row.secret_id).await?;
     let entry = audit::Entry {
@@ -169,16 +159,12 @@ pub async fn login_for(
         && let (Some(username), Some(secret)) = (&service.registry_username, &service.registry_secret_id)
         && containers_of(service)?.iter().any(|c| c.repository.host() == host)
     {
-        return Ok(Some(RegistryLogin {
-            username: username.clone(),
-            token: secrets::open(app, scope, secret).await?,
-        }));
+        return Ok(Some(RegistryLogin { username: username.clone(), token: secrets::open(app, scope, secret).await? }));
     }
     match by_host(app.db.read(), scope, &host).await? {
-        Some(row) => Ok(Some(RegistryLogin {
-            username: row.username,
-            token: secrets::open(app, scope, &row.secret_id).await?,
-        })),
+        Some(row) => {
+            Ok(Some(RegistryLogin { username: row.username, token: secrets::open(app, scope, &row.secret_id).await? }))
+        }
         None => Ok(None),
     }
 }
@@ -215,11 +201,7 @@ fn parse_host(text: &str) -> std::result::Result<String, String> {
 
 fn check_prefix(host: &str, prefix: &str) -> std::result::Result<(), String> {
     let repository = Repository::parse(&format!("{prefix}/x")).map_err(|e| e.to_string())?;
-    if repository.host() == host {
-        Ok(())
-    } else {
-        Err(format!("a prefix begins with its registry: {host}/team"))
-    }
+    if repository.host() == host { Ok(()) } else { Err(format!("a prefix begins with its registry: {host}/team")) }
 }
 
 fn refused(error: RegistryError) -> Error {

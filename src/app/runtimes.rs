@@ -54,9 +54,7 @@ pub async fn list(
 /// # Errors
 /// As [`register`], when the address is not let through any more or makes no client.
 pub async fn connect(app: &App, row: &runtime::Model) -> Result<Arc<dyn Runtime>> {
-    let scope = Scope {
-        organization_id: row.organization_id.clone(),
-    };
+    let scope = Scope { organization_id: row.organization_id.clone() };
     if row.kind == RuntimeKind::Kubernetes {
         return Err(no_kubernetes());
     }
@@ -65,25 +63,17 @@ pub async fn connect(app: &App, row: &runtime::Model) -> Result<Arc<dyn Runtime>
         local::admit(app, &scope, &endpoint, "input.id").await?;
     }
     let tls = match (&row.tls_ca, &row.tls_cert, &row.secret_id) {
-        (Some(ca), Some(cert), Some(secret)) => Some(DockerTls {
-            ca: ca.clone(),
-            cert: cert.clone(),
-            key: secrets::open(app, &scope, secret).await?,
-        }),
+        (Some(ca), Some(cert), Some(secret)) => {
+            Some(DockerTls { ca: ca.clone(), cert: cert.clone(), key: secrets::open(app, &scope, secret).await? })
+        }
         _ => None,
     };
-    let connection = RuntimeConnection::Docker(DockerConnection {
-        host: row.endpoint.clone(),
-        tls,
-    });
+    let connection = RuntimeConnection::Docker(DockerConnection { host: row.endpoint.clone(), tls });
     Ok(app.runtimes.connect(&connection)?)
 }
 
 fn no_kubernetes() -> Error {
-    Error::bad_input(
-        "input.kubernetes",
-        "this server doesn't offer Kubernetes runtimes yet: register a Docker engine",
-    )
+    Error::bad_input("input.kubernetes", "this server doesn't offer Kubernetes runtimes yet: register a Docker engine")
 }
 
 fn not_declared(row: &runtime::Model) -> Result<()> {

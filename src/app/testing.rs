@@ -1,5 +1,6 @@
 //! Fakes and a fresh database for the tests of use cases.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up must fail")]
+#![expect(clippy::disallowed_methods, reason = "tests that ask for no particular time take the real one")]
 
 use std::sync::Arc;
 use std::time::Duration;

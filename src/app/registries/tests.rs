@@ -1,9 +1,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::domain::paging::Cursor;
 use crate::app::testing::world;
 use crate::app::{Code, images};
+use crate::domain::paging::Cursor;
 use crate::domain::paging::{PageLimits, PageRequest};
 use crate::domain::secret::ExposeSecret as _;
 
@@ -52,7 +52,10 @@ async fn tried_sealed_and_replaced() {
 #[tokio::test]
 async fn hosts_and_prefixes() {
     let w = world().await;
-    assert_eq!(save(&w.app, &w.member, input("ghcr.io", "good", Change::Keep)).await.unwrap_err().code, Code::Forbidden);
+    assert_eq!(
+        save(&w.app, &w.member, input("ghcr.io", "good", Change::Keep)).await.unwrap_err().code,
+        Code::Forbidden
+    );
     for host in ["", "nodots", "https://ghcr.io", "ghcr.io/x", "a b.io", "x.io:0", "-x.io", "x.io:99999", "ghcr.io\n"] {
         let error = save(&w.app, &w.admin, input(host, "good", Change::Keep)).await.unwrap_err();
         assert_eq!(error.violations[0].field, "input.host", "{host:?}");

@@ -29,9 +29,7 @@ pub async fn check_all(app: &App) -> Result<()> {
     let organizations = organization::Entity::find().all(app.db.read()).await?;
     let mut rows = Vec::new();
     for organization in organizations {
-        let scope = Scope {
-            organization_id: organization.id,
-        };
+        let scope = Scope { organization_id: organization.id };
         let found = scope.runtimes().all(app.db.read()).await?;
         rows.extend(found.into_iter().map(|row| (scope.clone(), row)));
     }

@@ -220,19 +220,34 @@ mod tests {
         ] {
             assert_eq!(canonical(text).as_deref(), Some(expected), "{text}");
         }
-        assert_eq!(
-            Endpoint::parse("tcp://h", true).map(|e| e.to_string()),
-            Ok("tcp://h:2376".to_owned())
-        );
+        assert_eq!(Endpoint::parse("tcp://h", true).map(|e| e.to_string()), Ok("tcp://h:2376".to_owned()));
     }
 
     #[test]
     fn no_engine() {
         for text in [
-            "", "docker.sock", "/var/run/docker.sock", "unix://", "unix:///", "unix://var/run/docker.sock",
-            "unix:///run/../x", "unix:///a%2fb", "npipe://x", "ssh://host", "http://host", "tcp://", "tcp://:2375",
-            "tcp://u:p@host", "tcp://host/path", "tcp://host:0", "tcp://host:70000", "tcp://host:+1", "tcp://a b",
-            "tcp://host?x", "tcp://host#x", "tcp://host\n",
+            "",
+            "docker.sock",
+            "/var/run/docker.sock",
+            "unix://",
+            "unix:///",
+            "unix://var/run/docker.sock",
+            "unix:///run/../x",
+            "unix:///a%2fb",
+            "npipe://x",
+            "ssh://host",
+            "http://host",
+            "tcp://",
+            "tcp://:2375",
+            "tcp://u:p@host",
+            "tcp://host/path",
+            "tcp://host:0",
+            "tcp://host:70000",
+            "tcp://host:+1",
+            "tcp://a b",
+            "tcp://host?x",
+            "tcp://host#x",
+            "tcp://host\n",
         ] {
             assert_eq!(canonical(text), None, "{text}");
         }
@@ -241,9 +256,19 @@ mod tests {
     #[test]
     fn never_reached() {
         for text in [
-            "169.254.169.254", "100.100.100.200", "192.0.0.192", "168.63.129.16", "224.0.0.1", "255.255.255.255",
-            "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::", "::169.254.169.254", "fe80::1",
-            "fd00:ec2::254", "ff02::1",
+            "169.254.169.254",
+            "100.100.100.200",
+            "192.0.0.192",
+            "168.63.129.16",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::",
+            "::169.254.169.254",
+            "fe80::1",
+            "fd00:ec2::254",
+            "ff02::1",
         ] {
             assert!(text.parse().is_ok_and(is_refused), "{text}");
         }
@@ -254,7 +279,8 @@ mod tests {
 
     #[test]
     fn this_machine() {
-        for text in ["127.0.0.1", "127.9.9.9", "0.0.0.0", "0.1.2.3", "::1", "::", "::ffff:127.0.0.1", "64:ff9b::7f00:1"] {
+        for text in ["127.0.0.1", "127.9.9.9", "0.0.0.0", "0.1.2.3", "::1", "::", "::ffff:127.0.0.1", "64:ff9b::7f00:1"]
+        {
             assert!(text.parse().is_ok_and(is_own), "{text}");
         }
         for text in ["192.0.2.1", "2001:db8::1"] {

@@ -47,11 +47,7 @@ pub async fn remove(app: &App, actor: &Actor, id: &str) -> Result<()> {
         .await?;
     let mut users: Vec<String> = services.iter().map(|name| format!("service {name}")).collect();
     for found in &environments {
-        let owner = scope
-            .services()
-            .filter(service::Column::Id.eq(&found.service_id))
-            .one(&tx)
-            .await?;
+        let owner = scope.services().filter(service::Column::Id.eq(&found.service_id)).one(&tx).await?;
         let owner = owner.map_or_else(|| "?".to_owned(), |s| s.name);
         users.push(format!("environment {} of {owner}", found.name));
     }

@@ -10,8 +10,8 @@ use crate::app::change::Change;
 use crate::app::error::is_unique_violation;
 use crate::app::services::update::forget_secret;
 use crate::app::{Actor, App, Error, Result, Scope, Violations, audit, secrets};
-use crate::domain::policy::Action;
 use crate::domain::names::RuntimeName;
+use crate::domain::policy::Action;
 use crate::domain::secret::{ExposeSecret as _, SecretString};
 use crate::runtime::{DockerConnection, DockerTls, RuntimeConnection, RuntimeInfo};
 
@@ -260,10 +260,7 @@ async fn try_out(app: &App, scope: &Scope, connection: Option<(Endpoint, Option<
     let (endpoint, tls) =
         connection.ok_or_else(|| Error::internal("a runtime's connection was neither read nor refused"))?;
     local::admit(app, scope, &endpoint, "input.docker.host").await?;
-    let connection = DockerConnection {
-        host: endpoint.to_string(),
-        tls: tls.clone(),
-    };
+    let connection = DockerConnection { host: endpoint.to_string(), tls: tls.clone() };
     let client = app
         .runtimes
         .connect(&RuntimeConnection::Docker(connection))
@@ -278,10 +275,7 @@ async fn try_out(app: &App, scope: &Scope, connection: Option<(Endpoint, Option<
 /// Whether the engine is this machine's own under whatever address: both tell the same id.
 async fn is_local_engine(app: &App, info: &RuntimeInfo) -> bool {
     let Some(id) = &info.engine_id else { return false };
-    let connection = DockerConnection {
-        host: DEFAULT_HOST.to_owned(),
-        tls: None,
-    };
+    let connection = DockerConnection { host: DEFAULT_HOST.to_owned(), tls: None };
     match app.runtimes.connect(&RuntimeConnection::Docker(connection)) {
         Ok(own) => own.check().await.is_ok_and(|own| own.engine_id.as_ref() == Some(id)),
         Err(_) => false,

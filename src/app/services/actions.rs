@@ -61,10 +61,7 @@ pub async fn actions(
 ) -> Result<Vec<ActionState>> {
     let scope = &actor.scope;
     let environment = environment_of(app, scope, &service.id, environment).await?;
-    let deploys_to = service
-        .runtime_id
-        .clone()
-        .or_else(|| environment.as_ref().map(|e| e.runtime_id.clone()));
+    let deploys_to = service.runtime_id.clone().or_else(|| environment.as_ref().map(|e| e.runtime_id.clone()));
     let runtime = match deploys_to {
         Some(id) => runtimes::by_id(app, scope, &id).await?,
         None => None,
@@ -80,23 +77,14 @@ pub async fn actions(
         }
         None => false,
     };
-    Ok(states(&Facts {
-        removing: service.removing,
-        runtime,
-        environment,
-        earlier,
-        no_runtime: no_runtime(actor),
-    }))
+    Ok(states(&Facts { removing: service.removing, runtime, environment, earlier, no_runtime: no_runtime(actor) }))
 }
 
 fn states(facts: &Facts) -> Vec<ActionState> {
     use ServiceAction::{Deploy, Remove, Restart, RollBack, Stop};
     [Deploy, RollBack, Stop, Restart, Remove]
         .into_iter()
-        .map(|action| ActionState {
-            action,
-            obstacle: obstacle(facts, action),
-        })
+        .map(|action| ActionState { action, obstacle: obstacle(facts, action) })
         .collect()
 }
 
@@ -116,10 +104,9 @@ fn obstacle(facts: &Facts, action: ServiceAction) -> Option<Obstacle> {
             None => because(Some(Precondition::NoRuntime), facts.no_runtime.to_owned()),
             Some(runtime) => unready(runtime),
         },
-        _ if deployed.is_none() => because(
-            Some(Precondition::NothingDeployed),
-            "nothing is deployed: deploy the service first".to_owned(),
-        ),
+        _ if deployed.is_none() => {
+            because(Some(Precondition::NothingDeployed), "nothing is deployed: deploy the service first".to_owned())
+        }
         ServiceAction::RollBack if !facts.earlier => because(
             Some(Precondition::NoEarlierRevision),
             "there is no earlier successful revision to go back to".to_owned(),

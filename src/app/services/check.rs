@@ -138,12 +138,7 @@ fn container(
     Some(Checked { definition, env })
 }
 
-fn variables(
-    v: &mut Violations,
-    at: &str,
-    inputs: Vec<EnvVarInput>,
-    stored: &[EnvEntry],
-) -> Vec<(String, Planned)> {
+fn variables(v: &mut Violations, at: &str, inputs: Vec<EnvVarInput>, stored: &[EnvEntry]) -> Vec<(String, Planned)> {
     if inputs.len() > MAX_ENV {
         v.add(at, format!("a container has at most {MAX_ENV} environment variables"));
         return Vec::new();
@@ -189,10 +184,7 @@ fn plan(v: &mut Violations, at: &str, input: &EnvVarInput, before: Option<&EnvVa
         }
         (None, Some(stored)) => Some(Planned::As(stored.clone())),
         (None, None) => {
-            v.add(
-                format!("{at}.value"),
-                format!("{} needs a value: none is stored for it", input.name),
-            );
+            v.add(format!("{at}.value"), format!("{} needs a value: none is stored for it", input.name));
             None
         }
     }
@@ -213,10 +205,7 @@ fn volumes(v: &mut Violations, at: &str, inputs: Vec<VolumeInput>) -> Vec<Volume
         };
         let mount_path = path.to_string();
         if !paths.insert(mount_path.clone()) {
-            v.add(
-                format!("{at}.{i}.mountPath"),
-                format!("there are two volumes at {mount_path}"),
-            );
+            v.add(format!("{at}.{i}.mountPath"), format!("there are two volumes at {mount_path}"));
         }
         checked.push(VolumeSpec { mount_path, size });
     }
@@ -275,7 +264,10 @@ fn arguments(v: &mut Violations, at: &str, command: &[String]) {
 
 /// Checks quantities at `at`, and that a request is not above its limit.
 pub fn resources(v: &mut Violations, at: &str, r: &Resources) {
-    let mut pair = |what: &str, parse: fn(&str) -> std::result::Result<u64, String>, request: &Option<String>, limit: &Option<String>| {
+    let mut pair = |what: &str,
+                    parse: fn(&str) -> std::result::Result<u64, String>,
+                    request: &Option<String>,
+                    limit: &Option<String>| {
         let mut read = |side: &str, text: &Option<String>| {
             let text = text.as_deref()?;
             v.check(format!("{at}.{what}{side}"), parse(text))

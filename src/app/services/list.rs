@@ -26,6 +26,8 @@ pub struct ServiceFilter {
     pub source: Option<Vec<SourceKind>>,
     /// One of these statuses; none: all.
     pub status: Option<Vec<ServiceStatus>>,
+    /// Only those that were scanned: none, until there are scans.
+    pub scanned: bool,
     /// With this runtime, or with an environment there.
     pub runtime_id: Option<String>,
 }
@@ -77,9 +79,9 @@ pub async fn list(
     rows = match order {
         ServiceOrder::Name => rows.order_by(service::Column::Name, direction),
         ServiceOrder::Newest => rows.order_by(service::Column::Id, direction),
-        ServiceOrder::LastChanged => rows
-            .order_by(service::Column::ChangedAt, direction.clone())
-            .order_by(service::Column::Id, direction),
+        ServiceOrder::LastChanged => {
+            rows.order_by(service::Column::ChangedAt, direction.clone()).order_by(service::Column::Id, direction)
+        }
     };
     let rows = rows.all(app.db.read()).await?;
     Ok(Page::new(request, rows, |row| cursor_of(order, row), count))
@@ -95,10 +97,7 @@ pub async fn of_runtime(
     runtime_id: &str,
     request: &PageRequest,
 ) -> Result<Page<service::Model>> {
-    let filter = ServiceFilter {
-        runtime_id: Some(runtime_id.to_owned()),
-        ..ServiceFilter::default()
-    };
+    let filter = ServiceFilter { runtime_id: Some(runtime_id.to_owned()), ..ServiceFilter::default() };
     list(app, scope, &filter, ServiceOrder::Newest, request).await
 }
 
@@ -130,11 +129,7 @@ pub async fn environment_of(
     service_id: &str,
     name: Option<&str>,
 ) -> Result<Option<environment::Model>> {
-    let rows = scope
-        .environments()
-        .filter(environment::Column::ServiceId.eq(service_id))
-        .all(app.db.read())
-        .await?;
+    let rows = scope.environments().filter(environment::Column::ServiceId.eq(service_id)).all(app.db.read()).await?;
     Ok(meant(rows, name))
 }
 
@@ -147,11 +142,8 @@ pub async fn main_environments(
     scope: &Scope,
     service_ids: &[String],
 ) -> Result<HashMap<String, Arc<environment::Model>>> {
-    let rows = scope
-        .environments()
-        .filter(environment::Column::ServiceId.is_in(service_ids))
-        .all(app.db.read())
-        .await?;
+    let rows =
+        scope.environments().filter(environment::Column::ServiceId.is_in(service_ids)).all(app.db.read()).await?;
     let mut by_service: HashMap<String, Vec<environment::Model>> = HashMap::new();
     for row in rows {
         by_service.entry(row.service_id.clone()).or_default().push(row);
@@ -178,6 +170,9 @@ fn filtered(scope: &Scope, filter: &ServiceFilter) -> Select<service::Entity> {
     }
     if let Some(statuses) = &filter.status {
         rows = rows.filter(service::Column::Status.is_in(statuses.iter().copied()));
+    }
+    if filter.scanned {
+        rows = rows.filter(Expr::val(false));
     }
     if let Some(id) = &filter.runtime_id {
         let deployed_there = scope
@@ -212,11 +207,9 @@ fn cursor_of(order: ServiceOrder, row: &service::Model) -> Cursor {
     Cursor(match order {
         ServiceOrder::Name => vec!["name".to_owned(), row.name.clone()],
         ServiceOrder::Newest => vec!["newest".to_owned(), row.id.clone()],
-        ServiceOrder::LastChanged => vec![
-            "changed".to_owned(),
-            row.changed_at.timestamp_micros().to_string(),
-            row.id.clone(),
-        ],
+        ServiceOrder::LastChanged => {
+            vec!["changed".to_owned(), row.changed_at.timestamp_micros().to_string(), row.id.clone()]
+        }
     })
 }
 
@@ -236,12 +229,12 @@ fn beyond(field: &str, order: ServiceOrder, cursor: &Cursor, backwards: bool) ->
         }
         (ServiceOrder::LastChanged, ["changed", at, id]) => {
             let at = at.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or_else(foreign)?;
-            let same = Condition::all()
-                .add(service::Column::ChangedAt.eq(at))
-                .add(side(service::Column::Id, (*id).into(), backwards));
-            Ok(Condition::any()
-                .add(side(service::Column::ChangedAt, at.into(), backwards))
-                .add(same))
+            let same = Condition::all().add(service::Column::ChangedAt.eq(at)).add(side(
+                service::Column::Id,
+                (*id).into(),
+                backwards,
+            ));
+            Ok(Condition::any().add(side(service::Column::ChangedAt, at.into(), backwards)).add(same))
         }
         _ => Err(foreign()),
     }

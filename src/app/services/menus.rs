@@ -83,10 +83,7 @@ pub async fn registration_menus(app: &App, actor: &Actor) -> Result<Vec<Menu>> {
         };
         match menus.iter_mut().find(|m| m.source == entry.source) {
             Some(menu) => menu.items.push(item),
-            None => menus.push(Menu {
-                source: entry.source,
-                items: vec![item],
-            }),
+            None => menus.push(Menu { source: entry.source, items: vec![item] }),
         }
     }
     Ok(menus)

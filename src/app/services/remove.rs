@@ -25,10 +25,7 @@ pub async fn remove(app: &App, actor: &Actor, id: &str, how: Removal) -> Result<
         actor.require(Action::DeleteVolumes)?;
     }
     if how.keep_deployments && how.delete_volumes {
-        return Err(Error::bad_input(
-            "input.deleteVolumes",
-            "volumes of deployments that are kept can't be deleted",
-        ));
+        return Err(Error::bad_input("input.deleteVolumes", "volumes of deployments that are kept can't be deleted"));
     }
     let mut row = stored.into_active_model();
     row.removing = Set(true);
@@ -38,12 +35,7 @@ pub async fn remove(app: &App, actor: &Actor, id: &str, how: Removal) -> Result<
     row.changed_at = Set(app.clock.now());
     let row = row.update(&tx).await?;
     if !queue::is_busy(&tx, &row.id).await? {
-        let job = NewJob {
-            organization_id: &row.organization_id,
-            kind: REMOVE_JOB,
-            lane: &row.id,
-            subject: &row.id,
-        };
+        let job = NewJob { organization_id: &row.organization_id, kind: REMOVE_JOB, lane: &row.id, subject: &row.id };
         queue::enqueue(&tx, job, app.clock.now()).await?;
     }
     let entry = audit::Entry {

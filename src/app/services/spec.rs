@@ -35,10 +35,7 @@ pub fn spec_of(
             container(c, tag, host_port, &over, &resources)
         })
         .collect();
-    Ok(Spec {
-        target: target_of(service, environment),
-        containers,
-    })
+    Ok(Spec { target: target_of(service, environment), containers })
 }
 
 /// What the labels of everything in the environment say.

@@ -256,6 +256,8 @@ async fn lists_in_every_order() {
     }
     let filter = ServiceFilter { runtime_id: Some(runtime.id.clone()), ..Default::default() };
     assert_eq!(list(&w.app, scope, &filter, ServiceOrder::Name, &page(20, None)).await.unwrap().items.len(), 5);
+    let filter = ServiceFilter { scanned: true, ..Default::default() };
+    assert_eq!(list(&w.app, scope, &filter, ServiceOrder::Name, &page(20, None)).await.unwrap().items.len(), 0);
     let filter = ServiceFilter { status: Some(vec![ServiceStatus::Running]), ..Default::default() };
     assert_eq!(list(&w.app, scope, &filter, ServiceOrder::Name, &page(20, None)).await.unwrap().items.len(), 0);
     let theirs = list(&w.app, &w.stranger.scope, &none, ServiceOrder::Name, &page(20, None)).await.unwrap();

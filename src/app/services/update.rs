@@ -48,9 +48,7 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
 
     let mut v = Violations::default();
     let checked = match input.containers {
-        Change::Set(containers) => {
-            Some(check::containers(&mut v, "input.containers", containers, &before, kind))
-        }
+        Change::Set(containers) => Some(check::containers(&mut v, "input.containers", containers, &before, kind)),
         Change::Clear => {
             v.add("input.containers", "a service has at least one container");
             None

@@ -31,11 +31,7 @@ impl RuntimeQuery {
     }
 
     /// One runtime; null for what does not exist for the caller.
-    async fn runtime(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "Its id.")] id: ID,
-    ) -> Option<Result<Runtime>> {
+    async fn runtime(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Option<Result<Runtime>> {
         nullable(find(ctx, &id).await)
     }
 }

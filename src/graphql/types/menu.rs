@@ -43,10 +43,7 @@ pub struct RegistrationMenu {
 
 impl From<menus::Menu> for RegistrationMenu {
     fn from(menu: menus::Menu) -> Self {
-        Self {
-            source: menu.source.into(),
-            items: menu.items.into_iter().map(RegistrationMenuItem::from).collect(),
-        }
+        Self { source: menu.source.into(), items: menu.items.into_iter().map(RegistrationMenuItem::from).collect() }
     }
 }
 
