@@ -1,6 +1,7 @@
 //! The query root: one file a noun.
 
 mod audit;
+mod compose;
 mod identity;
 mod images;
 mod menus;
@@ -22,4 +23,5 @@ pub struct Query(
     registries::RegistryQuery,
     runtimes::RuntimeQuery,
     services::ServiceQuery,
+    compose::ComposeQuery,
 );
