@@ -4,4 +4,5 @@ mod contract;
 mod identity;
 mod policy;
 mod rooms;
+mod services;
 mod support;
