@@ -5,4 +5,5 @@ mod docker_runtime;
 mod identity;
 mod policy;
 mod rooms;
+mod services;
 mod support;
