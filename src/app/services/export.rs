@@ -1,1 +1,60 @@
 //! Compose files in and out.
+
+use entity::service;
+
+use super::definition::containers_of;
+use super::list::{PRODUCTION, environment_of};
+use super::spec::{container, spec_of};
+use crate::app::{App, Error, Result, Scope};
+use crate::domain::compose::{self, Import};
+use crate::domain::spec::{Resources, Spec, Target};
+
+/// What a service can be exported as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportFormat {
+    /// A Compose file.
+    Compose,
+    /// Kubernetes manifests.
+    Kubernetes,
+}
+
+/// Reads a Compose file into containers to register.
+///
+/// # Errors
+/// BAD_USER_INPUT at `compose` when the text is no Compose file that can be read.
+pub fn import(text: &str) -> Result<Import> {
+    compose::import(text).map_err(|why| Error::bad_input("compose", why.to_string()))
+}
+
+/// The service as it would be deployed now, secrets masked: with the settings of production, else of the only
+/// environment, else as it was registered.
+///
+/// # Errors
+/// BAD_USER_INPUT at `format` for one that this server does not write, INTERNAL when a row holds no definition or the
+/// database does not answer.
+pub async fn export(app: &App, scope: &Scope, service: &service::Model, format: ExportFormat) -> Result<String> {
+    if format == ExportFormat::Kubernetes {
+        let message = "this server does not export Kubernetes manifests yet; it exports Compose files (COMPOSE)";
+        return Err(Error::bad_input("format", message));
+    }
+    let spec = match environment_of(app, scope, &service.id, None).await? {
+        Some(environment) => spec_of(service, &environment, &Default::default())?,
+        None => registered(service)?,
+    };
+    Ok(compose::export(&spec))
+}
+
+/// The spec of a service that has no environment yet.
+fn registered(service: &service::Model) -> Result<Spec> {
+    let target = Target {
+        organization_id: service.organization_id.clone(),
+        service_id: service.id.clone(),
+        service: service.name.clone(),
+        environment_id: String::new(),
+        environment: PRODUCTION.to_owned(),
+        namespace: service.namespace.clone(),
+    };
+    let resources = Resources::default();
+    let containers = containers_of(service)?.into_iter().map(|c| container(c, None, None, &[], &resources)).collect();
+    Ok(Spec { target, containers })
+}

@@ -1,6 +1,7 @@
 //! The query root: one file a noun.
 
 mod audit;
+mod compose;
 pub mod deployments;
 mod identity;
 mod images;
@@ -23,5 +24,6 @@ pub struct Query(
     registries::RegistryQuery,
     runtimes::RuntimeQuery,
     services::ServiceQuery,
+    compose::ComposeQuery,
     deployments::DeploymentQuery,
 );
