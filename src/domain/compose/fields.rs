@@ -42,7 +42,7 @@ impl Warnings {
         }
         if !filled.open.is_empty() {
             let open = filled.open.join(", ");
-            self.add(path, &format!("has the variable {open}, which is not filled in: put its value there yourself"));
+            self.add(path, &format!("has {open} to be filled in: put the value there yourself"));
         }
         filled.text
     }

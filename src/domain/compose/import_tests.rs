@@ -126,7 +126,7 @@ volumes: { a: { external: true } }
     ! services.My_App.healthcheck.test: was left out: only a plain request to the container's own port by curl, wget or nc is taken
     ! services.My_App.environment.LIST: was left out: it is no text
     ! services.My_App.environment.FROM_SHELL: was left out: it takes its value from the shell that starts Compose
-    ! services.My_App.environment.OPEN: has the variable X, Y, which is not filled in: put its value there yourself
+    ! services.My_App.environment.OPEN: has X, Y to be filled in: put the value there yourself
     ! services.My_App.environment.9BAD: was left out: a variable's name is made of letters, digits, underscores, dots and hyphens, and starts with a letter or an underscore
     ! services.My_App.environment.SECRET: stands for a secret that is not in the file: give its value
     ! services.My_App.volumes.0: was left out: it mounts a place of the host, and only volumes can be mounted
