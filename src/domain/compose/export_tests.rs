@@ -95,7 +95,6 @@ fn a_service_as_a_compose_file() {
         image: ghcr.io/acme/admin:1.27
         ports:
           - "8080"
-        init: true
         restart: unless-stopped
         security_opt:
           - no-new-privileges:true
@@ -126,7 +125,6 @@ fn a_service_as_a_compose_file() {
           interval: "10s"
           timeout: "3s"
           retries: 3
-        init: true
         restart: unless-stopped
         security_opt:
           - no-new-privileges:true
@@ -157,7 +155,6 @@ fn a_service_as_a_compose_file() {
             limits:
               cpus: "0.5"
               memory: "256m"
-        init: true
         restart: unless-stopped
         security_opt:
           - no-new-privileges:true

@@ -270,7 +270,6 @@ pub(super) fn without_counterpart(key: &str, value: &Value) -> Option<&'static s
         |allowed: &[&str]| items(value).all(|(_, item)| item.as_str().is_some_and(|text| allowed.contains(&text)));
     Some(match key {
         "image" | "environment" | "ports" | "expose" | "volumes" | "command" | "healthcheck" => return None,
-        "init" if value.as_bool() == Some(true) => return None,
         "privileged" | "tty" | "stdin_open" | "read_only" if value.as_bool() == Some(false) => return None,
         "restart" if only(&["unless-stopped", "always"]) => return None,
         "networks" if only(&["default"]) => return None,

@@ -6,6 +6,7 @@ use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use entity::environment;
 
+use crate::app::deployments::live::{InstanceLine, InstanceState};
 use crate::app::deployments::{live, request};
 use crate::app::services::definition;
 use crate::graphql::errors::{Result, nullable};
@@ -16,7 +17,6 @@ use crate::graphql::types::container::{EnvVar, Resources};
 use crate::graphql::types::deployment::{Deployment, LogStream};
 use crate::graphql::types::enums::ServiceStatus;
 use crate::graphql::types::runtime::Runtime;
-use crate::runtime::{InstanceLine, InstanceState};
 
 /// Where and how a service is deployed: one named stage of its life (production, staging).
 pub struct Environment(pub environment::Model);
