@@ -1,6 +1,6 @@
 //! The fields of one service in a Compose file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_norway::Value;
 
@@ -159,6 +159,7 @@ pub(super) fn environment(value: &Value, path: &str, w: &mut Warnings) -> Vec<Im
         }
     }
     let mut variables: Vec<ImportedVariable> = Vec::new();
+    let mut places = BTreeMap::new();
     for (name, value) in given {
         let path = format!("{path}.{name}");
         let Some(value) = value else {
@@ -176,11 +177,12 @@ pub(super) fn environment(value: &Value, path: &str, w: &mut Warnings) -> Vec<Im
             w.add(&path, "stands for a secret that is not in the file: give its value");
         }
         let variable = ImportedVariable { name, value: (!is_masked).then_some(value) };
-        match variables.iter_mut().find(|other| other.name == variable.name) {
+        match places.insert(variable.name.clone(), variables.len()) {
             // As with Compose, what comes last wins.
-            Some(other) => {
+            Some(place) => {
                 w.add(&path, "stands there twice: the last value is taken");
-                *other = variable;
+                places.insert(variable.name.clone(), place);
+                variables[place] = variable;
             }
             None => variables.push(variable),
         }

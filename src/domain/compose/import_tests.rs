@@ -52,7 +52,7 @@ services:
       start_period: 10s
   db:
     image: mysql
-    environment: [MYSQL_DATABASE=shop, "MYSQL_PASSWORD=a=b c"]
+    environment: [MYSQL_DATABASE=x, "MYSQL_PASSWORD=a=b c", MYSQL_DATABASE=shop]
     volumes: ["data:/var/lib/mysql", /tmp/x]
     ports: [{ target: 3306 }]
     command: [mysqld, --sql-mode=, 5]
@@ -74,6 +74,7 @@ volumes: { data: }
       command ["mysqld", "--sql-mode=", "5"]
     ! services.web.image: takes the default of TAG
     ! services.web.ports.0: has a host port or address, which is not taken: a free host port is chosen and kept
+    ! services.db.environment.MYSQL_DATABASE: stands there twice: the last value is taken
     "#);
 }
 
