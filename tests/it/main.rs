@@ -5,5 +5,6 @@ mod docker_runtime;
 mod identity;
 mod policy;
 mod rooms;
+mod schema;
 mod services;
 mod support;
