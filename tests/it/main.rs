@@ -3,6 +3,7 @@
 mod contract;
 mod docker_runtime;
 mod identity;
+mod isolation;
 mod policy;
 mod rooms;
 mod support;

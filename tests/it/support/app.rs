@@ -1,6 +1,7 @@
 //! An application on a database of its own: a file of SQLite, or a new database of the PostgreSQL server that
 //! KIOPS_TEST_POSTGRES_URL names.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,13 +39,18 @@ pub struct TestApp {
     pub runtimes: Arc<FakeRuntimes>,
     /// The API.
     pub schemas: Schemas,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl TestApp {
     /// An empty one.
-    #[expect(clippy::disallowed_methods, reason = "where the tests' server is, is said by the environment")]
     pub async fn new() -> Self {
+        Self::with(settings()).await
+    }
+
+    /// An empty one that is configured like this.
+    #[expect(clippy::disallowed_methods, reason = "where the tests' server is, is said by the environment")]
+    pub async fn with(settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = match std::env::var("KIOPS_TEST_POSTGRES_URL") {
             Ok(server) => new_postgres(&server).await,
@@ -63,10 +69,15 @@ impl TestApp {
             events: Events::default(),
             registries: registries.clone(),
             runtimes: Arc::new(FakeEngine(runtimes.clone())),
-            settings: Arc::new(settings()),
+            settings: Arc::new(settings),
         };
         let schemas = schemas(Some(app.clone()));
-        Self { app, clock, registries, runtimes, schemas, _folder: folder }
+        Self { app, clock, registries, runtimes, schemas, folder }
+    }
+
+    /// Where SQLite's files are; empty on PostgreSQL.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A new organization; its admin is `admin@SLUG.example`.
@@ -155,6 +166,7 @@ pub fn settings() -> Settings {
         bootstrap_organization: "default".to_owned(),
         local_engine: LocalEngine::Bootstrap,
         deploy_timeout: Duration::from_secs(600),
+        job_lease: Duration::from_secs(60),
         keep_revisions: 20,
         pages: PageLimits { default: 20, max: 100 },
         log_page_max: 1000,
@@ -172,8 +184,9 @@ pub fn settings() -> Settings {
     }
 }
 
+/// A new database of the server, by its URL.
 #[expect(clippy::disallowed_methods, reason = "test runs must not meet on the same server")]
-async fn new_postgres(server: &str) -> String {
+pub async fn new_postgres(server: &str) -> String {
     let name = format!("kiops_test_{}", uuid::Uuid::now_v7().simple());
     let admin = Database::connect(server).await.unwrap();
     admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();

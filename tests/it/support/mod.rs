@@ -4,6 +4,7 @@
 pub mod app;
 pub mod engine;
 pub mod fakes;
+pub mod shop;
 
 use app::TestApp;
 use kiops::domain::image::{Repository, Tag};
