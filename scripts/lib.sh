@@ -17,9 +17,9 @@ probe_ok() {
 }
 
 # apt_install PACKAGE=PROBE…: installs the packages whose probe fails. What cannot be installed is a warning: the
-# caller looks at what it really has.
-apt_install() {
-    local pair missing=() policy=/usr/sbin/policy-rc.d own_policy=
+# caller looks at what it really has. A subshell, so that its trap is its own.
+apt_install() (
+    local pair missing=() policy=/usr/sbin/policy-rc.d
     for pair in "$@"; do
         probe_ok "${pair#*=}" || missing+=("${pair%%=*}")
     done
@@ -31,7 +31,9 @@ apt_install() {
     say "installing ${missing[*]}"
     # Packages of servers start them when installed. Nothing here wants that: the scripts start their own.
     if [ ! -e $policy ]; then
-        printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy && own_policy=yes
+        trap 'rm -f "$policy"' EXIT
+        trap 'exit 130' INT TERM HUP
+        printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy
     fi
     export DEBIAN_FRONTEND=noninteractive
     local apt=(apt-get -y -q -o DPkg::Lock::Timeout=120)
@@ -42,8 +44,7 @@ apt_install() {
             "${apt[@]}" install --no-install-recommends "$pair" >/dev/null || warn "could not install $pair"
         done
     fi
-    [ -z "$own_policy" ] || rm -f $policy
-}
+)
 
 # wait_until SECONDS PID COMMAND…: until COMMAND succeeds; fails when time is up or the process is gone.
 wait_until() {
@@ -77,8 +78,8 @@ show_log() {
 engine_answers() { curl -fsS --max-time 5 --unix-socket "$1" http://engine/_ping; }
 
 # start_dockerd SOCKET LOG ARGUMENT…: tries what most machines can do first, then what is left when file systems
-# cannot be stacked (vfs) or the kernel has no NAT (containers then reach the host only; published ports work, by
-# the engine's own proxy). Sets DOCKERD_PID.
+# cannot be stacked (vfs) or the kernel has no NAT (containers then reach the host and each other by address
+# only; published ports work, by the engine's own proxy). Sets DOCKERD_PID.
 start_dockerd() {
     local socket=$1 log=$2 network storage
     shift 2

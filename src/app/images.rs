@@ -3,7 +3,9 @@
 use super::{App, Error, Result, Scope, registries};
 use crate::domain::image::Repository;
 use crate::domain::paging::{Cursor, PageRequest};
-use crate::registry::{HubRepository, ListedTag, TagPage, TagRequest};
+use crate::registry::{TagPage, TagRequest};
+
+pub use crate::registry::{HubRepository, ListedTag};
 
 const MAX_SEARCH: usize = 200;
 

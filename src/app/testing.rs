@@ -1,5 +1,6 @@
 //! Fakes and a fresh database for the tests of use cases.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up must fail")]
+#![expect(clippy::disallowed_methods, reason = "tests that ask for no particular time take the real one")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +102,7 @@ fn settings() -> Settings {
         bootstrap_organization: "default".to_owned(),
         local_engine: LocalEngine::Bootstrap,
         deploy_timeout: Duration::from_secs(60),
+        job_lease: Duration::from_secs(30),
         keep_revisions: 20,
         pages: PageLimits { default: 20, max: 100 },
         log_page_max: 1000,

@@ -65,10 +65,14 @@ impl Window {
     }
 }
 
+/// More rows than any list gives: asking for so many is refused by name before anything is read, so it costs nothing.
+const BEYOND: i32 = 1000;
+
 /// What a list costs: as much as its rows.
 #[must_use]
 pub fn cost(first: Option<i32>, last: Option<i32>, child: usize) -> usize {
-    let rows = usize::try_from(first.or(last).unwrap_or(20)).unwrap_or(1);
+    let rows = first.or(last).unwrap_or(20);
+    let rows = if rows > BEYOND { 0 } else { usize::try_from(rows).unwrap_or(0) };
     rows.saturating_mul(child.max(1)).saturating_add(1)
 }
 

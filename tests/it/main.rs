@@ -6,4 +6,5 @@ mod identity;
 mod isolation;
 mod policy;
 mod rooms;
+mod services;
 mod support;

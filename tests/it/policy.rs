@@ -265,6 +265,12 @@ async fn what_is_hidden_reads_like_what_never_was() {
         .await;
     assert_eq!((&introspected["a"], &introspected["b"]), (&Value::Null, &Value::Null));
     assert!(!introspected["n"].to_string().contains("AuditEvent"));
+    let all = "{ __typename all: __schema { ...T } } fragment T on __Schema { types { name fields { name } } }";
+    let nobody = test.run(None, all, Value::Null).await;
+    assert!(nobody.errors.is_empty(), "{:?}", nobody.errors);
+    let nobody = nobody.data.into_json().unwrap();
+    assert_eq!(nobody, test.data(&member, all, Value::Null).await);
+    assert_ne!(nobody, test.data(&admin, all, Value::Null).await);
 }
 
 #[tokio::test]
@@ -311,6 +317,13 @@ async fn errors_carry_codes_and_null_their_field_alone() {
     assert_eq!(code(&answer).as_deref(), Some("BAD_USER_INPUT"));
     let data = answer.data.into_json().unwrap();
     assert_eq!(data, json!({ "server": { "version": "0.0.0" }, "users": null }));
+
+    for first in [-1, 101, i32::MAX] {
+        let document = format!("{{ users(first: {first}) {{ nodes {{ id email name role createdAt declared }} }} }}");
+        let answer = test.run(Some(&admin), &document, Value::Null).await;
+        let extensions = answer.errors[0].extensions.as_ref().unwrap();
+        assert_eq!(extensions.get("field"), Some(&"first".into()), "{first}");
+    }
 
     let two = "mutation($i: LoginInput!) { a: login(input: $i) { token } b: login(input: $i) { token } }";
     let input = json!({ "i": { "email": "admin@acme.example", "password": PASSWORD } });

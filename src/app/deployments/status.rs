@@ -95,7 +95,7 @@ pub async fn judge(
     if environment.stopped {
         return Ok((ServiceStatus::Stopped, None));
     }
-    let Some(current) = &environment.current_deployment_id else { return Ok(nothing_serves(db, environment).await?) };
+    let Some(current) = &environment.current_deployment_id else { return nothing_serves(db, environment).await };
     let Some(current) = deployment::Entity::find_by_id(current).one(db).await? else {
         return Ok((ServiceStatus::Registered, None));
     };

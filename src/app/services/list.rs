@@ -26,6 +26,8 @@ pub struct ServiceFilter {
     pub source: Option<Vec<SourceKind>>,
     /// One of these statuses; none: all.
     pub status: Option<Vec<ServiceStatus>>,
+    /// Only those that were scanned: none, until there are scans.
+    pub scanned: bool,
     /// With this runtime, or with an environment there.
     pub runtime_id: Option<String>,
 }
@@ -168,6 +170,9 @@ fn filtered(scope: &Scope, filter: &ServiceFilter) -> Select<service::Entity> {
     }
     if let Some(statuses) = &filter.status {
         rows = rows.filter(service::Column::Status.is_in(statuses.iter().copied()));
+    }
+    if filter.scanned {
+        rows = rows.filter(Expr::val(false));
     }
     if let Some(id) = &filter.runtime_id {
         let deployed_there = scope

@@ -256,6 +256,8 @@ async fn lists_in_every_order() {
     }
     let filter = ServiceFilter { runtime_id: Some(runtime.id.clone()), ..Default::default() };
     assert_eq!(list(&w.app, scope, &filter, ServiceOrder::Name, &page(20, None)).await.unwrap().items.len(), 5);
+    let filter = ServiceFilter { scanned: true, ..Default::default() };
+    assert_eq!(list(&w.app, scope, &filter, ServiceOrder::Name, &page(20, None)).await.unwrap().items.len(), 0);
     let filter = ServiceFilter { status: Some(vec![ServiceStatus::Running]), ..Default::default() };
     assert_eq!(list(&w.app, scope, &filter, ServiceOrder::Name, &page(20, None)).await.unwrap().items.len(), 0);
     let theirs = list(&w.app, &w.stranger.scope, &none, ServiceOrder::Name, &page(20, None)).await.unwrap();
@@ -324,4 +326,43 @@ async fn menus_and_actions_say_why() {
     let reasons: Vec<_> = states.iter().map(|s| s.obstacle.as_ref().and_then(|o| o.reason)).collect();
     let nothing = Some(Precondition::NothingDeployed);
     assert_eq!(reasons, [None, nothing, nothing, nothing, None]);
+}
+
+#[tokio::test]
+async fn exported_without_secrets() {
+    let w = world().await;
+    let runtime = engine(&w, &w.admin).await;
+    let db = ContainerInput {
+        tag: Some("8.0".to_owned()),
+        port: Some(3306),
+        is_internal: true,
+        env: vec![env("KEY", Some("s3cret"), Some(true)), env("MODE", Some("no\n---\nkind: $x"), None)],
+        volumes: vec![VolumeInput { mount_path: "/var/lib/mysql".to_owned(), size: None }],
+        resources: Some(Resources {
+            cpu_limit: Some("500m".to_owned()),
+            memory_limit: Some("1Gi".to_owned()),
+            ..Resources::default()
+        }),
+        ..container("db", "mysql")
+    };
+    let web = ContainerInput { port: Some(80), ..container("web", "nginx") };
+    let service = register(&w, &runtime.id, "shop", vec![web, db]).await.unwrap();
+    let file = export::compose(&service).unwrap();
+    let read: serde_json::Value = serde_norway::from_str(&file).unwrap();
+    let expected = json!({
+        "name": "shop",
+        "services": {
+            "db": {
+                "image": "mysql:8.0",
+                "environment": { "KEY": "${KEY}", "MODE": "no\n---\nkind: $$x" },
+                "expose": ["3306"],
+                "volumes": ["db-var-lib-mysql:/var/lib/mysql"],
+                "deploy": { "resources": { "limits": { "cpus": "0.500", "memory": "1073741824b" } } },
+                "restart": "unless-stopped",
+            },
+            "web": { "image": "nginx:latest", "ports": ["80:80"], "restart": "unless-stopped" },
+        },
+        "volumes": { "db-var-lib-mysql": {} },
+    });
+    assert_eq!(read, expected, "{file}");
 }

@@ -198,6 +198,6 @@ fn cores(millis: u64) -> String {
 /// In the largest unit that leaves no rest; Compose's units are powers of 1024.
 fn memory(bytes: u64) -> String {
     let units = [(1 << 30, "g"), (1 << 20, "m"), (1 << 10, "k")];
-    let whole = units.iter().find(|(size, _)| bytes % size == 0);
+    let whole = units.iter().find(|(size, _)| bytes.is_multiple_of(*size));
     whole.map_or_else(|| format!("{bytes}b"), |(size, unit)| format!("{}{unit}", bytes / size))
 }

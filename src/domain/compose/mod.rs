@@ -2,15 +2,24 @@
 
 mod emit;
 mod export;
+mod fields;
+mod import;
+mod probe;
+mod words;
+mod yaml;
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod export_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod import_tests;
 
 pub use export::export;
+pub use import::{ComposeError, Import, ImportedContainer, ImportedVariable, import};
 
 /// What changed between two texts, as a unified diff with three lines of context; empty when nothing did.
 #[must_use]
 pub fn unified_diff(before: &str, after: &str) -> String {
     similar::TextDiff::from_lines(before, after).unified_diff().context_radius(3).header("before", "after").to_string()
 }
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod export_tests;

@@ -60,7 +60,7 @@ pub struct RemoveServiceInput {
     /// What it deployed goes on running, and KIOPS forgets it.
     #[graphql(default_with = "Some(false)")]
     keep_deployments: Option<bool>,
-    /// [admin] Its volumes go too.
+    /// Its volumes go too; only admins may.
     #[graphql(default_with = "Some(false)")]
     delete_volumes: Option<bool>,
 }

@@ -1,13 +1,12 @@
-//! Compose files in and out.
+//! Services as files.
 
 use async_graphql::{Context, Enum, ID, Object};
 
-use crate::app::services::{self, export};
 use crate::app::Error;
+use crate::app::services::{self, export};
 use crate::graphql::errors::Result;
 use crate::graphql::guard::{actor, app};
 use crate::graphql::ids::NodeKind;
-use crate::graphql::types::compose::ComposeImport;
 
 /// What a service can be exported as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -18,22 +17,12 @@ pub enum ExportFormat {
     Kubernetes,
 }
 
-/// Compose files in and out.
+/// Services as files.
 #[derive(Default)]
 pub struct ComposeQuery;
 
 #[Object]
 impl ComposeQuery {
-    /// Reads a Compose file into containers to register; what has no counterpart is said, not dropped in silence.
-    async fn compose_import(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The file's text (YAML).")] compose: String,
-    ) -> Result<Option<ComposeImport>> {
-        actor(ctx)?;
-        Ok(Some(ComposeImport::from(export::import(&compose)?)))
-    }
-
     /// The service as a Compose file or as Kubernetes manifests, secrets masked: nothing locks its owner in.
     async fn export_service(
         &self,

@@ -1,6 +1,7 @@
 //! The query root: one file a noun.
 
 mod audit;
+mod compose;
 pub mod deployments;
 mod identity;
 mod images;
@@ -24,4 +25,5 @@ pub struct Query(
     runtimes::RuntimeQuery,
     services::ServiceQuery,
     deployments::DeploymentQuery,
+    compose::ComposeQuery,
 );

@@ -118,3 +118,18 @@ pub enum Precondition {
     /// It is stated in kiops.toml.
     Declared,
 }
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum Severity {
+    /// To be mended at once.
+    Critical,
+    /// To be mended soon.
+    High,
+    /// To be mended.
+    Medium,
+    /// Of little weight.
+    Low,
+    /// Good to know.
+    Info,
+}

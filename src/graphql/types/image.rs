@@ -3,7 +3,7 @@
 use async_graphql::SimpleObject;
 use chrono::{DateTime, Utc};
 
-use crate::registry::{HubRepository, ListedTag};
+use crate::app::images::{HubRepository, ListedTag};
 
 /// A repository on Docker Hub: nginx, bitnami/redis.
 #[derive(SimpleObject)]

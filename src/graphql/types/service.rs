@@ -144,7 +144,6 @@ impl Service {
 
     /// What was deployed, newest first.
     #[graphql(complexity = "crate::graphql::connection::cost(first, last, child_complexity)")]
-    #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
     async fn deployments(
         &self,
         ctx: &Context<'_>,

@@ -14,6 +14,7 @@ use super::Server;
 
 const NEWER: &str = "application/graphql-response+json";
 
+#[expect(clippy::disallowed_methods, reason = "a test asks as an outsider would")]
 fn client() -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder().no_proxy().build().unwrap()

@@ -166,7 +166,7 @@ pub fn settings() -> Settings {
         bootstrap_organization: "default".to_owned(),
         local_engine: LocalEngine::Bootstrap,
         deploy_timeout: Duration::from_secs(600),
-        job_lease: Duration::from_secs(60),
+        job_lease: Duration::from_secs(30),
         keep_revisions: 20,
         pages: PageLimits { default: 20, max: 100 },
         log_page_max: 1000,
