@@ -19,7 +19,6 @@ use kiops::domain::policy::{self, Standing};
 use kiops::domain::secret::ExposeSecret as _;
 use kiops::graphql::ids::{KINDS, NodeKind, decode};
 use kiops::graphql::schemas;
-use sea_orm::{ConnectionTrait as _, FromQueryResult as _, JsonValue, Statement};
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, caller, code};
@@ -180,25 +179,6 @@ async fn ask(test: &TestApp, actor: &Actor, document: &str, arguments: &Value) -
     tokio::time::timeout(Duration::from_millis(500), answers.next()).await.ok().flatten()
 }
 
-/// Every row of every table.
-async fn dump(test: &TestApp) -> BTreeMap<String, BTreeSet<String>> {
-    let db = test.app.db.read();
-    let backend = db.get_database_backend();
-    let tables = match test.app.db.is_postgres() {
-        true => "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public'",
-        false => "SELECT name FROM sqlite_master WHERE type = 'table'",
-    };
-    let tables = JsonValue::find_by_statement(Statement::from_string(backend, tables)).all(db).await.unwrap();
-    let mut all = BTreeMap::new();
-    for table in tables.iter().map(|t| t["name"].as_str().unwrap()) {
-        let rows = Statement::from_string(backend, format!("SELECT * FROM \"{table}\""));
-        let rows = JsonValue::find_by_statement(rows).all(db).await.unwrap();
-        all.insert(table.to_owned(), rows.iter().map(Value::to_string).collect());
-    }
-    assert!(all.len() > 15, "{:?}", all.keys());
-    all
-}
-
 /// The id of the same kind that the other organization has, and one that never was.
 fn foreign(own: &str, theirs: &Shop) -> (String, String) {
     let (kind, _) = decode(&ID(own.to_owned())).unwrap();
@@ -248,7 +228,7 @@ fn every_id_that_the_api_takes_is_tried_here() {
 async fn anothers_id_is_as_good_as_none() {
     let (test, theirs, own) = two().await;
     let sdl = Sdl::read();
-    let before = dump(&test).await;
+    let before = test.rows().await;
     let mut tried = 0;
     for (path, arguments) in calls(&own) {
         let Some(field) = sdl.field(path) else { continue };
@@ -277,7 +257,7 @@ async fn anothers_id_is_as_good_as_none() {
         }
     }
     assert!(tried > 50, "{tried}");
-    assert_eq!(dump(&test).await, before);
+    assert_eq!(test.rows().await, before);
 }
 
 /// Without this the test above could be content with calls that never work.

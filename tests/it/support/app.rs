@@ -1,6 +1,7 @@
 //! An application on a database of its own: a file of SQLite, or a new database of the PostgreSQL server that
 //! KIOPS_TEST_POSTGRES_URL names.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use kiops::graphql::guard::Caller;
 use kiops::graphql::{Schemas, schemas};
 use kiops::vault::{Key, Keys, Vault};
 use migration::{Migrator, MigratorTrait as _};
-use sea_orm::{ConnectionTrait as _, Database};
+use sea_orm::{ConnectionTrait as _, Database, FromQueryResult as _, JsonValue, Statement};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -78,6 +79,24 @@ impl TestApp {
     /// Where SQLite's files are; empty on PostgreSQL.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Every row of every table, as text.
+    pub async fn rows(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let db = self.app.db.read();
+        let tables = match self.app.db.is_postgres() {
+            true => "SELECT table_name::text AS name FROM information_schema.tables WHERE table_schema = 'public'",
+            false => "SELECT name FROM sqlite_master WHERE type = 'table'",
+        };
+        let ask = |sql: String| JsonValue::find_by_statement(Statement::from_string(db.get_database_backend(), sql));
+        let mut all = BTreeMap::new();
+        for table in ask(tables.to_owned()).all(db).await.unwrap() {
+            let name = table["name"].as_str().unwrap().to_owned();
+            let rows = ask(format!("SELECT * FROM \"{name}\"")).all(db).await.unwrap();
+            all.insert(name, rows.iter().map(Value::to_string).collect());
+        }
+        assert!(all.len() > 15, "{:?}", all.keys());
+        all
     }
 
     /// A new organization; its admin is `admin@SLUG.example`.
