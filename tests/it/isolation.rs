@@ -3,7 +3,7 @@
 //! Where ids are taken is read from the schema. A field that [`calls`] does not know fails here.
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_graphql::parser::parse_schema;

@@ -7,5 +7,6 @@ mod identity;
 mod isolation;
 mod policy;
 mod rooms;
+mod secrets;
 mod services;
 mod support;
