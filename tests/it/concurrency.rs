@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use async_graphql::Response;
 use chrono::TimeDelta;
 use entity::{Db, JobState, Role, job, membership};
 use futures_util::future::join_all;
+use kiops::app::deployments::perform::Outcome;
 use kiops::app::identity::users;
 use kiops::config::{Config, ConfigSource};
 use kiops::queue::{self, NewJob};
@@ -119,6 +121,58 @@ async fn logins_and_questions_in_a_crowd_all_get_an_answer() {
     }
     let tokens: HashSet<String> = logins.iter().map(|a| a.data.to_string()).collect();
     assert_eq!(tokens.len(), 100);
+}
+
+/// Everything that touches a service and its environment, with workers at it: nothing waits for each other in a circle,
+/// and nothing stays under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn changes_and_workers_do_not_stand_in_each_others_way() {
+    let (test, shop) = shop().await;
+    let by_id = json!({ "serviceId": shop.service });
+    let tagged = json!({ "serviceId": shop.service, "tags": [{ "container": "web", "tag": "1.27" }] });
+    let saved = json!({ "id": shop.service, "runtimeId": shop.runtime, "containers": [web()] });
+    let rollback = "mutation($i: RollbackServiceInput!) { rollbackService(input: $i) { deployment { id } } }";
+    let stop = "mutation($i: StopServiceInput!) { stopService(input: $i) { service { status } } }";
+    let restart = "mutation($i: RestartServiceInput!) { restartService(input: $i) { service { status } } }";
+    let update = "mutation($i: UpdateServiceInput!) { updateService(input: $i) { service { status } } }";
+    let check = "mutation($i: CheckRuntimeInput!) { checkRuntime(input: $i) { runtime { status } } }";
+    let ended = Arc::new(AtomicBool::new(false));
+    let workers = (0..2).map(|_| {
+        let (test, ended) = (test.clone(), ended.clone());
+        tokio::spawn(async move {
+            let mut outcomes = Vec::new();
+            while !ended.load(Ordering::Relaxed) {
+                outcomes.extend(work(&test).await);
+                tokio::task::yield_now().await;
+            }
+            outcomes
+        })
+    });
+    let workers: Vec<_> = workers.collect();
+    let answers = tokio::join!(
+        at_once(&test, &shop, 10, DEPLOY, by_id.clone()),
+        at_once(&test, &shop, 10, DEPLOY, tagged),
+        at_once(&test, &shop, 10, rollback, by_id.clone()),
+        at_once(&test, &shop, 10, stop, by_id.clone()),
+        at_once(&test, &shop, 10, restart, by_id),
+        at_once(&test, &shop, 10, update, saved),
+        at_once(&test, &shop, 10, check, json!({ "id": shop.runtime })),
+    );
+    ended.store(true, Ordering::Relaxed);
+    let mut outcomes = Vec::new();
+    for worker in workers {
+        outcomes.extend(worker.await.unwrap());
+    }
+    outcomes.extend(work(&test).await);
+    assert!(outcomes.iter().all(|o| matches!(o, Ok(Outcome::Done))), "{outcomes:?}");
+    let (a, b, c, d, e, f, g) = answers;
+    for answer in [a, b, c, d, e, f, g].iter().flatten().filter(|a| !a.errors.is_empty()) {
+        // To be told to try again is fair.
+        assert_eq!(code(answer).as_deref(), Some("CONFLICT"), "{:?}", answer.errors);
+    }
+    let left = job::Entity::find().count(test.app.db.read()).await.unwrap();
+    let running = entity::deployment::Entity::find().filter(entity::deployment::Column::FinishedAt.is_null());
+    assert_eq!((left, running.count(test.app.db.read()).await.unwrap()), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

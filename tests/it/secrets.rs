@@ -230,6 +230,7 @@ fn a_secret_is_nowhere_but_sealed() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tracing::subscriber::with_default(subscriber, || {
         runtime.block_on(async {
+            tracing::trace!("whoever listens hears this");
             let test = TestApp::with(shared_engine(&["acme"])).await;
             let admin = Shop::open(&test, "acme").await.admin;
             let mut session = Session { test, admin, said: Vec::new() };
@@ -241,6 +242,7 @@ fn a_secret_is_nowhere_but_sealed() {
             let stored = stored(&session.test).await;
             assert!(holds(&stored, "exited with code 1"));
             let log = log.0.lock().unwrap().clone();
+            assert!(holds(&log, "whoever listens hears this"));
             for secret in &secrets {
                 for (place, text) in [("an answer", said.as_bytes()), ("the database", &stored), ("the log", &log)] {
                     assert!(!holds(text, secret), "{secret} is in {place}: {}", around(text, secret));
