@@ -1,11 +1,14 @@
 //! Everything that is tested through the crate's front doors, in one binary.
 
+mod concurrency;
 mod contract;
 mod deploying;
 mod docker_runtime;
 mod identity;
+mod isolation;
 mod policy;
 mod rooms;
 mod schema;
+mod secrets;
 mod services;
 mod support;

@@ -1,7 +1,7 @@
 //! Environments: found, made, saved.
 
 use entity::{DeployStrategy, ServiceStatus, environment, runtime, service};
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, QueryFilter, QueryOrder, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, QueryFilter, QueryOrder, QuerySelect as _, Set};
 use serde_json::json;
 
 use super::{PRODUCTION, jobs};
@@ -49,6 +49,14 @@ pub async fn meant(
         return Ok(Some(all.swap_remove(at)));
     }
     Ok(if name.is_none() && all.len() == 1 { all.pop() } else { None })
+}
+
+/// An environment as it is now, held until the transaction ends: revisions are counted in it.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn held(tx: &impl ConnectionTrait, scope: &Scope, id: &str) -> Result<Option<environment::Model>> {
+    Ok(scope.environments().filter(environment::Column::Id.eq(id)).lock_exclusive().one(tx).await?)
 }
 
 /// Where a deployment would go: the environment that is meant, else the row that the first deployment will write.

@@ -43,6 +43,12 @@ impl RunLog {
         Ok(Self { app: app.clone(), run_id: run_id.to_owned(), masker, state: Mutex::new(state) })
     }
 
+    /// The text without the secrets of the run: for what is stored elsewhere than in the log.
+    #[must_use]
+    pub fn mask(&self, text: &str) -> String {
+        self.masker.mask(text)
+    }
+
     async fn write(&self, text: &str) -> Result<()> {
         let mut state = self.state.lock().await;
         let max = self.app.settings.log_max_bytes;

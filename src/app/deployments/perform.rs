@@ -71,8 +71,11 @@ pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
     let environment = environment::Entity::find_by_id(&deployment.environment_id).one(db).await?;
     let environment = environment.ok_or_else(|| Error::internal("a deployment without its environment"))?;
     let runtime = environments::runtime(db, &scope, &deployment.runtime_id).await?;
-    let values = secret_values(app, &scope, &plan::spec_of_revision(&deployment)?).await?;
-    let log = RunLog::resume(app, &deployment.id, Masker::new(values.values())).await?;
+    let spec = plan::spec_of_revision(&deployment)?;
+    let values = secret_values(app, &scope, &spec).await?;
+    let logins = resolve::logins(app, &scope, &service, &spec).await?;
+    let known = values.values().chain(logins.values().map(|login| &login.token));
+    let log = RunLog::resume(app, &deployment.id, Masker::new(known)).await?;
     let runtime = runtimes::connect(app, &runtime).await?;
     let work = Work { app, claim, scope, service, environment, deployment, runtime, log };
     work.run().await
@@ -141,8 +144,8 @@ impl Work<'_> {
     /// An engine that does not answer is asked again for a while; everything else has failed.
     fn failed(&self, error: RuntimeError) -> Step {
         match error {
-            RuntimeError::Unreachable(why) if self.claim.job.attempts < ATTEMPTS => Step::Again(why),
-            other => Step::Failed(other.to_string()),
+            RuntimeError::Unreachable(why) if self.claim.job.attempts < ATTEMPTS => Step::Again(self.log.mask(&why)),
+            other => Step::Failed(self.log.mask(&other.to_string())),
         }
     }
 
@@ -259,10 +262,10 @@ impl Work<'_> {
         };
         match self.runtime.undo(&failed, previous.as_ref(), &self.log).await {
             Ok(()) => Ok(Step::Next(DeploymentPhase::Done)),
-            Err(error) if self.claim.job.attempts < 4 * ATTEMPTS => Ok(Step::Again(error.to_string())),
+            Err(error) if self.claim.job.attempts < 4 * ATTEMPTS => Ok(Step::Again(self.log.mask(&error.to_string()))),
             Err(error) => {
                 self.log.line(&format!("what ran before could not be brought back: {error}")).await;
-                Ok(Step::Failed(error.to_string()))
+                Ok(Step::Failed(self.log.mask(&error.to_string())))
             }
         }
     }
@@ -324,7 +327,7 @@ impl Work<'_> {
             let (now, why) = match (&instances, waiting) {
                 (_, true) => (ServiceStatus::Deploying, None),
                 (Ok(instances), false) => status::judge(&tx, &row, instances).await?,
-                (Err(error), false) => (ServiceStatus::Degraded, Some(error.to_string())),
+                (Err(error), false) => (ServiceStatus::Degraded, Some(self.log.mask(&error.to_string()))),
             };
             let removing = row.status == ServiceStatus::Removing;
             let mut change: environment::ActiveModel = row.into();

@@ -10,6 +10,7 @@ use super::environments::Place;
 use super::plan::{self, Plan, Tags};
 use super::{environments, jobs, resolve, status};
 use crate::app::audit::{self, Entry};
+use crate::app::error::is_unique_violation;
 use crate::app::services::spec::spec_of;
 use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope, runtimes};
 use crate::domain::image::Tag;
@@ -251,6 +252,10 @@ async fn enqueue(app: &App, actor: &Actor, draft: &Draft, key: Option<String>) -
     let service = environments::service(&tx, &actor.scope, &draft.service.id).await?;
     refuse_while_removing(&service)?;
     let row = environments::meant(&tx, &actor.scope, &service.id, Some(&draft.place.row.name)).await?;
+    let row = match row {
+        Some(row) => environments::held(&tx, &actor.scope, &row.id).await?,
+        None => None,
+    };
     let facts = |e: &environment::Model| (e.settings_version, e.current_deployment_id.clone(), e.runtime_id.clone());
     let same = service.definition_version == draft.service.definition_version
         && row.as_ref().map(facts) == draft.place.exists.then(|| facts(&draft.place.row));
@@ -260,12 +265,17 @@ async fn enqueue(app: &App, actor: &Actor, draft: &Draft, key: Option<String>) -
     }
     let environment = match row {
         Some(row) => row,
-        None => draft.place.row.clone().into_active_model().reset_all().insert(&tx).await?,
+        None => match draft.place.row.clone().into_active_model().reset_all().insert(&tx).await {
+            Ok(row) => row,
+            // Another first deployment made it meanwhile.
+            Err(error) if is_unique_violation(&error) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        },
     };
     if environment.status == ServiceStatus::Removing {
         return Err(Error::precondition(Precondition::InProgress, "the environment is being removed"));
     }
-    let queued = insert(app, &tx, actor, draft, &environment, key).await?;
+    let Some(queued) = insert(app, &tx, actor, draft, &environment, key).await? else { return Ok(None) };
     let mut change: environment::ActiveModel = environment.clone().into();
     change.next_revision = Set(environment.next_revision + 1);
     change.latest_deployment_id = Set(Some(queued.id.clone()));
@@ -317,7 +327,7 @@ async fn insert(
     draft: &Draft,
     environment: &environment::Model,
     key: Option<String>,
-) -> Result<deployment::Model> {
+) -> Result<Option<deployment::Model>> {
     let plan = &draft.plan;
     let trigger = match draft.rollback_of {
         Some(_) => DeploymentTrigger::Rollback,
@@ -348,7 +358,12 @@ async fn insert(
         started_at: Set(None),
         finished_at: Set(None),
     };
-    Ok(row.insert(tx).await?)
+    match row.insert(tx).await {
+        Ok(row) => Ok(Some(row)),
+        // The same key, in another environment of the service at the same moment.
+        Err(error) if is_unique_violation(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether a deployment made now would differ from the one that serves, tags' meanings aside.

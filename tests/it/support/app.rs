@@ -1,6 +1,8 @@
 //! An application on a database of its own: a file of SQLite, or a new database of the PostgreSQL server that
 //! KIOPS_TEST_POSTGRES_URL names.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use kiops::graphql::guard::Caller;
 use kiops::graphql::{Schemas, schemas};
 use kiops::vault::{Key, Keys, Vault};
 use migration::{Migrator, MigratorTrait as _};
-use sea_orm::{ConnectionTrait as _, Database};
+use sea_orm::{ConnectionTrait as _, Database, FromQueryResult as _, JsonValue, Statement};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -38,13 +40,18 @@ pub struct TestApp {
     pub runtimes: Arc<FakeRuntimes>,
     /// The API.
     pub schemas: Schemas,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl TestApp {
     /// An empty one.
-    #[expect(clippy::disallowed_methods, reason = "where the tests' server is, is said by the environment")]
     pub async fn new() -> Self {
+        Self::with(settings()).await
+    }
+
+    /// An empty one that is configured like this.
+    #[expect(clippy::disallowed_methods, reason = "where the tests' server is, is said by the environment")]
+    pub async fn with(settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = match std::env::var("KIOPS_TEST_POSTGRES_URL") {
             Ok(server) => new_postgres(&server).await,
@@ -63,10 +70,33 @@ impl TestApp {
             events: Events::default(),
             registries: registries.clone(),
             runtimes: Arc::new(FakeEngine(runtimes.clone())),
-            settings: Arc::new(settings()),
+            settings: Arc::new(settings),
         };
         let schemas = schemas(Some(app.clone()));
-        Self { app, clock, registries, runtimes, schemas, _folder: folder }
+        Self { app, clock, registries, runtimes, schemas, folder }
+    }
+
+    /// Where SQLite's files are; empty on PostgreSQL.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Every row of every table, as text.
+    pub async fn rows(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let db = self.app.db.read();
+        let tables = match self.app.db.is_postgres() {
+            true => "SELECT table_name::text AS name FROM information_schema.tables WHERE table_schema = 'public'",
+            false => "SELECT name FROM sqlite_master WHERE type = 'table'",
+        };
+        let ask = |sql: String| JsonValue::find_by_statement(Statement::from_string(db.get_database_backend(), sql));
+        let mut all = BTreeMap::new();
+        for table in ask(tables.to_owned()).all(db).await.unwrap() {
+            let name = table["name"].as_str().unwrap().to_owned();
+            let rows = ask(format!("SELECT * FROM \"{name}\"")).all(db).await.unwrap();
+            all.insert(name, rows.iter().map(Value::to_string).collect());
+        }
+        assert!(all.len() > 15, "{:?}", all.keys());
+        all
     }
 
     /// A new organization; its admin is `admin@SLUG.example`.
@@ -173,8 +203,9 @@ pub fn settings() -> Settings {
     }
 }
 
+/// A new database of the server, by its URL.
 #[expect(clippy::disallowed_methods, reason = "test runs must not meet on the same server")]
-async fn new_postgres(server: &str) -> String {
+pub async fn new_postgres(server: &str) -> String {
     let name = format!("kiops_test_{}", uuid::Uuid::now_v7().simple());
     let admin = Database::connect(server).await.unwrap();
     admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();

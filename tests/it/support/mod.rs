@@ -6,6 +6,7 @@ pub mod engine;
 pub mod fakes;
 pub mod registry;
 pub mod server;
+pub mod shop;
 
 use app::TestApp;
 use kiops::domain::image::{Repository, Tag};

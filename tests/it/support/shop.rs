@@ -1,0 +1,159 @@
+//! An organization with one of everything, and a worker that works when it is told to.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use entity::Role;
+use kiops::app::deployments::perform::{self, Outcome};
+use kiops::app::deployments::{control, jobs, remove};
+use kiops::app::settings::{LocalEngine, Settings};
+use kiops::app::{Actor, Result, Scope};
+use kiops::queue;
+use serde_json::{Value, json};
+
+use super::app::{TestApp, settings};
+
+/// Node ids of one organization's objects.
+pub struct Shop {
+    /// Its admin.
+    pub admin: Actor,
+    /// The organization's.
+    pub organization: String,
+    /// A member's.
+    pub user: String,
+    /// An API token of the admin's.
+    pub token: String,
+    /// A registry login's.
+    pub registry: String,
+    /// A runtime's.
+    pub runtime: String,
+    /// A service's.
+    pub service: String,
+    /// The service's production.
+    pub environment: String,
+    /// The second revision, which serves.
+    pub deployment: String,
+    /// The newest entry of the audit trail.
+    pub event: String,
+}
+
+/// A configuration under which these organizations may share the one fake engine.
+pub fn shared_engine(slugs: &[&str]) -> Settings {
+    let slugs = slugs.iter().map(|s| (*s).to_owned()).collect();
+    Settings { local_engine: LocalEngine::Only(slugs), ..settings() }
+}
+
+impl Shop {
+    /// Ids that are none.
+    pub fn nowhere() -> Self {
+        let scope = Scope { organization_id: String::new() };
+        let admin = Actor { scope, user_id: String::new(), role: Role::Admin, token_id: String::new(), address: None };
+        let id = String::new;
+        Self {
+            admin,
+            organization: id(),
+            user: id(),
+            token: id(),
+            registry: id(),
+            runtime: id(),
+            service: id(),
+            environment: id(),
+            deployment: id(),
+            event: id(),
+        }
+    }
+
+    /// A new organization with one of everything; all that people named in it begins with the slug.
+    pub async fn open(test: &TestApp, slug: &str) -> Self {
+        test.registries.push("nginx:1.27", 1);
+        let admin = test.organization(slug).await;
+        let member = test.member(&admin, &format!("member@{slug}.example")).await;
+        let me = test.data(&member, "{ viewer { user { id } organization { id } } }", Value::Null).await;
+        let token = mutate(test, &admin, "createApiToken", json!({ "name": format!("{slug}-ci") })).await;
+        let login = json!({ "host": "ghcr.io", "username": format!("{slug}-bot"), "token": "a token of a registry" });
+        let registry = mutate(test, &admin, "saveRegistry", login).await;
+        let runtime = json!({ "name": format!("{slug}-engine"), "docker": { "host": "tcp://192.0.2.1:2375" } });
+        let runtime = mutate(test, &admin, "registerRuntime", runtime).await;
+        let service = json!({ "name": format!("{slug}-shop"), "runtimeId": runtime, "containers": [web()] });
+        let service = mutate(test, &admin, "registerDockerHubService", service).await;
+        let mut deployment = String::new();
+        for _ in 0..2 {
+            deployment = mutate(test, &admin, "deployService", json!({ "serviceId": service })).await;
+            work(test).await;
+        }
+        let found = test
+            .data(
+                &admin,
+                "query($id: ID!) { service(id: $id) { status environments { id } currentDeployment { id } } \
+                    auditEvents(first: 1) { nodes { id } } }",
+                json!({ "id": service }),
+            )
+            .await;
+        assert_eq!(found["service"]["status"], "RUNNING");
+        assert_eq!(found["service"]["currentDeployment"]["id"], deployment.as_str());
+        Self {
+            organization: text(&me["viewer"]["organization"]["id"]),
+            user: text(&me["viewer"]["user"]["id"]),
+            token,
+            registry,
+            runtime,
+            environment: text(&found["service"]["environments"][0]["id"]),
+            service,
+            deployment,
+            event: text(&found["auditEvents"]["nodes"][0]["id"]),
+            admin,
+        }
+    }
+}
+
+/// A container that is registered without a fault.
+pub fn web() -> Value {
+    json!({ "name": "web", "image": "nginx", "tag": "1.27", "port": 80 })
+}
+
+/// The text of a JSON value.
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
+}
+
+/// Runs one of the mutations that make an object, and gives the object's id.
+pub async fn mutate(test: &TestApp, actor: &Actor, field: &str, input: Value) -> String {
+    let (ty, object) = match field {
+        "createApiToken" => ("CreateApiTokenInput", "apiToken"),
+        "saveRegistry" => ("SaveRegistryInput", "registry"),
+        "registerRuntime" => ("RegisterRuntimeInput", "runtime"),
+        "registerDockerHubService" => ("RegisterDockerHubServiceInput", "service"),
+        "updateService" => ("UpdateServiceInput", "service"),
+        "deployService" => ("DeployServiceInput", "deployment"),
+        "rollbackService" => ("RollbackServiceInput", "deployment"),
+        other => panic!("{other} makes nothing that is known here"),
+    };
+    let document = format!("mutation($input: {ty}!) {{ {field}(input: $input) {{ {object} {{ id }} }} }}");
+    let answer = test.data(actor, &document, json!({ "input": input })).await;
+    text(&answer[field][object]["id"])
+}
+
+/// Works on everything that is queued; what is to be tried again is queued an hour later.
+pub async fn work(test: &TestApp) -> Vec<Result<Outcome>> {
+    let mut done = Vec::new();
+    let now = || test.app.clock.now();
+    while let Some(claim) = queue::claim(&test.app.db, "worker", now(), Duration::from_secs(60)).await.unwrap() {
+        let outcome = match claim.job.kind.as_str() {
+            jobs::DEPLOYMENT => perform::run(&test.app, &claim).await,
+            jobs::STOP | jobs::RESTART => control::run(&test.app, &claim).await,
+            jobs::REMOVE_ENVIRONMENT => remove::run_environment(&test.app, &claim).await,
+            jobs::REMOVE_SERVICE => remove::run_service(&test.app, &claim).await,
+            other => panic!("nobody knows jobs of kind {other}"),
+        };
+        let why = match &outcome {
+            Ok(Outcome::Again(why)) => Some(why.clone()),
+            Err(error) => Some(error.message.clone()),
+            Ok(Outcome::Done | Outcome::Lost) => None,
+        };
+        if let Some(why) = why {
+            claim.release(test.app.db.read_write(), now() + TimeDelta::hours(1), &why).await.unwrap();
+        }
+        done.push(outcome);
+    }
+    done
+}
