@@ -2,6 +2,7 @@
 
 mod contract;
 mod docker_runtime;
+mod environments;
 mod identity;
 mod policy;
 mod rooms;

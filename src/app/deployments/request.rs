@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use entity::{DeploymentPhase, DeploymentTrigger, RunStatus, ServiceStatus, deployment, environment, service};
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set,
+};
 use serde_json::json;
 
 use super::environments::Place;
