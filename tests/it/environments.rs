@@ -3,10 +3,11 @@
 
 use async_graphql::Response;
 use chrono::TimeDelta;
-use entity::{DeploymentPhase, DeploymentTrigger, RunStatus, deployment, environment, service};
+use entity::{DeploymentPhase, DeploymentTrigger, RunStatus, deployment, environment, runtime, service};
 use kiops::app::Actor;
 use kiops::app::deployments::list;
 use kiops::domain::secret::ExposeSecret as _;
+use kiops::graphql::ids::NodeKind;
 use sea_orm::{
     ActiveModelTrait as _, EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _, QueryOrder as _, Set,
 };
@@ -116,9 +117,10 @@ impl Place {
     }
 }
 
+/// Registers one of the addresses that are for documentation.
 async fn engine(test: &TestApp, admin: &Actor, name: &str) -> String {
     let register = "mutation($input: RegisterRuntimeInput!) { registerRuntime(input: $input) { runtime { id } } }";
-    let input = json!({ "name": name, "docker": { "host": format!("tcp://{name}.example:2375") } });
+    let input = json!({ "name": name, "docker": { "host": format!("tcp://192.0.2.{}:2375", name.len()) } });
     text(&test.data(admin, register, json!({ "input": input })).await["registerRuntime"]["runtime"]["id"])
 }
 
@@ -232,11 +234,19 @@ async fn who_may_and_when() {
     let stranger = place.test.organization("away").await;
     let foreign = place.try_save(&stranger, "production", json!({})).await;
     assert_eq!(code(&foreign).as_deref(), Some("NOT_FOUND"));
-    let theirs = engine(&place.test, &stranger, "theirs").await;
-    let foreign = place.try_save(&place.member, "staging", json!({ "runtimeId": theirs })).await;
+    let db = place.test.app.db.read();
+    let mut theirs = runtime::Entity::find().one(db).await.unwrap().unwrap().into_active_model().reset_all();
+    let id = place.test.app.ids.id();
+    theirs.id = Set(id.clone());
+    theirs.organization_id = Set(stranger.scope.organization_id.clone());
+    let row = service::Entity::find().one(db).await.unwrap().unwrap();
+    let tx = place.test.app.begin().await.unwrap();
+    theirs.insert(&tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let more = json!({ "runtimeId": NodeKind::Runtime.id(&id) });
+    let foreign = place.try_save(&place.member, "staging", more).await;
     assert_eq!(code(&foreign).as_deref(), Some("NOT_FOUND"));
 
-    let row = service::Entity::find().one(place.test.app.db.read()).await.unwrap().unwrap();
     let mut change = row.into_active_model();
     change.removing = Set(true);
     let tx = place.test.app.begin().await.unwrap();

@@ -154,7 +154,7 @@ pub fn settings() -> Settings {
         login_attempts_per_minute: 10,
         bootstrap_organization: "default".to_owned(),
         local_engine: LocalEngine::Bootstrap,
-        job_lease: Duration::from_secs(60),
+        job_lease: Duration::from_secs(30),
         deploy_timeout: Duration::from_secs(600),
         keep_revisions: 20,
         pages: PageLimits { default: 20, max: 100 },
