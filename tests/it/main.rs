@@ -4,6 +4,7 @@ mod concurrency;
 mod contract;
 mod deploying;
 mod docker_runtime;
+mod environments;
 mod identity;
 mod isolation;
 mod policy;

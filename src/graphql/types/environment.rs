@@ -156,6 +156,16 @@ impl Environment {
         self.0.tls.clone().and_then(|stored| serde_json::from_value(stored).ok())
     }
 
+    /// Deploy every successful pipeline of the service's branch here.
+    async fn auto_deploy(&self) -> bool {
+        self.0.auto_deploy
+    }
+
+    /// Whether a deployment waits until an admin approves it.
+    async fn require_approval(&self) -> bool {
+        self.0.require_approval
+    }
+
     /// The revision that serves.
     async fn current_deployment(&self, ctx: &Context<'_>) -> Option<Result<Deployment>> {
         nullable(deployment(ctx, self.0.current_deployment_id.as_deref()).await)
