@@ -15,6 +15,7 @@ static BUILD: Mutex<()> = Mutex::new(());
 ///
 /// # Panics
 /// When there is no engine and `KIOPS_TEST_REQUIRE` lists `docker`.
+#[expect(clippy::disallowed_methods, reason = "where the engine is, is said by the environment")]
 pub fn docker(test: &str) -> Option<String> {
     let host = HOST.get_or_init(|| std::env::var("KIOPS_TEST_DOCKER_HOST").ok().or_else(start)).clone();
     if host.is_none() {
