@@ -1,19 +1,33 @@
 //! Sealed rows. A row never changes: a new value is a new row, so that old revisions keep theirs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use entity::secret;
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, QueryFilter, Set};
+use chrono::TimeDelta;
+use entity::{deployment, environment, registry, runtime, secret, service};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QueryOrder as _, QuerySelect, Set,
+};
+use serde_json::Value;
 
 use super::{App, Error, Result, Scope};
 use crate::domain::secret::SecretString;
 use crate::vault::Sealed;
 
+/// How old a row is before it may be swept.
+const SWEPT_AFTER: TimeDelta = TimeDelta::hours(1);
+
+/// How many specs are read at once.
+const SPECS: u64 = 200;
+
+/// How many rows one statement deletes.
+const BATCH: usize = 500;
+
 fn context(organization_id: &str, id: &str) -> String {
     format!("secret:{organization_id}:{id}")
 }
 
-/// Seals a value into a new row and gives its id.
+/// Seals a value into a new row and gives its id. Whoever keeps that id must write it in the same transaction, to a
+/// place that [`sweep`] looks at: a new place is added there.
 ///
 /// # Errors
 /// INTERNAL when sealing or writing fails.
@@ -60,4 +74,95 @@ pub async fn open_all(app: &App, scope: &Scope, ids: Vec<String>) -> Result<BTre
             Ok((row.id, value))
         })
         .collect()
+}
+
+/// Deletes the sealed rows of an organization that nothing refers to any more.
+///
+/// A reference only ever moves from a service or an environment to a deployment, and from a deployment to a later one
+/// while both are held; so they are read in that order, and what moves meanwhile is met again. Any text in those
+/// places that is a row's id counts as a reference, wherever it stands.
+///
+/// # Errors
+/// INTERNAL when the database refuses.
+pub async fn sweep(app: &App, tx: &impl ConnectionTrait, scope: &Scope) -> Result<()> {
+    let old: Vec<String> = scope
+        .secrets()
+        .select_only()
+        .column(secret::Column::Id)
+        .filter(secret::Column::CreatedAt.lt(app.clock.now() - SWEPT_AFTER))
+        .into_tuple()
+        .all(tx)
+        .await?;
+    let mut unused: BTreeSet<String> = old.into_iter().collect();
+    strike_places(tx, scope, &mut unused).await?;
+    strike_specs(tx, scope, &mut unused).await?;
+    let unused: Vec<String> = unused.into_iter().collect();
+    for batch in unused.chunks(BATCH) {
+        secret::Entity::delete_many()
+            .filter(secret::Column::OrganizationId.eq(&scope.organization_id))
+            .filter(secret::Column::Id.is_in(batch))
+            .exec(tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Takes out what registries, runtimes, services and environments refer to.
+async fn strike_places(tx: &impl ConnectionTrait, scope: &Scope, unused: &mut BTreeSet<String>) -> Result<()> {
+    if unused.is_empty() {
+        return Ok(());
+    }
+    let registries = scope.registries().select_only().column(registry::Column::SecretId);
+    let registries: Vec<String> = registries.into_tuple().all(tx).await?;
+    let runtimes = scope.runtimes().select_only().column(runtime::Column::SecretId);
+    let runtimes: Vec<Option<String>> = runtimes.into_tuple().all(tx).await?;
+    let services =
+        scope.services().select_only().column(service::Column::Containers).column(service::Column::RegistrySecretId);
+    let services: Vec<(Value, Option<String>)> = services.into_tuple().all(tx).await?;
+    let environments = scope.environments().select_only().column(environment::Column::Env);
+    let environments: Vec<Value> = environments.into_tuple().all(tx).await?;
+
+    let logins = services.iter().filter_map(|(_, id)| id.as_ref());
+    for id in registries.iter().chain(runtimes.iter().flatten()).chain(logins) {
+        unused.remove(id);
+    }
+    for value in services.iter().map(|(containers, _)| containers).chain(&environments) {
+        strike(value, unused);
+    }
+    Ok(())
+}
+
+/// Takes out what kept deployments refer to.
+async fn strike_specs(tx: &impl ConnectionTrait, scope: &Scope, unused: &mut BTreeSet<String>) -> Result<()> {
+    let mut after = String::new();
+    while !unused.is_empty() {
+        let specs: Vec<(String, Value)> = scope
+            .deployments()
+            .select_only()
+            .column(deployment::Column::Id)
+            .column(deployment::Column::Spec)
+            .filter(deployment::Column::Id.gt(after))
+            .order_by_asc(deployment::Column::Id)
+            .limit(SPECS)
+            .into_tuple()
+            .all(tx)
+            .await?;
+        let Some((last, _)) = specs.last() else { break };
+        after = last.clone();
+        for (_, spec) in &specs {
+            strike(spec, unused);
+        }
+    }
+    Ok(())
+}
+
+fn strike(value: &Value, unused: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => {
+            unused.remove(text);
+        }
+        Value::Array(items) => items.iter().for_each(|item| strike(item, unused)),
+        Value::Object(fields) => fields.values().for_each(|field| strike(field, unused)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }

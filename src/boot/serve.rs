@@ -61,7 +61,8 @@ pub async fn serve(config: &Config, part: Part) -> anyhow::Result<()> {
         worker::start(&app, &worker_settings(config), &tasks, &stop);
     }
     let http = listening.map(|listener| {
-        let settings = http_settings(config, &app, &stop, &tasks);
+        // A tracker of its own: the server waits for its WebSockets, and is itself one of `tasks`.
+        let settings = http_settings(config, &app, &stop, &TaskTracker::new());
         let api = Api { schemas: schemas(Some(app.clone())), app: app.clone() };
         tracing::info!(address = %config.server.listen, "KIOPS answers at {}/graphql", app.settings.public_url);
         tasks.spawn(http::serve(

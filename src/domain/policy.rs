@@ -18,6 +18,8 @@ pub enum Action {
     WorkOnServices,
     /// Remove a service or an environment with its volumes.
     DeleteVolumes,
+    /// Turn requireApproval of an environment on or off.
+    SetApproval,
     /// Read registries and runtimes, and check a runtime.
     ReadPlaces,
     /// Store, change and remove registries.
@@ -35,9 +37,10 @@ pub enum Action {
 }
 
 /// Every action.
-pub const ACTIONS: [Action; 9] = [
+pub const ACTIONS: [Action; 10] = [
     Action::WorkOnServices,
     Action::DeleteVolumes,
+    Action::SetApproval,
     Action::ReadPlaces,
     Action::ChangeRegistries,
     Action::ChangeRuntimes,
@@ -54,6 +57,7 @@ impl Action {
         match self {
             Self::WorkOnServices | Self::ReadPlaces | Self::OwnAccount => Standing::Member,
             Self::DeleteVolumes
+            | Self::SetApproval
             | Self::ChangeRegistries
             | Self::ChangeRuntimes
             | Self::OthersTokens
@@ -68,6 +72,7 @@ impl Action {
         match self {
             Self::WorkOnServices => "work on services",
             Self::DeleteVolumes => "delete volumes",
+            Self::SetApproval => "say whether deployments of an environment need an approval",
             Self::ReadPlaces => "read registries and runtimes",
             Self::ChangeRegistries => "change registries",
             Self::ChangeRuntimes => "change runtimes",

@@ -2,11 +2,14 @@
 
 mod concurrency;
 mod contract;
+mod deploying;
 mod docker_runtime;
+mod environments;
 mod identity;
 mod isolation;
 mod policy;
 mod rooms;
+mod schema;
 mod secrets;
 mod services;
 mod support;

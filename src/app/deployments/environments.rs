@@ -75,14 +75,17 @@ pub async fn meant_or_new(
     }
     let name = EnvironmentName::parse(name.unwrap_or(PRODUCTION))
         .map_err(|e| Error::bad_input("input.environment", e.to_string()))?;
-    let runtime_id = service.runtime_id.clone().ok_or_else(|| {
-        Error::precondition(
-            Precondition::NoRuntime,
-            "the service has no runtime: choose one with updateService (an admin registers them)",
-        )
-    })?;
+    let runtime_id = service.runtime_id.clone().ok_or_else(no_runtime)?;
     let row = fresh(app, service, name.as_str(), runtime_id);
     Ok(Place { row, exists: false })
+}
+
+/// Nobody said where to deploy to.
+pub(super) fn no_runtime() -> Error {
+    Error::precondition(
+        Precondition::NoRuntime,
+        "the service has no runtime: choose one with updateService (an admin registers them)",
+    )
 }
 
 /// An environment, stored or about to be.
@@ -103,10 +106,7 @@ pub fn fresh(app: &App, service: &service::Model, name: &str, runtime_id: String
         service_id: service.id.clone(),
         name: name.to_owned(),
         runtime_id,
-        namespace: match name {
-            PRODUCTION => service.namespace.clone(),
-            other => format!("{}-{other}", service.namespace),
-        },
+        namespace: default_namespace(service, name),
         status: ServiceStatus::Registered,
         status_message: None,
         replicas: 1,
@@ -125,6 +125,14 @@ pub fn fresh(app: &App, service: &service::Model, name: &str, runtime_id: String
         stopped: false,
         host_ports: json!({}),
         created_at: app.clock.now(),
+    }
+}
+
+/// The namespace of an environment for which none was given.
+pub(super) fn default_namespace(service: &service::Model, name: &str) -> String {
+    match name {
+        PRODUCTION => service.namespace.clone(),
+        other => format!("{}-{other}", service.namespace),
     }
 }
 

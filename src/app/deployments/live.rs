@@ -11,7 +11,9 @@ use crate::app::services::spec::target_of;
 use crate::app::{Actor, App, Error, Result, runtimes};
 use crate::domain::paging::Cursor;
 use crate::domain::spec::{Resources, Spec, Target};
-use crate::runtime::{InstanceLine, InstanceState, LogQuery, Runtime};
+use crate::runtime::{LogQuery, Runtime};
+
+pub use crate::runtime::{InstanceLine, InstanceState};
 
 /// Which instances' lines.
 #[derive(Debug, Clone, Default)]

@@ -10,6 +10,7 @@ pub mod plan;
 pub mod remove;
 pub mod request;
 pub mod resolve;
+pub mod save;
 pub mod status;
 
 /// The kinds of jobs that these use cases enqueue; the worker knows them by the same words.

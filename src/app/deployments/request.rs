@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use entity::{DeploymentPhase, DeploymentTrigger, RunStatus, ServiceStatus, deployment, environment, service};
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, IntoActiveModel, QueryFilter, QueryOrder, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set,
+};
 use serde_json::json;
 
 use super::environments::Place;
@@ -12,6 +14,7 @@ use super::{environments, jobs, resolve, status};
 use crate::app::audit::{self, Entry};
 use crate::app::error::is_unique_violation;
 use crate::app::services::spec::spec_of;
+use crate::app::services::update::for_change;
 use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope, runtimes};
 use crate::domain::image::Tag;
 use crate::domain::spec::Spec;
@@ -249,7 +252,10 @@ async fn same_key(app: &App, actor: &Actor, service_id: &str, key: Option<&str>)
 /// Writes the deployment and its job. None when the facts of the draft are no longer so: plan anew.
 async fn enqueue(app: &App, actor: &Actor, draft: &Draft, key: Option<String>) -> Result<Option<deployment::Model>> {
     let tx = app.begin().await?;
-    let service = environments::service(&tx, &actor.scope, &draft.service.id).await?;
+    if !hold(&tx, &actor.scope, draft).await? {
+        return Ok(None);
+    }
+    let service = for_change(&tx, &actor.scope, &draft.service.id).await?;
     refuse_while_removing(&service)?;
     let row = environments::meant(&tx, &actor.scope, &service.id, Some(&draft.place.row.name)).await?;
     let row = match row {
@@ -306,6 +312,16 @@ async fn enqueue(app: &App, actor: &Actor, draft: &Draft, key: Option<String>) -
     environments::changed(app, &service);
     app.events.publish(Event::Jobs);
     Ok(Some(queued))
+}
+
+/// Holds what the plan came from until the transaction ends, the environment before its service as everywhere. False
+/// when the revision to go back to is gone.
+async fn hold(tx: &impl ConnectionTrait, scope: &Scope, draft: &Draft) -> Result<bool> {
+    let place = scope.environments().filter(environment::Column::Id.eq(&draft.place.row.id));
+    place.lock_exclusive().one(tx).await?;
+    let Some(to) = &draft.rollback_of else { return Ok(true) };
+    let to = scope.deployments().filter(deployment::Column::Id.eq(&to.id));
+    Ok(to.lock_shared().one(tx).await?.is_some())
 }
 
 async fn same_key_in(tx: &impl ConnectionTrait, actor: &Actor, service_id: &str, key: Option<&str>) -> Result<bool> {

@@ -45,8 +45,8 @@ fn worst(environments: &[environment::Model]) -> Option<&environment::Model> {
     environments.iter().rev().max_by_key(|e| rank(e))
 }
 
-/// Looks at what runs and writes down what that means. Does nothing while a job is at work on the environment: the
-/// job says how it ends.
+/// Looks at what runs and writes down what that means. Does nothing while a job is at work on the environment or
+/// its service is removed: the job says how it ends.
 ///
 /// # Errors
 /// INTERNAL when the database refuses. A runtime that does not answer is no error: nothing is known then.
@@ -58,6 +58,9 @@ pub async fn observe(app: &App, environment_id: &str) -> Result<()> {
     }
     let scope = Scope { organization_id: before.organization_id.clone() };
     let service = environments::service(db, &scope, &before.service_id).await?;
+    if service.removing {
+        return Ok(());
+    }
     let target = target_of(&service, &before);
     let runtime = environments::runtime(db, &scope, &before.runtime_id).await?;
     let Ok(client) = runtimes::connect(app, &runtime).await else { return Ok(()) };

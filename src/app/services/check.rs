@@ -26,8 +26,11 @@ const ON_KUBERNETES: &str = "this is for Kubernetes runtimes, and the service's 
 /// A container without faults whose new secrets are not sealed yet.
 pub(super) struct Checked {
     definition: ContainerDefinition,
-    env: Vec<(String, Planned)>,
+    env: CheckedEnv,
 }
+
+/// Variables without faults whose new secrets are not sealed yet.
+pub(in crate::app) struct CheckedEnv(Vec<(String, Planned)>);
 
 enum Planned {
     As(EnvValue),
@@ -138,10 +141,17 @@ fn container(
     Some(Checked { definition, env })
 }
 
-fn variables(v: &mut Violations, at: &str, inputs: Vec<EnvVarInput>, stored: &[EnvEntry]) -> Vec<(String, Planned)> {
+/// Checks variables at `at` (`input.env`). `stored` are those of now, for variables without a value. The result is of
+/// use only when `v` stays without faults.
+pub(in crate::app) fn variables(
+    v: &mut Violations,
+    at: &str,
+    inputs: Vec<EnvVarInput>,
+    stored: &[EnvEntry],
+) -> CheckedEnv {
     if inputs.len() > MAX_ENV {
-        v.add(at, format!("a container has at most {MAX_ENV} environment variables"));
-        return Vec::new();
+        v.add(at, format!("there are at most {MAX_ENV} environment variables"));
+        return CheckedEnv(Vec::new());
     }
     let mut names = BTreeSet::new();
     let mut planned = Vec::new();
@@ -164,7 +174,7 @@ fn variables(v: &mut Violations, at: &str, inputs: Vec<EnvVarInput>, stored: &[E
             planned.push((input.name, plan));
         }
     }
-    planned
+    CheckedEnv(planned)
 }
 
 /// A variable without a value keeps the stored one; whether it is secret stays too, unless it is said.
@@ -312,14 +322,26 @@ pub(super) async fn seal(
 ) -> Result<Vec<ContainerDefinition>> {
     let mut containers = Vec::with_capacity(checked.len());
     for Checked { mut definition, env } in checked {
-        for (name, planned) in env {
-            let value = match planned {
-                Planned::As(value) => value,
-                Planned::Seal(value) => EnvValue::Secret(secrets::store(app, tx, scope, &value).await?),
-            };
-            definition.env.push(EnvEntry { name, value });
-        }
+        definition.env = seal_env(app, tx, scope, env).await?;
         containers.push(definition);
     }
     Ok(containers)
+}
+
+/// Seals the values that are secret and gives what is stored.
+pub(in crate::app) async fn seal_env(
+    app: &App,
+    tx: &impl ConnectionTrait,
+    scope: &Scope,
+    CheckedEnv(planned): CheckedEnv,
+) -> Result<Vec<EnvEntry>> {
+    let mut env = Vec::with_capacity(planned.len());
+    for (name, planned) in planned {
+        let value = match planned {
+            Planned::As(value) => value,
+            Planned::Seal(value) => EnvValue::Secret(secrets::store(app, tx, scope, &value).await?),
+        };
+        env.push(EnvEntry { name, value });
+    }
+    Ok(env)
 }

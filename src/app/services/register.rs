@@ -94,7 +94,11 @@ pub async fn register_images(app: &App, actor: &Actor, input: RegisterImages) ->
 }
 
 /// The runtime, held so that nobody removes it before the transaction ends.
-pub(super) async fn runtime_for_use(tx: &impl ConnectionTrait, scope: &Scope, id: &str) -> Result<runtime::Model> {
+pub(in crate::app) async fn runtime_for_use(
+    tx: &impl ConnectionTrait,
+    scope: &Scope,
+    id: &str,
+) -> Result<runtime::Model> {
     scope
         .runtimes()
         .filter(runtime::Column::Id.eq(id))

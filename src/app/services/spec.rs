@@ -51,7 +51,8 @@ pub fn target_of(service: &service::Model, environment: &environment::Model) -> 
     }
 }
 
-fn container(
+/// One container with the environment's variables and resources.
+pub(super) fn container(
     definition: ContainerDefinition,
     tag: Option<Tag>,
     host_port: Option<u16>,

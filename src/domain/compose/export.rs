@@ -40,7 +40,6 @@ struct Service {
     healthcheck: Option<Check>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deploy: Option<Deploy>,
-    init: bool,
     restart: &'static str,
     security_opt: [&'static str; 1],
     networks: [&'static str; 1],
@@ -127,7 +126,6 @@ fn service(container: &ContainerSpec, names: &mut BTreeSet<String>) -> Service {
         volumes: container.volumes.iter().map(|v| mount(&v.mount_path)).collect(),
         healthcheck: container.health.as_ref().zip(container.port).map(|(health, port)| check(health, port)),
         deploy: deploy(&container.resources),
-        init: true,
         restart: "unless-stopped",
         security_opt: ["no-new-privileges:true"],
         networks: ["default"],

@@ -1,6 +1,6 @@
 //! The fields of one service in a Compose file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_norway::Value;
 
@@ -42,7 +42,7 @@ impl Warnings {
         }
         if !filled.open.is_empty() {
             let open = filled.open.join(", ");
-            self.add(path, &format!("has the variable {open}, which is not filled in: put its value there yourself"));
+            self.add(path, &format!("has {open} to be filled in: put the value there yourself"));
         }
         filled.text
     }
@@ -159,6 +159,7 @@ pub(super) fn environment(value: &Value, path: &str, w: &mut Warnings) -> Vec<Im
         }
     }
     let mut variables: Vec<ImportedVariable> = Vec::new();
+    let mut places = BTreeMap::new();
     for (name, value) in given {
         let path = format!("{path}.{name}");
         let Some(value) = value else {
@@ -176,11 +177,12 @@ pub(super) fn environment(value: &Value, path: &str, w: &mut Warnings) -> Vec<Im
             w.add(&path, "stands for a secret that is not in the file: give its value");
         }
         let variable = ImportedVariable { name, value: (!is_masked).then_some(value) };
-        match variables.iter_mut().find(|other| other.name == variable.name) {
+        match places.insert(variable.name.clone(), variables.len()) {
             // As with Compose, what comes last wins.
-            Some(other) => {
+            Some(place) => {
                 w.add(&path, "stands there twice: the last value is taken");
-                *other = variable;
+                places.insert(variable.name.clone(), place);
+                variables[place] = variable;
             }
             None => variables.push(variable),
         }
@@ -268,7 +270,6 @@ pub(super) fn without_counterpart(key: &str, value: &Value) -> Option<&'static s
         |allowed: &[&str]| items(value).all(|(_, item)| item.as_str().is_some_and(|text| allowed.contains(&text)));
     Some(match key {
         "image" | "environment" | "ports" | "expose" | "volumes" | "command" | "healthcheck" => return None,
-        "init" if value.as_bool() == Some(true) => return None,
         "privileged" | "tty" | "stdin_open" | "read_only" if value.as_bool() == Some(false) => return None,
         "restart" if only(&["unless-stopped", "always"]) => return None,
         "networks" if only(&["default"]) => return None,

@@ -52,7 +52,7 @@ services:
       start_period: 10s
   db:
     image: mysql
-    environment: [MYSQL_DATABASE=shop, "MYSQL_PASSWORD=a=b c"]
+    environment: [MYSQL_DATABASE=x, "MYSQL_PASSWORD=a=b c", MYSQL_DATABASE=shop]
     volumes: ["data:/var/lib/mysql", /tmp/x]
     ports: [{ target: 3306 }]
     command: [mysqld, --sql-mode=, 5]
@@ -74,6 +74,7 @@ volumes: { data: }
       command ["mysqld", "--sql-mode=", "5"]
     ! services.web.image: takes the default of TAG
     ! services.web.ports.0: has a host port or address, which is not taken: a free host port is chosen and kept
+    ! services.db.environment.MYSQL_DATABASE: stands there twice: the last value is taken
     "#);
 }
 
@@ -126,7 +127,7 @@ volumes: { a: { external: true } }
     ! services.My_App.healthcheck.test: was left out: only a plain request to the container's own port by curl, wget or nc is taken
     ! services.My_App.environment.LIST: was left out: it is no text
     ! services.My_App.environment.FROM_SHELL: was left out: it takes its value from the shell that starts Compose
-    ! services.My_App.environment.OPEN: has the variable X, Y, which is not filled in: put its value there yourself
+    ! services.My_App.environment.OPEN: has X, Y to be filled in: put the value there yourself
     ! services.My_App.environment.9BAD: was left out: a variable's name is made of letters, digits, underscores, dots and hyphens, and starts with a letter or an underscore
     ! services.My_App.environment.SECRET: stands for a secret that is not in the file: give its value
     ! services.My_App.volumes.0: was left out: it mounts a place of the host, and only volumes can be mounted

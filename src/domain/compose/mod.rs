@@ -10,6 +10,9 @@ mod yaml;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
+mod any_spec_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod export_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]

@@ -12,10 +12,10 @@ use super::import::ComposeError;
 /// The most bytes that a file may have.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// The most that it may be once every alias is replaced by what it stands for: texts' bytes, and as much a node as it
-/// takes in memory.
-const MAX_UNFOLDED: usize = 16 * 1024 * 1024;
-const NODE: usize = 64;
+/// The most that it may be once every alias is replaced by what it stands for: texts' bytes, and a price for
+/// each node.
+const MAX_UNFOLDED: usize = 4 * 1024 * 1024;
+const NODE: usize = 32;
 
 /// No Compose file nests brackets like this; the scanner takes the square of it.
 const MAX_OPEN_BRACKETS: usize = 100;

@@ -58,6 +58,23 @@ pub struct RuntimeName(String);
 #[serde(try_from = "String", into = "String")]
 pub struct OrganizationSlug(String);
 
+/// A host name of an ingress or the name of a Kubernetes object: RFC 1123 labels with dots between them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DomainName(String);
+
+impl DomainName {
+    /// # Errors
+    /// When the text is longer than 253 characters or one of its parts is no RFC 1123 label.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        if text.len() > 253 {
+            return Err(InvalidName::new("a domain name has at most 253 characters"));
+        }
+        text.split('.').try_for_each(|part| label("each part of a domain name", part))?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
 impl ServiceName {
     /// # Errors
     /// When the text is no RFC 1123 label, or is `default` or starts with `kube-`.
@@ -194,6 +211,7 @@ text_type!(
     ContainerName,
     RuntimeName,
     OrganizationSlug,
+    DomainName,
     EnvName,
     EnvText,
     MountPath,

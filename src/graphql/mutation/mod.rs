@@ -2,6 +2,7 @@
 
 mod account;
 mod deployments;
+mod environments;
 mod registries;
 mod runtimes;
 mod services;
@@ -17,5 +18,6 @@ pub struct Mutation(
     registries::RegistryMutation,
     runtimes::RuntimeMutation,
     services::ServiceMutation,
+    environments::EnvironmentMutation,
     deployments::DeploymentMutation,
 );

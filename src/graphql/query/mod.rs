@@ -24,6 +24,7 @@ pub struct Query(
     registries::RegistryQuery,
     runtimes::RuntimeQuery,
     services::ServiceQuery,
+    compose::ComposeQuery,
     deployments::DeploymentQuery,
     compose::ComposeQuery,
 );

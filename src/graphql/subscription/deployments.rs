@@ -69,6 +69,7 @@ impl ServiceChange {
     }
 }
 
+/// What can be followed.
 #[async_graphql::Subscription]
 impl Subscription {
     /// The state now, then each change; completes when it has ended.

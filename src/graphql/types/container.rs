@@ -4,7 +4,7 @@ use async_graphql::{InputObject, SimpleObject};
 
 use crate::app::services::input;
 use crate::app::services::{ContainerDefinition, EnvEntry};
-use crate::domain::spec;
+use crate::domain::{compose, spec};
 
 /// One container of a service.
 #[derive(SimpleObject)]
@@ -110,6 +110,12 @@ impl From<EnvEntry> for EnvVar {
             spec::EnvValue::Secret(_) => (None, true),
         };
         Self { name: entry.name, value, secret }
+    }
+}
+
+impl From<compose::ImportedVariable> for EnvVar {
+    fn from(variable: compose::ImportedVariable) -> Self {
+        Self { name: variable.name, secret: variable.value.is_none(), value: variable.value }
     }
 }
 

@@ -32,10 +32,6 @@ impl Deployment {
         Self(Arc::unwrap_or_clone(row))
     }
 
-    async fn load_runtime(&self, ctx: &Context<'_>) -> Result<Option<Runtime>> {
-        Ok(loaders(ctx)?.runtime(&self.0.runtime_id).await?.map(Runtime::shared))
-    }
-
     async fn load_person(&self, ctx: &Context<'_>) -> Result<Option<User>> {
         match &self.0.triggered_by {
             Some(id) => Ok(loaders(ctx)?.person(id).await?.map(User)),
@@ -165,9 +161,10 @@ impl Deployment {
         Ok(Environment::shared(found.ok_or_else(|| Error::not_found("environment"))?))
     }
 
-    /// The runtime that it went to; null when that is gone.
-    async fn runtime(&self, ctx: &Context<'_>) -> Option<Result<Runtime>> {
-        nullable(self.load_runtime(ctx).await)
+    /// The runtime that it went to.
+    async fn runtime(&self, ctx: &Context<'_>) -> Result<Runtime> {
+        let found = loaders(ctx)?.runtime(&self.0.runtime_id).await?;
+        Ok(Runtime::shared(found.ok_or_else(|| Error::not_found("runtime"))?))
     }
 
     /// What started it.

@@ -6,6 +6,7 @@ use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use entity::environment;
 
+use crate::app::deployments::live::{InstanceLine, InstanceState};
 use crate::app::deployments::{live, request};
 use crate::app::services::definition;
 use crate::graphql::errors::{Result, nullable};
@@ -16,7 +17,6 @@ use crate::graphql::types::container::{EnvVar, Resources};
 use crate::graphql::types::deployment::{Deployment, LogStream};
 use crate::graphql::types::enums::ServiceStatus;
 use crate::graphql::types::runtime::Runtime;
-use crate::runtime::{InstanceLine, InstanceState};
 
 /// Where and how a service is deployed: one named stage of its life (production, staging).
 pub struct Environment(pub environment::Model);
@@ -154,6 +154,16 @@ impl Environment {
     /// Kubernetes: the certificate of the ingress.
     async fn tls(&self) -> Option<IngressTls> {
         self.0.tls.clone().and_then(|stored| serde_json::from_value(stored).ok())
+    }
+
+    /// Deploy every successful pipeline of the service's branch here.
+    async fn auto_deploy(&self) -> bool {
+        self.0.auto_deploy
+    }
+
+    /// Whether a deployment waits until an admin approves it.
+    async fn require_approval(&self) -> bool {
+        self.0.require_approval
     }
 
     /// The revision that serves.

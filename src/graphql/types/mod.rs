@@ -2,6 +2,7 @@
 
 pub mod audit;
 mod change;
+pub mod compose;
 pub mod container;
 pub mod deployment;
 pub mod enums;

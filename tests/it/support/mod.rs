@@ -4,6 +4,8 @@
 pub mod app;
 pub mod engine;
 pub mod fakes;
+pub mod registry;
+pub mod server;
 pub mod shop;
 
 use app::TestApp;

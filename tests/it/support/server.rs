@@ -1,0 +1,162 @@
+//! The real server program, with everything that it keeps in a temporary folder.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The first admin's password.
+const PASSWORD: &str = "correct horse battery";
+
+/// A server that can be killed and started again on what it left.
+pub struct Server {
+    /// Where it answers: `127.0.0.1:PORT`.
+    pub address: String,
+    /// The first admin's session.
+    pub token: String,
+    folder: TempDir,
+    child: Child,
+}
+
+impl Server {
+    /// One with an empty database, ready to answer, and its admin logged in.
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        drop(free);
+        let child = spawn(&folder, &address);
+        let mut server = Self { address, token: String::new(), folder, child };
+        server.wait_until_ready();
+        let login = "mutation($p: String!) { login(input: {email: \"admin@localhost\", password: $p}) { token } }";
+        let data = server.data(login, json!({ "p": PASSWORD }));
+        server.token = data["login"]["token"].as_str().unwrap().to_owned();
+        server
+    }
+
+    /// The whole response to a document.
+    pub fn ask(&self, document: &str, variables: Value) -> Value {
+        let body = json!({ "query": document, "variables": variables }).to_string();
+        let authorization = match self.token.is_empty() {
+            true => String::new(),
+            false => format!("Authorization: Bearer {}\r\n", self.token),
+        };
+        let request = format!(
+            "POST /graphql HTTP/1.0\r\nHost: {}\r\nContent-Type: application/json\r\nAccept: application/json\r\n\
+             {authorization}Content-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        let answer = talk(&self.address, &request).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {head}\n{body}"))
+    }
+
+    /// The data of a document that must succeed.
+    pub fn data(&self, document: &str, variables: Value) -> Value {
+        let mut answer = self.ask(document, variables);
+        assert!(answer.get("errors").is_none(), "{document}\n{answer:#}\n{}", self.log());
+        answer["data"].take()
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill9(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again on what it left.
+    pub fn restart(&mut self) {
+        self.child = spawn(&self.folder, &self.address);
+        self.wait_until_ready();
+    }
+
+    /// Asks it to end: it does so soon, and says that all is well.
+    pub fn stop(&mut self) {
+        let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let ended: ExitStatus = until("the server's end", 15, || self.child.try_wait().unwrap());
+        assert_eq!(ended.code(), Some(0), "{}", self.log());
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    fn wait_until_ready(&mut self) {
+        let request = "GET /readyz HTTP/1.0\r\n\r\n";
+        until("the server", 30, || {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}: {}", self.log());
+            talk(&self.address, request).ok().filter(|answer| answer.split(' ').nth(1) == Some("200"))
+        });
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended already where a test stopped it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the server's log:\n{}", self.log());
+        }
+    }
+}
+
+/// Asks until there is an answer.
+///
+/// # Panics
+/// When there is none in so many seconds.
+pub fn until<T>(what: &str, seconds: u64, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {seconds} s for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Sends a request whose answer ends with the connection.
+pub fn talk(address: &str, request: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+fn spawn(folder: &TempDir, address: &str) -> Child {
+    let log = File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
+    let settings = [
+        ("SERVER__LISTEN", address),
+        ("SERVER__PUBLIC_URL", &format!("http://{address}")),
+        ("BOOTSTRAP__ADMIN_PASSWORD", PASSWORD),
+        ("JOBS__LEASE", "3s"),
+        ("JOBS__POLL", "200ms"),
+        ("NET__ALLOW", "127.0.0.0/8"),
+        ("DEPLOY__TIMEOUT", "50s"),
+        ("RUNTIMES__LOCAL_ENGINE", "true"),
+        ("TELEMETRY__LOG", "info,kiops::http=warn"),
+        // Nobody answers there, and at once: nothing leaves this machine.
+        ("DOCKER_HUB__REGISTRY_URL", "http://127.0.0.1:1"),
+        ("DOCKER_HUB__API_URL", "http://127.0.0.1:1"),
+        ("DOCKER_HUB__AUTH_URL", "http://127.0.0.1:1"),
+    ];
+    Command::new(env!("CARGO_BIN_EXE_kiops"))
+        .current_dir(folder.path())
+        .envs(settings.map(|(key, value)| (format!("KIOPS_{key}"), value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
