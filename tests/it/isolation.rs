@@ -282,7 +282,7 @@ async fn every_kind_of_node_is_its_organizations() {
     let (test, theirs, own) = two().await;
     let document = "query($id: ID!) { node(id: $id) { __typename id } }";
     for kind in KINDS {
-        let (id, never) = foreign(&kind.id("0").to_string(), &theirs);
+        let (id, never) = foreign(kind.id("0").as_str(), &theirs);
         // Both at once: a loader must not mix up who asks.
         let (seen, hidden, nothing) = tokio::join!(
             test.data(&theirs.admin, document, json!({ "id": id })),
