@@ -59,7 +59,7 @@ pub async fn held(tx: &impl ConnectionTrait, scope: &Scope, id: &str) -> Result<
     Ok(scope.environments().filter(environment::Column::Id.eq(id)).lock_exclusive().one(tx).await?)
 }
 
-/// Where a deployment would go: the environment that is meant, else the row that the first deployment will write.
+/// Where a deployment would go: the named environment or production, else the row that the first deployment will write.
 ///
 /// # Errors
 /// BAD_USER_INPUT for a name that is none, FAILED_PRECONDITION without a runtime.
@@ -70,11 +70,12 @@ pub async fn meant_or_new(
     service: &service::Model,
     name: Option<&str>,
 ) -> Result<Place> {
-    if let Some(row) = meant(db, scope, &service.id, name).await? {
+    // Unlike where something is looked at, the only environment there is does not stand in for production here.
+    let name = name.unwrap_or(PRODUCTION);
+    if let Some(row) = meant(db, scope, &service.id, Some(name)).await? {
         return Ok(Place { row, exists: true });
     }
-    let name = EnvironmentName::parse(name.unwrap_or(PRODUCTION))
-        .map_err(|e| Error::bad_input("input.environment", e.to_string()))?;
+    let name = EnvironmentName::parse(name).map_err(|e| Error::bad_input("input.environment", e.to_string()))?;
     let runtime_id = service.runtime_id.clone().ok_or_else(no_runtime)?;
     let row = fresh(app, service, name.as_str(), runtime_id);
     Ok(Place { row, exists: false })

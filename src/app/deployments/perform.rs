@@ -157,7 +157,8 @@ impl Work<'_> {
         let logins = resolve::logins(self.app, &self.scope, &self.service, &spec).await?;
         let mut warnings: Vec<String> = serde_json::from_value(self.deployment.warnings.clone())?;
         match resolve::digests(self.app, Some(&*self.runtime), &logins, &mut spec).await? {
-            Ok(more) => warnings.extend(more),
+            // A plan that was shown has them already, and so has a try before this one.
+            Ok(more) => add_new(&mut warnings, more),
             Err(resolve::Refused(message)) => return Ok(Step::Failed(message)),
         }
         self.keep_host_ports(&mut spec)?;
@@ -218,7 +219,7 @@ impl Work<'_> {
             container.host_port = applied.host_ports.get(&container.name).copied();
         }
         let mut warnings: Vec<String> = serde_json::from_value(self.deployment.warnings.clone())?;
-        warnings.extend(applied.warnings);
+        add_new(&mut warnings, applied.warnings);
         let mut change: deployment::ActiveModel = self.deployment.clone().into();
         change.spec = Set(serde_json::to_value(&spec)?);
         change.manifest = Set(compose::export(&spec));
@@ -347,6 +348,14 @@ impl Work<'_> {
     fn publish(&self) {
         self.app.events.publish(Event::Deployment { deployment_id: self.deployment.id.clone() });
         environments::changed(self.app, &self.service);
+    }
+}
+
+fn add_new(warnings: &mut Vec<String>, more: Vec<String>) {
+    for warning in more {
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
     }
 }
 

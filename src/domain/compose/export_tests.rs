@@ -188,7 +188,7 @@ fn a_change_is_a_unified_diff() {
     insta::assert_snapshot!(unified_diff(&before, &after), @r#"
     --- before
     +++ after
-    @@ -42,7 +42,7 @@
+    @@ -40,7 +40,7 @@
          networks:
            - default
        web:

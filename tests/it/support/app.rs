@@ -1,5 +1,5 @@
 //! An application on a database of its own: a file of SQLite, or a new database of the PostgreSQL server that
-//! KIOPS_TEST_POSTGRES_URL names.
+//! KIOPS_TEST_POSTGRES_URL names, unless KIOPS_TEST_DATABASE is sqlite.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -53,9 +53,17 @@ impl TestApp {
     #[expect(clippy::disallowed_methods, reason = "where the tests' server is, is said by the environment")]
     pub async fn with(settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let only_sqlite = std::env::var("KIOPS_TEST_DATABASE").is_ok_and(|name| name == "sqlite");
         let url = match std::env::var("KIOPS_TEST_POSTGRES_URL") {
-            Ok(server) => new_postgres(&server).await,
-            Err(_) => format!("sqlite://{}", folder.path().join("kiops.db").display()),
+            Ok(server) if !only_sqlite => new_postgres(&server).await,
+            _ => {
+                let required = std::env::var("KIOPS_TEST_REQUIRE").unwrap_or_default();
+                assert!(
+                    only_sqlite || !required.split(',').any(|part| part == "postgres"),
+                    "KIOPS_TEST_REQUIRE lists postgres, and KIOPS_TEST_POSTGRES_URL is not set"
+                );
+                format!("sqlite://{}", folder.path().join("kiops.db").display())
+            }
         };
         let db = Db::connect(&url, 4).await.unwrap();
         Migrator::up(db.read(), None).await.unwrap();
