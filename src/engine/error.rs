@@ -67,6 +67,7 @@ impl From<Sdk> for EngineError {
             }
             Sdk::DockerStreamError { error } => Self::Answer { status: 200, message: short(&error) },
             Sdk::DockerContainerWaitError { error, .. } => Self::Answer { status: 200, message: short(&error) },
+            Sdk::SocketNotFoundError(path) => Self::Unreachable(short(&format!("there is no socket {path}"))),
             Sdk::RequestTimeoutError => Self::Unreachable("it took too long to answer".to_owned()),
             Sdk::IOError { err } => broken(&err),
             Sdk::HyperResponseError { err } => broken(&err),

@@ -53,9 +53,11 @@ pub struct Tls {
 /// A client of one engine. Cheap to clone; clones share the negotiated version.
 #[derive(Clone)]
 pub struct Engine {
-    docker: Docker,
+    /// None for a socket: the SDK refuses one that is not there, and an engine that is away may come back.
+    remote: Option<Docker>,
+    socket: String,
     place: Place,
-    negotiated: std::sync::Arc<OnceCell<()>>,
+    negotiated: std::sync::Arc<OnceCell<Docker>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,16 +76,15 @@ impl Engine {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let place = place(&address.host)?;
         let seconds = ANSWER.as_secs();
-        let docker = match (&place.host, &address.tls) {
+        let remote = match (&place.host, &address.tls) {
             (None, Some(_)) => {
                 return Err(EngineError::Address("TLS is for tcp:// addresses, not for a socket".to_owned()));
             }
-            (None, None) => Docker::connect_with_unix(&address.host, seconds, &NEWEST)?,
-            (Some(_), None) => Docker::connect_with_http(&address.host, seconds, &NEWEST)?,
-            (Some(_), Some(parts)) => tls::connect(&address.host, parts, seconds, &NEWEST)?,
+            (None, None) => None,
+            (Some(_), None) => Some(Docker::connect_with_http(&address.host, seconds, &NEWEST)?),
+            (Some(_), Some(parts)) => Some(tls::connect(&address.host, parts, seconds, &NEWEST)?),
         };
-        let docker = docker.with_request_modifier(url_safe_login);
-        Ok(Self { docker, place, negotiated: std::sync::Arc::default() })
+        Ok(Self { remote, socket: address.host.clone(), place, negotiated: std::sync::Arc::default() })
     }
 
     /// The client, speaking a version that the engine understands.
@@ -93,13 +94,17 @@ impl Engine {
     pub async fn api(&self) -> Result<&Docker, EngineError> {
         self.negotiated
             .get_or_try_init(|| async {
-                match tokio::time::timeout(CONNECT, self.docker.clone().negotiate_version()).await {
-                    Ok(answer) => answer.map(|_| ()).map_err(EngineError::from),
+                let docker = match &self.remote {
+                    Some(docker) => docker.clone(),
+                    None => Docker::connect_with_unix(&self.socket, ANSWER.as_secs(), &NEWEST)?,
+                };
+                let docker = docker.with_request_modifier(url_safe_login);
+                match tokio::time::timeout(CONNECT, docker.negotiate_version()).await {
+                    Ok(answer) => answer.map_err(EngineError::from),
                     Err(_) => Err(EngineError::Unreachable("it took too long to answer".to_owned())),
                 }
             })
-            .await?;
-        Ok(&self.docker)
+            .await
     }
 
     /// Whether containers' own addresses can be reached from here: the engine is on this machine.
@@ -207,5 +212,16 @@ mod tests {
         for bad in ["", "docker.sock", "unix://relative", "http://x", "tcp://u:p@h:1", "tcp://h:1/path"] {
             assert!(matches!(place(bad), Err(EngineError::Address(_))), "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_is_away_is_unreachable_and_says_where() {
+        let address = Address { host: "unix:///nowhere/docker.sock".to_owned(), tls: None };
+        let away = match Engine::connect(&address) {
+            Ok(engine) => engine.api().await.err(),
+            Err(error) => Some(error),
+        };
+        let Some(EngineError::Unreachable(why)) = away else { panic!("{away:?}") };
+        assert!(why.contains("/nowhere/docker.sock"), "{why}");
     }
 }

@@ -89,10 +89,10 @@ pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
         let service = environments::service(db, &scope, &row.service_id).await?;
         let target = target_of(&service, row);
         let runtime = environments::runtime(db, &scope, &row.runtime_id).await?;
-        let client = runtimes::connect(app, &runtime).await?;
-        let done = match claim.job.kind.as_str() {
-            jobs::STOP => client.stop(&target).await,
-            _ => client.restart(&target).await,
+        let done = match (runtimes::connect(app, &runtime).await, claim.job.kind.as_str()) {
+            (Err(error), _) => Err(RuntimeError::Unreachable(error.message)),
+            (Ok(client), jobs::STOP) => client.stop(&target).await,
+            (Ok(client), _) => client.restart(&target).await,
         };
         match done {
             Err(RuntimeError::Unreachable(why)) if claim.job.attempts < 8 => return Ok(Outcome::Again(why)),

@@ -76,7 +76,11 @@ pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
     let logins = resolve::logins(app, &scope, &service, &spec).await?;
     let known = values.values().chain(logins.values().map(|login| &login.token));
     let log = RunLog::resume(app, &deployment.id, Masker::new(known)).await?;
-    let runtime = runtimes::connect(app, &runtime).await?;
+    let runtime = match runtimes::connect(app, &runtime).await {
+        Ok(client) => client,
+        Err(error) if claim.job.attempts < ATTEMPTS => return Ok(Outcome::Again(error.message)),
+        Err(error) => return give_up(app, claim, deployment, environment, &error.message).await,
+    };
     let work = Work { app, claim, scope, service, environment, deployment, runtime, log };
     work.run().await
 }
@@ -88,6 +92,39 @@ async fn secret_values(app: &App, scope: &Scope, spec: &Spec) -> Result<BTreeMap
         EnvValue::Plain(_) => None,
     });
     secrets::open_all(app, scope, ids.collect()).await
+}
+
+/// Nothing stays at work for ever: a runtime that can't even be connected to has failed the deployment.
+async fn give_up(
+    app: &App,
+    claim: &Claim,
+    deployment: deployment::Model,
+    environment: environment::Model,
+    why: &str,
+) -> Result<Outcome> {
+    let tx = app.begin().await?;
+    if !claim.complete(&tx).await? {
+        return Ok(Outcome::Lost);
+    }
+    let (id, service_id) = (deployment.id.clone(), deployment.service_id.clone());
+    let newest = environment.latest_deployment_id.as_ref() == Some(&id);
+    let serves = environment.current_deployment_id.is_some();
+    let mut ended: deployment::ActiveModel = deployment.into();
+    ended.status = Set(RunStatus::Failed);
+    ended.message = Set(Some(why.to_owned()));
+    ended.phase = Set(DeploymentPhase::Done);
+    ended.finished_at = Set(Some(app.clock.now()));
+    ended.update(&tx).await?;
+    if newest {
+        let mut change: environment::ActiveModel = environment.into();
+        change.status = Set(if serves { ServiceStatus::Degraded } else { ServiceStatus::DeployFailed });
+        change.status_message = Set(Some(why.to_owned()));
+        change.update(&tx).await?;
+    }
+    status::settle(app, &tx, &service_id).await?;
+    tx.commit().await?;
+    app.events.publish(Event::Deployment { deployment_id: id });
+    Ok(Outcome::Done)
 }
 
 async fn drop_job(app: &App, claim: &Claim) -> Result<Outcome> {

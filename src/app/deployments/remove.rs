@@ -97,8 +97,10 @@ async fn take_down(
     let db = app.db.read();
     let target = target_of(service, row);
     let runtime = environments::runtime(db, scope, &row.runtime_id).await?;
-    let client = runtimes::connect(app, &runtime).await?;
-    Ok(client.remove(&target, volumes).await)
+    Ok(match runtimes::connect(app, &runtime).await {
+        Ok(client) => client.remove(&target, volumes).await,
+        Err(error) => Err(RuntimeError::Unreachable(error.message)),
+    })
 }
 
 /// Nothing stays REMOVING for ever: the person reads why and can ask again.
