@@ -1,6 +1,6 @@
 //! Changing what a service is made of. What runs stays until the next deployment.
 
-use entity::{secret, service};
+use entity::{environment, secret, service};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, IntoActiveModel, QueryFilter, QuerySelect, Set,
 };
@@ -9,6 +9,7 @@ use serde_json::json;
 use super::check;
 use super::definition::containers_of;
 use super::input::{ContainerInput, RegistryAuth};
+use super::list::PRODUCTION;
 use super::register::runtime_for_use;
 use crate::app::change::Change;
 use crate::app::events::ChangeKind;
@@ -60,6 +61,15 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
             None
         }
     };
+    if let Some(runtime) = runtime.as_ref().filter(|_| runtime_changes)
+        && serves_elsewhere(&tx, scope, &stored.id, &runtime.id).await?
+    {
+        v.add(
+            "input.runtimeId",
+            "production serves on another runtime, and moving it isn't offered yet: remove that environment first, \
+             with removeEnvironment",
+        );
+    }
     if let Change::Set(auth) = &input.registry_auth {
         check::login(&mut v, "input.registryAuth", auth);
     }
@@ -111,6 +121,24 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
         kind: ChangeKind::Changed,
     });
     Ok(row)
+}
+
+/// Whether production was deployed to another runtime than this one.
+async fn serves_elsewhere(
+    tx: &impl ConnectionTrait,
+    scope: &Scope,
+    service_id: &str,
+    runtime_id: &str,
+) -> Result<bool> {
+    let found = scope
+        .environments()
+        .filter(environment::Column::ServiceId.eq(service_id))
+        .filter(environment::Column::Name.eq(PRODUCTION))
+        .filter(environment::Column::LatestDeploymentId.is_not_null())
+        .filter(environment::Column::RuntimeId.ne(runtime_id))
+        .one(tx)
+        .await?;
+    Ok(found.is_some())
 }
 
 /// The row, held until the transaction ends.
