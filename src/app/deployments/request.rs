@@ -259,6 +259,8 @@ async fn enqueue(app: &App, actor: &Actor, draft: &Draft, key: Option<String>) -
     refuse_while_removing(&service)?;
     let row = environments::meant(&tx, &actor.scope, &service.id, Some(&draft.place.row.name)).await?;
     let row = match row {
+        // Made meanwhile. Its lock comes before the service's, which is held already: plan anew, not in a circle.
+        Some(_) if !draft.place.exists => return Ok(None),
         Some(row) => environments::held(&tx, &actor.scope, &row.id).await?,
         None => None,
     };
