@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod git;
 pub mod graphql;
 pub mod http;
 pub mod net;

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod compose;
+pub mod git;
 pub mod image;
 pub mod names;
 pub mod paging;

@@ -12,6 +12,7 @@ mod error;
 mod policy;
 mod request;
 mod resolve;
+mod retry;
 mod runtime;
 #[cfg(test)]
 mod tests;
@@ -21,4 +22,5 @@ pub use client::{Incoming, Outbound};
 pub use error::{NetError, Refusal, origin_of};
 pub use policy::{Policy, Timeouts};
 pub use request::{MAX_BODY, Redirects, Request, Response, Trust};
+pub use retry::retry_at;
 pub use runtime::{RuntimePlace, check_runtime_ip, resolve_runtime};

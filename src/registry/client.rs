@@ -11,10 +11,10 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::auth::{self, Session, below};
-use super::{HubRepository, ListedTag, Registries, RegistryError, TagPage, TagRequest, hub, limit, oci};
+use super::{HubRepository, ListedTag, Registries, RegistryError, TagPage, TagRequest, hub, oci};
 use crate::domain::image::{DOCKER_HUB, Digest, Repository, Tag, normalise_host};
 use crate::domain::secret::{ExposeSecret, RegistryLogin};
-use crate::net::{NetError, Outbound, Request, Response, Trust};
+use crate::net::{NetError, Outbound, Request, Response, Trust, retry_at};
 
 /// How long a listing is remembered.
 const REMEMBERED: Duration = Duration::from_secs(60);
@@ -277,7 +277,7 @@ impl Asker {
         }
         Err(RegistryError::Limited {
             message: format!("{subject}: the registry limits requests; a tag can still be typed"),
-            retry_at: limit::retry_at(&answer, (self.clock)()),
+            retry_at: retry_at(&answer, (self.clock)()),
         })
     }
 

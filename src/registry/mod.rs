@@ -3,7 +3,6 @@
 mod auth;
 mod client;
 mod hub;
-mod limit;
 mod oci;
 #[cfg(test)]
 mod tests;

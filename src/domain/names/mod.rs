@@ -3,6 +3,7 @@
 //! Every `parse` takes the text as it came and never trims or folds it: what a person typed is what is stored, or
 //! it is refused with a message that says what to write instead.
 
+mod git;
 mod people;
 mod text;
 
@@ -13,6 +14,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use git::{BranchName, ProjectPath, SourcePath};
 pub use people::{DisplayName, Email, check_password};
 pub use text::{EnvName, EnvText, IngressPath, MountPath};
 
@@ -217,5 +219,8 @@ text_type!(
     MountPath,
     IngressPath,
     Email,
-    DisplayName
+    DisplayName,
+    BranchName,
+    ProjectPath,
+    SourcePath
 );

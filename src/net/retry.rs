@@ -1,15 +1,16 @@
-//! When a registry that says "too many requests" wants to be asked again.
+//! When a server that says "too many requests" wants to be asked again.
 
 use chrono::{DateTime, Duration, TimeZone, Utc};
 
-use crate::net::Response;
+use super::request::Response;
 
-/// The longest wait that is believed: a reset far ahead would shut a registry out for good.
+/// The longest wait that is believed: a reset far ahead would shut a server out for good.
 const LONGEST: Duration = Duration::hours(1);
 
-/// Reads `Retry-After` (seconds or an HTTP date, RFC 9110 10.2.3), or the reset that Docker Hub and others send in
-/// Unix seconds. At most an hour after `now`, never before it; none when the answer says nothing.
-pub(super) fn retry_at(answer: &Response, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+/// Reads `Retry-After` (seconds or an HTTP date, RFC 9110 10.2.3), or the reset that Docker Hub, GitHub, GitLab and
+/// others send in Unix seconds. At most an hour after `now`, never before it; none when the answer says nothing.
+#[must_use]
+pub fn retry_at(answer: &Response, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let latest = now + LONGEST;
     let after = answer.header("retry-after").and_then(|text| from_retry_after(text.trim(), now));
     let reset = || {
@@ -25,7 +26,7 @@ fn from_retry_after(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     from_number(text, now).or_else(|| DateTime::parse_from_rfc2822(text).ok().map(|date| date.with_timezone(&Utc)))
 }
 
-/// A number is a wait in seconds when it is small, a time in Unix seconds when it is large: registries use both.
+/// A number is a wait in seconds when it is small, a time in Unix seconds when it is large: servers use both.
 fn from_number(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;

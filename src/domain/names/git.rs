@@ -1,0 +1,207 @@
+//! What Git and its providers name: branches, projects, folders of a source tree.
+
+use serde::{Deserialize, Serialize};
+
+use super::InvalidName;
+
+/// A branch's name by Git's own rules (git-check-ref-format, with `--branch`), at most 255 bytes: `main`, `fix/#12`,
+/// `feature/ä`, `release/1.0+rc`. It begins with no hyphen, so that no program takes it for an option.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BranchName(pub(super) String);
+
+/// A project's full path on its provider: `owner/name`, `group/subgroup/name`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProjectPath(pub(super) String);
+
+/// A folder of a source tree, relative to its root and normalised: `.`, `services/shop`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SourcePath(pub(super) String);
+
+impl BranchName {
+    /// # Errors
+    /// When Git would refuse it (<https://git-scm.com/docs/git-check-ref-format>), or it has more than 255 bytes.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let refuse = |why: &str| Err(InvalidName::new(why));
+        if text.is_empty() {
+            return refuse("a branch is needed, like main");
+        }
+        if text.len() > 255 {
+            return refuse("a branch's name has at most 255 bytes");
+        }
+        if text.starts_with('-') {
+            return refuse("a branch's name does not begin with a hyphen");
+        }
+        if text.chars().any(|c| c.is_control() || " ~^:?*[\\".contains(c)) {
+            return refuse("a branch's name has no spaces, no control characters and none of ~ ^ : ? * [ \\");
+        }
+        if text.contains("..") || text.contains("@{") || text == "@" || text == "HEAD" {
+            return refuse("a branch's name has neither .. nor @{ in it, and is neither @ nor HEAD");
+        }
+        if text.ends_with('.') {
+            return refuse("a branch's name does not end with a dot");
+        }
+        let bad = |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");
+        if text.split('/').any(bad) {
+            return refuse("no part of a branch's name is empty, begins with a dot or ends with .lock");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl ProjectPath {
+    /// Parts of a path, at most: GitLab nests groups 20 deep.
+    const MAX_PARTS: usize = 22;
+
+    /// # Errors
+    /// When it is not two parts or more of letters, digits, dots, underscores and hyphens.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let refuse = || Err(InvalidName::new("give the project by its path, like group/project or owner/repository"));
+        let parts: Vec<&str> = text.split('/').collect();
+        let bad = |part: &&str| {
+            part.is_empty()
+                || part.len() > 255
+                || matches!(*part, "." | "..")
+                || part.starts_with('-')
+                || !part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+        if text.len() > 1024 || parts.len() < 2 || parts.len() > Self::MAX_PARTS || parts.iter().any(bad) {
+            return refuse();
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Its parts, outermost first.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/')
+    }
+}
+
+impl SourcePath {
+    /// The root of the tree.
+    #[must_use]
+    pub fn root() -> Self {
+        Self(".".to_owned())
+    }
+
+    /// # Errors
+    /// When it is absolute, leaves the tree, is not normalised (`a//b`, `a/./b`, a slash at the end), or has control
+    /// characters or a backslash.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        if text == "." {
+            return Ok(Self::root());
+        }
+        if text.len() > 512 {
+            return Err(InvalidName::new("a path has at most 512 bytes"));
+        }
+        let bad = |part: &str| matches!(part, "" | "." | "..") || part.starts_with('-');
+        if text.chars().any(|c| super::text::unprintable(c) || c == '\\') || text.split('/').any(bad) {
+            return Err(InvalidName::new(
+                "give the folder relative to the project's root, like services/shop: without .., a slash at either \
+                 end, or a part that is empty or begins with a hyphen",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn git_decides_what_a_branch_is() {
+        for good in
+            ["main", "feature/ä", "fix/#12", "release/1.0+rc", "a/b/c/d", "feature/x;rm", "a@b", "%2e%2e", "$(id)"]
+        {
+            assert_eq!(BranchName::parse(good).map(String::from), Ok(good.to_owned()));
+        }
+        let long = "x".repeat(256);
+        for bad in [
+            "",
+            "-x",
+            "--upload-pack=touch x",
+            "..",
+            "a..b",
+            "@{-1}",
+            "a@{",
+            "@",
+            "HEAD",
+            "x.lock",
+            "x.lock/y",
+            "a b",
+            "a\nb",
+            "a\0",
+            "a\u{7f}",
+            "a\u{85}b",
+            "/a",
+            "a/",
+            "a//b",
+            ".a",
+            "a/.b",
+            "a.",
+            "a~1",
+            "a^",
+            "a:b",
+            "a?",
+            "a*",
+            "a[",
+            "a\\b",
+            long.as_str(),
+        ] {
+            assert!(BranchName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_project_is_named_by_its_whole_path() {
+        for good in ["acme/shop", "group/sub.group/shop_api-2", "a/b/c/d/e"] {
+            assert!(ProjectPath::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "shop",
+            "/shop",
+            "acme/",
+            "acme//shop",
+            "acme/..",
+            "../x",
+            "acme/-x",
+            "acme/a b",
+            "a/b?c",
+            "a/ä",
+            "https://gitlab.com/a/b",
+            "a/b\n",
+        ] {
+            assert!(ProjectPath::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_stays_in_its_tree() {
+        for good in [".", "services/shop", "a b/ä", ".github"] {
+            assert!(SourcePath::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "/", "/etc", "..", "a/../../b", "a/..", "./a", "a/", "a//b", "a\\b", "-x", "a\0b", "a\u{202e}b"]
+        {
+            assert!(SourcePath::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_comes_back_as_it_was(text in "\\PC{0,40}") {
+            if let Ok(branch) = BranchName::parse(&text) {
+                prop_assert_eq!(branch.as_str(), &text);
+                prop_assert!(!text.starts_with('-') && !text.contains(".."));
+            }
+            if let Ok(path) = SourcePath::parse(&text) {
+                prop_assert!(path.as_str() == "." || path.as_str().split('/').all(|part| part != ".."));
+            }
+        }
+    }
+}
