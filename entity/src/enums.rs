@@ -79,6 +79,19 @@ pub enum SourceKind {
     DockerHub,
 }
 
+/// A Git provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum GitProvider {
+    /// gitlab.com or a GitLab of one's own.
+    #[sea_orm(string_value = "GITLAB")]
+    Gitlab,
+    /// github.com or a GitHub Enterprise server.
+    #[sea_orm(string_value = "GITHUB")]
+    Github,
+}
+
 /// Where a service stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]

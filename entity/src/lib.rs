@@ -6,6 +6,8 @@ mod enums;
 pub mod audit_event;
 pub mod deployment;
 pub mod environment;
+pub mod git_creation;
+pub mod git_settings;
 pub mod job;
 pub mod log_line;
 pub mod login_failure;
@@ -21,6 +23,6 @@ pub mod user;
 
 pub use db::{Db, DbError, WriteTx};
 pub use enums::{
-    DeployStrategy, DeploymentPhase, DeploymentTrigger, JobState, LogStream, Role, RunStatus, RuntimeKind,
+    DeployStrategy, DeploymentPhase, DeploymentTrigger, GitProvider, JobState, LogStream, Role, RunStatus, RuntimeKind,
     RuntimeStatus, ServiceStatus, SourceKind, TokenKind,
 };

@@ -40,6 +40,18 @@ pub struct Model {
     /// How it is taken down: what was asked of removeService.
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub removal: Option<Json>,
+    /// Of a Git service: the provider's address when it was registered.
+    pub git_base_url: Option<String>,
+    /// The provider's own id of the project, which survives renaming.
+    pub git_project_id: Option<String>,
+    /// Where the project was last seen.
+    pub git_project_path: Option<String>,
+    /// Its page there.
+    pub git_web_url: Option<String>,
+    /// The branch that is built.
+    pub git_branch: Option<String>,
+    /// The folder of the project that is built: `.`, `services/shop`.
+    pub git_context_path: Option<String>,
     /// When it was made.
     pub created_at: DateTimeUtc,
     /// Who registered it.

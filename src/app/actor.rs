@@ -1,6 +1,9 @@
 //! Who acts, and the only way to an organization's rows.
 
-use entity::{Role, audit_event, deployment, environment, membership, registry, runtime, secret, service, token};
+use entity::{
+    Role, audit_event, deployment, environment, git_creation, git_settings, membership, registry, runtime, secret,
+    service, token,
+};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, Select};
 
 use super::{Error, Result};
@@ -49,6 +52,10 @@ scoped! {
     audit_events: audit_event;
     /// Sealed values.
     secrets: secret;
+    /// Git providers' settings.
+    git_settings: git_settings;
+    /// Projects being made.
+    git_creations: git_creation;
     /// Registry logins.
     registries: registry;
     /// Places to deploy to.

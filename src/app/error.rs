@@ -37,6 +37,14 @@ pub enum Code {
 /// `extensions.reason` of FAILED_PRECONDITION: the words of the contract's enum Precondition that are in reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precondition {
+    /// No token of the Git provider is stored.
+    GitNotConfigured,
+    /// The Git provider does not take the stored token any more.
+    GitTokenRejected,
+    /// The stored token may not do this.
+    GitScopeMissing,
+    /// Nothing was built yet.
+    NothingBuilt,
     /// A runtime must be registered first.
     NoRuntime,
     /// The runtime does not answer.
@@ -101,6 +109,10 @@ impl Precondition {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::GitNotConfigured => "GIT_NOT_CONFIGURED",
+            Self::GitTokenRejected => "GIT_TOKEN_REJECTED",
+            Self::GitScopeMissing => "GIT_SCOPE_MISSING",
+            Self::NothingBuilt => "NOTHING_BUILT",
             Self::NoRuntime => "NO_RUNTIME",
             Self::RuntimeNotReady => "RUNTIME_NOT_READY",
             Self::NothingDeployed => "NOTHING_DEPLOYED",

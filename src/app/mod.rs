@@ -6,6 +6,7 @@ pub mod change;
 pub mod deployments;
 pub mod error;
 pub mod events;
+pub mod git;
 pub mod identity;
 pub mod images;
 pub mod lookup;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use entity::{Db, WriteTx};
 
 use crate::domain::clock::{Clock, Ids};
+use crate::git::GitProviders;
 use crate::registry::Registries;
 use crate::runtime::Runtimes;
 use crate::vault::Vault;
@@ -45,6 +47,8 @@ pub struct App {
     pub ids: Arc<dyn Ids>,
     /// Tells subscribers what changed.
     pub events: Events,
+    /// Git providers.
+    pub gits: Arc<dyn GitProviders>,
     /// Image registries.
     pub registries: Arc<dyn Registries>,
     /// Places to deploy to.

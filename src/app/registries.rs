@@ -157,7 +157,7 @@ pub async fn login_for(
     let host = normalise_host(host);
     if let Some(service) = service
         && let (Some(username), Some(secret)) = (&service.registry_username, &service.registry_secret_id)
-        && containers_of(service)?.iter().any(|c| c.repository.host() == host)
+        && containers_of(service)?.iter().any(|c| c.image.as_ref().is_some_and(|i| i.repository.host() == host))
     {
         return Ok(Some(RegistryLogin { username: username.clone(), token: secrets::open(app, scope, secret).await? }));
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
-use entity::{deployment, environment, registry, runtime, secret, service};
+use entity::{deployment, environment, git_settings, registry, runtime, secret, service};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QueryOrder as _, QuerySelect, Set,
 };
@@ -107,13 +107,15 @@ pub async fn sweep(app: &App, tx: &impl ConnectionTrait, scope: &Scope) -> Resul
     Ok(())
 }
 
-/// Takes out what registries, runtimes, services and environments refer to.
+/// Takes out what registries, Git settings, runtimes, services and environments refer to.
 async fn strike_places(tx: &impl ConnectionTrait, scope: &Scope, unused: &mut BTreeSet<String>) -> Result<()> {
     if unused.is_empty() {
         return Ok(());
     }
     let registries = scope.registries().select_only().column(registry::Column::SecretId);
     let registries: Vec<String> = registries.into_tuple().all(tx).await?;
+    let tokens = scope.git_settings().select_only().column(git_settings::Column::SecretId);
+    let tokens: Vec<String> = tokens.into_tuple().all(tx).await?;
     let runtimes = scope.runtimes().select_only().column(runtime::Column::SecretId);
     let runtimes: Vec<Option<String>> = runtimes.into_tuple().all(tx).await?;
     let services =
@@ -123,7 +125,7 @@ async fn strike_places(tx: &impl ConnectionTrait, scope: &Scope, unused: &mut BT
     let environments: Vec<Value> = environments.into_tuple().all(tx).await?;
 
     let logins = services.iter().filter_map(|(_, id)| id.as_ref());
-    for id in registries.iter().chain(runtimes.iter().flatten()).chain(logins) {
+    for id in registries.iter().chain(&tokens).chain(runtimes.iter().flatten()).chain(logins) {
         unused.remove(id);
     }
     for value in services.iter().map(|(containers, _)| containers).chain(&environments) {

@@ -15,6 +15,8 @@ pub struct Settings {
     pub bootstrap_organization: String,
     /// Who may register this machine's own engine.
     pub local_engine: LocalEngine,
+    /// How long a mutation may take.
+    pub mutation_timeout: Duration,
     /// How long a deployment may take.
     pub deploy_timeout: Duration,
     /// How long a worker may be silent before its job is given to another.

@@ -101,6 +101,7 @@ fn settings() -> Settings {
         login_attempts_per_minute: 10,
         bootstrap_organization: "default".to_owned(),
         local_engine: LocalEngine::Bootstrap,
+        mutation_timeout: Duration::from_secs(60),
         deploy_timeout: Duration::from_secs(60),
         job_lease: Duration::from_secs(30),
         keep_revisions: 20,

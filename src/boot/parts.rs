@@ -123,6 +123,7 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
             config::runtimes::LocalEngine::Switch(false) => LocalEngine::Nobody,
             config::runtimes::LocalEngine::Organizations(slugs) => LocalEngine::Only(slugs.clone()),
         },
+        mutation_timeout: config.limits.mutation_timeout,
         deploy_timeout: config.deploy.timeout,
         job_lease: config.jobs.lease,
         keep_revisions: config.deploy.keep_revisions,

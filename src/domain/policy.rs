@@ -34,10 +34,14 @@ pub enum Action {
     ManageUsers,
     /// Read the audit trail.
     ReadAuditTrail,
+    /// Read and change the settings of Git providers.
+    ChangeGitSettings,
+    /// Make accounts on GitLab for others.
+    CreateGitlabAccounts,
 }
 
 /// Every action.
-pub const ACTIONS: [Action; 10] = [
+pub const ACTIONS: [Action; 12] = [
     Action::WorkOnServices,
     Action::DeleteVolumes,
     Action::SetApproval,
@@ -48,6 +52,8 @@ pub const ACTIONS: [Action; 10] = [
     Action::OthersTokens,
     Action::ManageUsers,
     Action::ReadAuditTrail,
+    Action::ChangeGitSettings,
+    Action::CreateGitlabAccounts,
 ];
 
 impl Action {
@@ -62,7 +68,9 @@ impl Action {
             | Self::ChangeRuntimes
             | Self::OthersTokens
             | Self::ManageUsers
-            | Self::ReadAuditTrail => Standing::Admin,
+            | Self::ReadAuditTrail
+            | Self::ChangeGitSettings
+            | Self::CreateGitlabAccounts => Standing::Admin,
         }
     }
 
@@ -80,6 +88,8 @@ impl Action {
             Self::OthersTokens => "see or revoke the tokens of others",
             Self::ManageUsers => "see or change users",
             Self::ReadAuditTrail => "read the audit trail",
+            Self::ChangeGitSettings => "see or change Git settings",
+            Self::CreateGitlabAccounts => "create GitLab accounts",
         }
     }
 }
@@ -95,6 +105,11 @@ pub const ROOT_FIELDS: &[(&str, &str, Standing)] = &[
     ("Query", "node", Standing::Member),
     ("Query", "viewer", Standing::Member),
     ("Query", "registrationMenus", Standing::Member),
+    ("Query", "gitSettings", Standing::Admin),
+    ("Query", "gitNamespaces", Standing::Member),
+    ("Query", "gitProjects", Standing::Member),
+    ("Query", "gitProject", Standing::Member),
+    ("Query", "gitBranches", Standing::Member),
     ("Query", "imageRepositories", Standing::Member),
     ("Query", "imageTags", Standing::Member),
     ("Query", "registries", Standing::Member),
@@ -119,12 +134,18 @@ pub const ROOT_FIELDS: &[(&str, &str, Standing)] = &[
     ("Mutation", "createUser", Standing::Admin),
     ("Mutation", "setUserRole", Standing::Admin),
     ("Mutation", "removeUser", Standing::Admin),
+    ("Mutation", "saveGitlabSettings", Standing::Admin),
+    ("Mutation", "saveGithubSettings", Standing::Admin),
+    ("Mutation", "deleteGitSettings", Standing::Admin),
+    ("Mutation", "createGitlabAccounts", Standing::Admin),
     ("Mutation", "saveRegistry", Standing::Admin),
     ("Mutation", "deleteRegistry", Standing::Admin),
     ("Mutation", "registerRuntime", Standing::Admin),
     ("Mutation", "updateRuntime", Standing::Admin),
     ("Mutation", "removeRuntime", Standing::Admin),
     ("Mutation", "checkRuntime", Standing::Member),
+    ("Mutation", "registerGitProject", Standing::Member),
+    ("Mutation", "createGitProject", Standing::Member),
     ("Mutation", "registerDockerHubService", Standing::Member),
     ("Mutation", "updateService", Standing::Member),
     ("Mutation", "removeService", Standing::Member),
@@ -146,6 +167,7 @@ pub const NODES: &[(&str, Standing)] = &[
     ("Organization", Standing::Member),
     ("ApiToken", Standing::Member),
     ("AuditEvent", Standing::Admin),
+    ("GitSettings", Standing::Admin),
     ("Registry", Standing::Member),
     ("Runtime", Standing::Member),
     ("Service", Standing::Member),

@@ -17,6 +17,8 @@ pub enum NodeKind {
     ApiToken,
     /// AuditEvent
     AuditEvent,
+    /// GitSettings
+    GitSettings,
     /// Registry
     Registry,
     /// Runtime
@@ -30,11 +32,12 @@ pub enum NodeKind {
 }
 
 /// Every kind.
-pub const KINDS: [NodeKind; 9] = [
+pub const KINDS: [NodeKind; 10] = [
     NodeKind::User,
     NodeKind::Organization,
     NodeKind::ApiToken,
     NodeKind::AuditEvent,
+    NodeKind::GitSettings,
     NodeKind::Registry,
     NodeKind::Runtime,
     NodeKind::Service,
@@ -51,6 +54,7 @@ impl NodeKind {
             Self::Organization => "Organization",
             Self::ApiToken => "ApiToken",
             Self::AuditEvent => "AuditEvent",
+            Self::GitSettings => "GitSettings",
             Self::Registry => "Registry",
             Self::Runtime => "Runtime",
             Self::Service => "Service",

@@ -11,6 +11,7 @@ use entity::{deployment, environment, registry, runtime, service};
 
 use super::errors::Result;
 use crate::app::identity::{Person, users};
+use crate::app::git;
 use crate::app::services;
 use crate::app::{self, App, Error, Scope, lookup};
 
@@ -64,6 +65,8 @@ loaders! {
     people, person: People(users::by_ids) -> Person;
     /// A registry login; none for another organization's.
     registries, registry: Registries(lookup::registries) -> Arc<registry::Model>;
+    /// The services of a project of a Git provider, by its key.
+    project_services, services_of_project: ProjectServices(git::services_by_project) -> Arc<Vec<Arc<service::Model>>>;
     /// A runtime; none for another organization's.
     runtimes, runtime: Runtimes(lookup::runtimes) -> Arc<runtime::Model>;
     /// A service; none for another organization's.

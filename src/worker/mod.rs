@@ -1,5 +1,6 @@
-//! The loops of the server: claiming jobs, and watching what was deployed.
+//! The loops of the server: claiming jobs, watching what was deployed, and trying what is stored from time to time.
 
+mod checks;
 mod watch;
 
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub fn start(app: &App, settings: &WorkerSettings, tasks: &TaskTracker, stop: &C
         let name = app.ids.id();
         tasks.spawn(claim_loop(app.clone(), name, settings.poll, stop.clone()));
     }
+    tasks.spawn(checks::run(app.clone(), stop.clone()));
     tasks.spawn(watch::run(app.clone(), settings.check_every, tasks.clone(), stop.clone()));
 }
 

@@ -54,8 +54,12 @@ pub fn checked(service: &service::Model, tags: &Tags) -> Result<BTreeMap<String,
     let mut checked = BTreeMap::new();
     for (i, (name, tag)) in tags.iter().enumerate() {
         let field = format!("input.tags.{i}.container");
-        if !containers.iter().any(|c| c.name == *name) {
+        let Some(container) = containers.iter().find(|c| c.name == *name) else {
             violations.add(field, format!("the service has no container {name}"));
+            continue;
+        };
+        if container.image.is_none() {
+            violations.add(field, format!("the image of {name} is built, and its tag is the build's"));
         } else if checked.contains_key(name) {
             violations.add(field, format!("{name} is named twice"));
         } else if let Some(tag) = violations.check(format!("input.tags.{i}.tag"), Tag::parse(tag)) {

@@ -89,6 +89,16 @@ pub async fn by_ids(app: &App, scope: &Scope, ids: &[String]) -> Result<HashMap<
     Ok(rows.into_iter().filter_map(person).map(|person| (person.id.clone(), person)).collect())
 }
 
+/// Everybody of the organization, those who joined first first.
+///
+/// # Errors
+/// FORBIDDEN for members, INTERNAL when the database does not answer.
+pub async fn everyone(app: &App, actor: &Actor) -> Result<Vec<Person>> {
+    actor.require(Action::ManageUsers)?;
+    let rows = people(actor.scope.memberships()).order_by_asc(membership::Column::Id).all(app.db.read()).await?;
+    Ok(rows.into_iter().filter_map(person).collect())
+}
+
 async fn find(db: &impl ConnectionTrait, scope: &Scope, id: &str) -> Result<(membership::Model, user::Model)> {
     let membership = scope.memberships().filter(membership::Column::UserId.eq(id));
     match people(membership).one(db).await? {

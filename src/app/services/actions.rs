@@ -3,9 +3,11 @@
 use entity::{RunStatus, RuntimeStatus, deployment, environment, runtime, service};
 use sea_orm::{ColumnTrait, PaginatorTrait, QueryFilter};
 
+use super::definition::containers_of;
 use super::list::environment_of;
 use super::menus::no_runtime;
-use crate::app::{Actor, App, Precondition, Result, runtimes};
+use super::spec::nothing_built;
+use crate::app::{Actor, App, Error, Precondition, Result, runtimes};
 
 /// What can be done to a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,7 @@ pub struct Obstacle {
 /// What is stored about a service and the environment that is meant.
 struct Facts {
     removing: bool,
+    unbuilt: bool,
     runtime: Option<runtime::Model>,
     environment: Option<environment::Model>,
     earlier: bool,
@@ -77,7 +80,8 @@ pub async fn actions(
         }
         None => false,
     };
-    Ok(states(&Facts { removing: service.removing, runtime, environment, earlier, no_runtime: no_runtime(actor) }))
+    let unbuilt = containers_of(service)?.iter().any(|c| c.image.is_none());
+    Ok(states(&Facts { removing: service.removing, unbuilt, runtime, environment, earlier, no_runtime: no_runtime(actor) }))
 }
 
 fn states(facts: &Facts) -> Vec<ActionState> {
@@ -102,6 +106,10 @@ fn obstacle(facts: &Facts, action: ServiceAction) -> Option<Obstacle> {
         ServiceAction::Remove => None,
         ServiceAction::Deploy => match &facts.runtime {
             None => because(Some(Precondition::NoRuntime), facts.no_runtime.to_owned()),
+            Some(_) if facts.unbuilt => {
+                let Error { reason, message, .. } = nothing_built();
+                because(reason, message)
+            }
             Some(runtime) => unready(runtime),
         },
         _ if deployed.is_none() => {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use entity::RuntimeKind;
+use entity::{RuntimeKind, SourceKind};
 use sea_orm::ConnectionTrait;
 
-use super::definition::{ContainerDefinition, EnvEntry};
+use super::definition::{ContainerDefinition, EnvEntry, NamedImage};
 use super::input::{ContainerInput, EnvVarInput, HealthInput, RegistryAuth, VolumeInput};
 use crate::app::{App, Result, Scope, Violations, secrets};
 use crate::domain::image::{Repository, Tag};
@@ -24,7 +24,7 @@ const DEFAULT_VOLUME_SIZE: &str = "1Gi";
 const ON_KUBERNETES: &str = "this is for Kubernetes runtimes, and the service's runtime is a Docker engine";
 
 /// A container without faults whose new secrets are not sealed yet.
-pub(super) struct Checked {
+pub(in crate::app) struct Checked {
     definition: ContainerDefinition,
     env: CheckedEnv,
 }
@@ -37,14 +37,23 @@ enum Planned {
     Seal(SecretString),
 }
 
-/// Checks containers at `at` (`input.containers`). `stored` are those of now, for variables without a value; `kind`
-/// is the runtime's, when there is one. The result is of use only when `v` stays without faults.
-pub(super) fn containers(
+/// What containers are checked against.
+#[derive(Clone, Copy)]
+pub(in crate::app) struct Against<'a> {
+    /// Where the service comes from: one of a Git provider has one container that a build fills in.
+    pub(in crate::app) source: SourceKind,
+    /// The containers of now, for variables without a value.
+    pub(in crate::app) stored: &'a [ContainerDefinition],
+    /// The runtime's kind, when there is one.
+    pub(in crate::app) kind: Option<RuntimeKind>,
+}
+
+/// Checks containers at `at` (`input.containers`). The result is of use only when `v` stays without faults.
+pub(in crate::app) fn containers(
     v: &mut Violations,
     at: &str,
     inputs: Vec<ContainerInput>,
-    stored: &[ContainerDefinition],
-    kind: Option<RuntimeKind>,
+    against: Against<'_>,
 ) -> Vec<Checked> {
     if inputs.is_empty() {
         v.add(at, "a service has at least one container");
@@ -53,6 +62,10 @@ pub(super) fn containers(
         v.add(at, format!("a service has at most {MAX_CONTAINERS} containers"));
         return Vec::new();
     }
+    let built = inputs.iter().filter(|c| c.image.is_none()).count();
+    if against.source != SourceKind::DockerHub && built != 1 && !inputs.is_empty() {
+        v.add(at, "exactly one container of a Git service has no image: the build fills it in");
+    }
     let mut names = BTreeSet::new();
     let mut checked = Vec::new();
     for (i, input) in inputs.into_iter().enumerate() {
@@ -60,8 +73,7 @@ pub(super) fn containers(
         if !names.insert(input.name.clone()) {
             v.add(format!("{at}.name"), format!("there are two containers named {}", input.name));
         }
-        let before = stored.iter().find(|c| c.name == input.name);
-        checked.extend(container(v, &at, input, before, kind));
+        checked.push(container(v, &at, input, against));
     }
     checked
 }
@@ -79,22 +91,11 @@ pub(super) fn fit(v: &mut Violations, field: &str, stored: &[ContainerDefinition
     }
 }
 
-fn container(
-    v: &mut Violations,
-    at: &str,
-    input: ContainerInput,
-    before: Option<&ContainerDefinition>,
-    kind: Option<RuntimeKind>,
-) -> Option<Checked> {
+fn container(v: &mut Violations, at: &str, input: ContainerInput, against: Against<'_>) -> Checked {
+    let Against { source, stored, kind } = against;
+    let before = stored.iter().find(|c| c.name == input.name);
     v.check(format!("{at}.name"), ContainerName::parse(&input.name));
-    let repository = match input.image.as_deref() {
-        Some(image) => v.check(format!("{at}.image"), Repository::parse(image)),
-        None => {
-            v.add(format!("{at}.image"), "an image is needed, like nginx or ghcr.io/acme/app");
-            None
-        }
-    };
-    let tag = v.check(format!("{at}.tag"), Tag::parse(input.tag.as_deref().unwrap_or("latest")));
+    let image = image(v, at, &input, source);
     let port = input.port.and_then(|p| {
         let port = u16::try_from(p).ok().filter(|p| *p > 0);
         if port.is_none() {
@@ -126,8 +127,7 @@ fn container(
     }
     let definition = ContainerDefinition {
         name: input.name,
-        repository: repository?,
-        tag: tag?,
+        image,
         port,
         env: Vec::new(),
         volumes,
@@ -138,7 +138,26 @@ fn container(
         resources: input.resources,
         restricted: input.restricted,
     };
-    Some(Checked { definition, env })
+    Checked { definition, env }
+}
+
+/// The image of a container; none for the one that a build fills in, and for a faulty one.
+fn image(v: &mut Violations, at: &str, input: &ContainerInput, source: SourceKind) -> Option<NamedImage> {
+    let repository = match input.image.as_deref() {
+        Some(image) => v.check(format!("{at}.image"), Repository::parse(image)),
+        None if source == SourceKind::DockerHub => {
+            v.add(format!("{at}.image"), "an image is needed, like nginx or ghcr.io/acme/app");
+            None
+        }
+        None => {
+            if input.tag.is_some() {
+                v.add(format!("{at}.tag"), "a container without an image is built, and its tag is the build's");
+            }
+            return None;
+        }
+    };
+    let tag = v.check(format!("{at}.tag"), Tag::parse(input.tag.as_deref().unwrap_or("latest")));
+    Some(NamedImage { repository: repository?, tag: tag? })
 }
 
 /// Checks variables at `at` (`input.env`). `stored` are those of now, for variables without a value. The result is of
@@ -314,7 +333,7 @@ pub(in crate::app) fn credentials(
 }
 
 /// Seals what is secret and gives what is stored.
-pub(super) async fn seal(
+pub(in crate::app) async fn seal(
     app: &App,
     tx: &impl ConnectionTrait,
     scope: &Scope,

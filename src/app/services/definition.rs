@@ -11,10 +11,9 @@ use crate::domain::spec::{EnvValue, HealthCheck, Resources, VolumeSpec};
 pub struct ContainerDefinition {
     /// Unique in the service.
     pub name: String,
-    /// Where the image comes from.
-    pub repository: Repository,
-    /// What the next deployment asks for.
-    pub tag: Tag,
+    /// What is run; none for the container that a build fills in.
+    #[serde(flatten)]
+    pub image: Option<NamedImage>,
     /// The port that it listens on.
     pub port: Option<u16>,
     /// Environment variables in the order in which they were given; names are unique.
@@ -41,6 +40,15 @@ pub struct ContainerDefinition {
     /// Kubernetes only.
     #[serde(default)]
     pub restricted: bool,
+}
+
+/// An image by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedImage {
+    /// Where it comes from.
+    pub repository: Repository,
+    /// What the next deployment asks for.
+    pub tag: Tag,
 }
 
 /// A variable with its value, or with the id of the row that seals it.
@@ -104,8 +112,8 @@ pub async fn keep_tags(
     let Some(row) = entity::service::Entity::find_by_id(service_id).one(tx).await? else { return Ok(()) };
     let mut containers = containers_of(&row)?;
     for container in &mut containers {
-        if let Some(tag) = tags.get(&container.name) {
-            container.tag = tag.clone();
+        if let (Some(image), Some(tag)) = (&mut container.image, tags.get(&container.name)) {
+            image.tag = tag.clone();
         }
     }
     let version = row.definition_version;

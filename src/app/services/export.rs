@@ -30,7 +30,8 @@ pub fn import(text: &str) -> Result<Import> {
 /// environment, else as it was registered.
 ///
 /// # Errors
-/// BAD_USER_INPUT at `format` for one that this server does not write, INTERNAL when a row holds no definition or the
+/// BAD_USER_INPUT at `format` for one that this server does not write, FAILED_PRECONDITION (NOTHING_BUILT) for a service
+/// that is still to be built, INTERNAL when a row holds no definition or the
 /// database does not answer.
 pub async fn export(app: &App, scope: &Scope, service: &service::Model, format: ExportFormat) -> Result<String> {
     if format == ExportFormat::Kubernetes {
@@ -55,6 +56,7 @@ fn registered(service: &service::Model) -> Result<Spec> {
         namespace: service.namespace.clone(),
     };
     let resources = Resources::default();
-    let containers = containers_of(service)?.into_iter().map(|c| container(c, None, None, &[], &resources)).collect();
+    let containers = containers_of(service)?.into_iter().map(|c| container(c, None, None, &[], &resources));
+    let containers = containers.collect::<Result<_>>()?;
     Ok(Spec { target, containers })
 }

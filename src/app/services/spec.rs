@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use entity::{environment, service};
 
 use super::definition::{ContainerDefinition, EnvEntry, containers_of, env_of};
-use crate::app::{Error, Result};
+use crate::app::{Error, Precondition, Result};
 use crate::domain::image::Tag;
 use crate::domain::spec::{ContainerSpec, Resources, Spec, Target};
 
@@ -15,7 +15,8 @@ use crate::domain::spec::{ContainerSpec, Resources, Spec, Target};
 /// field by field. `tags` replaces the tags of named containers. Host ports are those that the environment keeps.
 ///
 /// # Errors
-/// INTERNAL when one of the rows holds no definition.
+/// FAILED_PRECONDITION, NOTHING_BUILT for a container that a build is to fill in, INTERNAL when one of the rows holds no
+/// definition.
 pub fn spec_of(
     service: &service::Model,
     environment: &environment::Model,
@@ -34,7 +35,7 @@ pub fn spec_of(
             let host_port = host_ports.get(&c.name).copied();
             container(c, tag, host_port, &over, &resources)
         })
-        .collect();
+        .collect::<Result<_>>()?;
     Ok(Spec { target: target_of(service, environment), containers })
 }
 
@@ -58,13 +59,14 @@ pub(super) fn container(
     host_port: Option<u16>,
     over: &[EnvEntry],
     resources: &Resources,
-) -> ContainerSpec {
+) -> Result<ContainerSpec> {
+    let image = definition.image.ok_or_else(nothing_built)?;
     let entries = definition.env.into_iter().chain(over.iter().cloned());
     let own = definition.resources.unwrap_or_default();
-    ContainerSpec {
+    Ok(ContainerSpec {
         name: definition.name,
-        repository: definition.repository,
-        tag: tag.unwrap_or(definition.tag),
+        repository: image.repository,
+        tag: tag.unwrap_or(image.tag),
         digest: None,
         port: definition.port,
         host_port: host_port.filter(|_| definition.port.is_some() && !definition.is_internal),
@@ -81,5 +83,13 @@ pub(super) fn container(
             memory_limit: own.memory_limit.or_else(|| resources.memory_limit.clone()),
         },
         restricted: definition.restricted,
-    }
+    })
+}
+
+/// There is no image yet for the container that a build fills in.
+pub(in crate::app) fn nothing_built() -> Error {
+    Error::precondition(
+        Precondition::NothingBuilt,
+        "nothing has been built of this service yet, so it has no image to run",
+    )
 }

@@ -6,13 +6,14 @@ use sea_orm::{
 };
 use serde_json::json;
 
-use super::check;
+use super::check::{self, Against};
 use super::definition::containers_of;
 use super::input::{ContainerInput, RegistryAuth};
-use super::list::PRODUCTION;
+use super::list::{PRODUCTION, by_id};
 use super::register::runtime_for_use;
 use crate::app::change::Change;
 use crate::app::events::ChangeKind;
+use crate::app::git;
 use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope, Violations, audit, secrets};
 
 /// What becomes of a service; what is left out stays.
@@ -20,6 +21,8 @@ use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope, Violatio
 pub struct UpdateService {
     /// Which.
     pub id: String,
+    /// The branch of a Git service.
+    pub branch: Change<String>,
     /// For the next deployment.
     pub runtime_id: Change<String>,
     /// Replaces all of them.
@@ -31,9 +34,15 @@ pub struct UpdateService {
 /// Saves what is given. A variable that is named without a value keeps its stored one.
 ///
 /// # Errors
-/// NOT_FOUND, BAD_USER_INPUT with every fault, FAILED_PRECONDITION while the service is being removed.
+/// NOT_FOUND, BAD_USER_INPUT with every fault, as any call of the Git provider when a branch is given,
+/// FAILED_PRECONDITION while the service is being removed.
 pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<service::Model> {
     let scope = &actor.scope;
+    // The provider is asked before the row is held.
+    if let Change::Set(branch) = &input.branch {
+        let service = by_id(app, scope, &input.id).await?.ok_or_else(|| Error::not_found("service"))?;
+        git::branch::check(app, actor, &service, branch).await?;
+    }
     let tx = app.begin().await?;
     let stored = for_change(&tx, scope, &input.id).await?;
     if stored.removing {
@@ -49,7 +58,10 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
 
     let mut v = Violations::default();
     let checked = match input.containers {
-        Change::Set(containers) => Some(check::containers(&mut v, "input.containers", containers, &before, kind)),
+        Change::Set(containers) => {
+            let against = Against { source: stored.source, stored: &before, kind };
+            Some(check::containers(&mut v, "input.containers", containers, against))
+        }
         Change::Clear => {
             v.add("input.containers", "a service has at least one container");
             None
@@ -73,6 +85,9 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
     if let Change::Set(auth) = &input.registry_auth {
         check::login(&mut v, "input.registryAuth", auth);
     }
+    if input.branch == Change::Clear {
+        v.add("input.branch", "a Git service is built from a branch: name another one");
+    }
     v.finish()?;
 
     let mut changed = Vec::new();
@@ -80,6 +95,12 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
     if runtime_changes {
         changed.push("runtime");
         row.runtime_id = Set(runtime.as_ref().map(|r| r.id.clone()));
+    }
+    if let Change::Set(branch) = input.branch
+        && stored.git_branch.as_ref() != Some(&branch)
+    {
+        changed.push("branch");
+        row.git_branch = Set(Some(branch));
     }
     if let Some(checked) = checked {
         let containers = check::seal(app, &tx, scope, checked).await?;

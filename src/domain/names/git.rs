@@ -15,6 +15,16 @@ pub struct BranchName(pub(super) String);
 #[serde(try_from = "String", into = "String")]
 pub struct ProjectPath(pub(super) String);
 
+/// A project's own name, which is the last part of its path too: `shop`, `shop-api`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProjectName(pub(super) String);
+
+/// The path of what a project lives in: a user, an organization, a group: `acme`, `acme/tools`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NamespacePath(pub(super) String);
+
 /// A folder of a source tree, relative to its root and normalised: `.`, `services/shop`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -51,6 +61,42 @@ impl BranchName {
     }
 }
 
+impl ProjectName {
+    /// # Errors
+    /// When it is no single part of a project's path, has more than 100 characters, or ends in `.git` or `.atom`, which
+    /// both providers keep for their own addresses.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let kept = [".git", ".atom"].iter().any(|end| text.to_ascii_lowercase().ends_with(end));
+        if text.len() > 100 || kept || !is_part(text) {
+            return Err(InvalidName::new(
+                "a project's name has up to 100 letters, digits, dots, underscores and hyphens, begins with no hyphen \
+                 and ends in neither .git nor .atom",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl NamespacePath {
+    /// # Errors
+    /// When one of its parts could be none of a project's path.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        if text.len() > 1024 || text.split('/').count() >= ProjectPath::MAX_PARTS || !text.split('/').all(is_part) {
+            return Err(InvalidName::new("give the group, organization or user by its path, like acme or acme/tools"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// What may stand between two slashes of a project's path.
+fn is_part(part: &str) -> bool {
+    !part.is_empty()
+        && part.len() <= 255
+        && !matches!(part, "." | "..")
+        && !part.starts_with('-')
+        && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
 impl ProjectPath {
     /// Parts of a path, at most: GitLab nests groups 20 deep.
     const MAX_PARTS: usize = 22;
@@ -59,15 +105,8 @@ impl ProjectPath {
     /// When it is not two parts or more of letters, digits, dots, underscores and hyphens.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         let refuse = || Err(InvalidName::new("give the project by its path, like group/project or owner/repository"));
-        let parts: Vec<&str> = text.split('/').collect();
-        let bad = |part: &&str| {
-            part.is_empty()
-                || part.len() > 255
-                || matches!(*part, "." | "..")
-                || part.starts_with('-')
-                || !part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-        };
-        if text.len() > 1024 || parts.len() < 2 || parts.len() > Self::MAX_PARTS || parts.iter().any(bad) {
+        let parts = text.split('/').count();
+        if text.len() > 1024 || !(2..=Self::MAX_PARTS).contains(&parts) || !text.split('/').all(is_part) {
             return refuse();
         }
         Ok(Self(text.to_owned()))
@@ -178,6 +217,20 @@ mod tests {
             "a/b\n",
         ] {
             assert!(ProjectPath::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_made_has_a_name_that_both_providers_take() {
+        for good in ["shop", ".github", "shop.api_2"] {
+            assert!(ProjectName::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a/b", "-x", "..", "shop.git", "shop.Git", "x.atom", "a b", "ä", "x\n"] {
+            assert!(ProjectName::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(NamespacePath::parse("acme").is_ok() && NamespacePath::parse("acme/tools").is_ok());
+        for bad in ["", "/acme", "acme/", "../x", "acme?x", "a/../b"] {
+            assert!(NamespacePath::parse(bad).is_err(), "{bad:?}");
         }
     }
 

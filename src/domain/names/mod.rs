@@ -14,7 +14,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use git::{BranchName, ProjectPath, SourcePath};
+pub use git::{BranchName, NamespacePath, ProjectName, ProjectPath, SourcePath};
 pub use people::{DisplayName, Email, check_password};
 pub use text::{EnvName, EnvText, IngressPath, MountPath};
 
@@ -221,6 +221,8 @@ text_type!(
     Email,
     DisplayName,
     BranchName,
+    NamespacePath,
+    ProjectName,
     ProjectPath,
     SourcePath
 );

@@ -3,6 +3,7 @@
 mod account;
 mod deployments;
 mod environments;
+mod git;
 mod registries;
 mod runtimes;
 mod services;
@@ -15,6 +16,7 @@ use async_graphql::MergedObject;
 pub struct Mutation(
     account::AccountMutation,
     users::UserMutation,
+    git::GitMutation,
     registries::RegistryMutation,
     runtimes::RuntimeMutation,
     services::ServiceMutation,

@@ -29,7 +29,7 @@ pub struct RegisterDockerHubServiceInput {
 #[derive(SimpleObject)]
 pub struct RegisterServicePayload {
     /// The service.
-    service: Service,
+    pub service: Service,
 }
 
 /// What becomes of a service. A field that is left out stays as it is, and null clears it.
@@ -37,6 +37,8 @@ pub struct RegisterServicePayload {
 pub struct UpdateServiceInput {
     /// Which.
     id: ID,
+    /// The branch of a Git service, which must be there.
+    branch: MaybeUndefined<String>,
     /// For the next deployment; production moves there and what ran on the old one is taken down once it serves.
     runtime_id: MaybeUndefined<ID>,
     /// Replaces all of them. A variable that is named without a value keeps its stored one.
@@ -111,6 +113,7 @@ impl ServiceMutation {
         let containers = input.containers.map_value(|all| all.into_iter().map(Into::into).collect());
         let change = UpdateService {
             id: NodeKind::Service.row(&input.id)?,
+            branch: input.branch.into(),
             runtime_id: runtime_id.into(),
             containers: containers.into(),
             registry_auth: input.registry_auth.map_value(Into::into).into(),

@@ -3,6 +3,7 @@
 mod audit;
 mod compose;
 pub mod deployments;
+mod git;
 mod identity;
 mod images;
 mod menus;
@@ -20,6 +21,7 @@ pub struct Query(
     audit::AuditQuery,
     server::ServerQuery,
     menus::MenuQuery,
+    git::GitQuery,
     images::ImageQuery,
     registries::RegistryQuery,
     runtimes::RuntimeQuery,

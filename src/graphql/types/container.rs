@@ -88,8 +88,8 @@ impl From<ContainerDefinition> for Container {
     fn from(c: ContainerDefinition) -> Self {
         Self {
             name: c.name,
-            image: Some(c.repository.familiar()),
-            tag: Some(c.tag.to_string()),
+            image: c.image.as_ref().map(|i| i.repository.familiar()),
+            tag: c.image.as_ref().map(|i| i.tag.to_string()),
             port: c.port.map(i32::from),
             env: c.env.into_iter().map(EnvVar::from).collect(),
             volumes: c.volumes.into_iter().map(Volume::from).collect(),

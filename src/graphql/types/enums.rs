@@ -42,6 +42,16 @@ pub enum SourceKind {
     DockerHub,
 }
 
+/// A Git provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::domain::git::Provider")]
+pub enum GitProvider {
+    /// gitlab.com or a GitLab of one's own.
+    Gitlab,
+    /// github.com or a GitHub Enterprise server.
+    Github,
+}
+
 /// Where a service stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "entity::ServiceStatus")]
@@ -103,6 +113,14 @@ pub enum ServiceExposure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::app::Precondition")]
 pub enum Precondition {
+    /// No token of the Git provider is stored.
+    GitNotConfigured,
+    /// The Git provider does not take the stored token any more.
+    GitTokenRejected,
+    /// The stored token may not do this.
+    GitScopeMissing,
+    /// Nothing was built yet.
+    NothingBuilt,
     /// A runtime must be registered first.
     NoRuntime,
     /// The runtime does not answer.

@@ -9,6 +9,16 @@ use crate::app::services::menus;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "menus::RegistrationAction")]
 pub enum RegistrationAction {
+    /// saveGitlabSettings
+    GitlabSettings,
+    /// createGitlabAccounts
+    CreateGitlabAccounts,
+    /// saveGithubSettings
+    GithubSettings,
+    /// registerGitProject
+    RegisterExistingProject,
+    /// createGitProject
+    CreateNewProject,
     /// registerDockerHubService
     RegisterDockerHubImage,
 }

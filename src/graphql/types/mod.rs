@@ -7,6 +7,7 @@ pub mod container;
 pub mod deployment;
 pub mod enums;
 pub mod environment;
+pub mod git;
 pub mod identity;
 pub mod image;
 pub mod menu;

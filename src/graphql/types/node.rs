@@ -5,11 +5,13 @@ use async_graphql::{Context, ID, Interface};
 use super::audit::AuditEvent;
 use super::deployment::Deployment;
 use super::environment::Environment;
+use super::git::GitSettings;
 use super::identity::{ApiToken, Organization, User};
 use super::registry::Registry;
 use super::runtime::Runtime;
 use super::service::Service;
 use crate::app::audit;
+use crate::app::git::settings;
 use crate::app::identity::{organizations, tokens};
 use crate::domain::policy;
 use crate::graphql::errors::Result;
@@ -29,6 +31,8 @@ pub enum Node {
     ApiToken(ApiToken),
     /// An entry of the audit trail.
     AuditEvent(AuditEvent),
+    /// Access to a Git provider.
+    GitSettings(GitSettings),
     /// A registry login.
     Registry(Registry),
     /// A place to deploy to.
@@ -57,6 +61,7 @@ pub async fn load(ctx: &Context<'_>, kind: NodeKind, row: &str) -> Result<Option
         }
         NodeKind::ApiToken => tokens::find(app, actor, row).await?.map(ApiToken).map(Node::ApiToken),
         NodeKind::AuditEvent => audit::find(app, actor, row).await?.map(AuditEvent).map(Node::AuditEvent),
+        NodeKind::GitSettings => settings::by_id(app, actor, row).await?.map(GitSettings).map(Node::GitSettings),
         // Services and what belongs to them: one line each, from the loaders.
         NodeKind::Registry => loaders(ctx)?.registry(row).await?.map(Registry::shared).map(Node::Registry),
         NodeKind::Runtime => loaders(ctx)?.runtime(row).await?.map(Runtime::shared).map(Node::Runtime),

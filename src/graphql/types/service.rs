@@ -10,10 +10,12 @@ use super::container::Container;
 use super::deployment::{Deployment, page_of_deployments};
 use super::enums::{Precondition, ServiceStatus, SourceKind};
 use super::environment::Environment;
+use super::git::GitSource;
 use super::identity::User;
 use super::runtime::Runtime;
 use crate::app::deployments::environments;
 use crate::app::deployments::list::Filter;
+use crate::app::git;
 use crate::app::services::{actions, containers_of};
 use crate::graphql::connection::{Counted, Window};
 use crate::graphql::errors::{Result, nullable};
@@ -96,7 +98,12 @@ impl Service {
         self.0.source.into()
     }
 
-    /// What runs.
+    /// Where its source is; null for a service that is made of images.
+    async fn git(&self) -> Option<GitSource> {
+        git::source_of(&self.0).map(GitSource::from)
+    }
+
+    /// What runs. For a Git service one container whose image is the latest build, until more are added.
     async fn containers(&self) -> Result<Vec<Container>> {
         Ok(containers_of(&self.0)?.into_iter().map(Container::from).collect())
     }
