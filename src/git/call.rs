@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use moka::future::Cache;
 use moka::ops::compute::{CompResult, Op};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -110,6 +110,20 @@ pub(super) struct Answer {
     pub(super) url: Url,
 }
 
+/// What is read: an address, and a body where it is asked for by one.
+struct Question {
+    url: Url,
+    body: Option<Bytes>,
+}
+
+impl Question {
+    /// What its answer is remembered by. No address holds a space.
+    fn text(&self) -> String {
+        let body = self.body.as_deref().map(|body| format!(" {}", String::from_utf8_lossy(body)));
+        format!("{}{}", self.url, body.unwrap_or_default())
+    }
+}
+
 /// Whether an answer may be one that was remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Memory {
@@ -163,13 +177,29 @@ impl Api {
         url
     }
 
+    /// Ends a call that sends several requests in the time of one.
+    pub(super) async fn whole<T>(&self, call: impl Future<Output = Result<T, GitError>> + Send) -> Result<T, GitError> {
+        let late = || GitError::Unreachable(format!("{} did not answer within {} s", self.name, WHOLE.as_secs()));
+        tokio::time::timeout(WHOLE, call).await.unwrap_or_else(|_| Err(late()))
+    }
+
     /// Reads, and repeats while the provider breaks off or answers 5xx.
     pub(super) async fn get(&self, url: Url, memory: Memory) -> Result<Answer, GitError> {
+        self.ask(Question { url, body: None }, memory).await
+    }
+
+    /// Reads by a POST that changes nothing, as GraphQL's queries are sent; repeated and remembered as a GET is.
+    pub(super) async fn query(&self, url: Url, body: &impl Serialize, memory: Memory) -> Result<Answer, GitError> {
+        let body = serde_json::to_vec(body).map_err(|_| self.garbled())?;
+        self.ask(Question { url, body: Some(body.into()) }, memory).await
+    }
+
+    async fn ask(&self, question: Question, memory: Memory) -> Result<Answer, GitError> {
         if memory == Memory::Never {
-            return self.read(&url, None).await.map(|response| answer_of(&response));
+            return self.read(&question, None).await.map(|response| answer_of(&response));
         }
         // Those who ask for one address at once wait for one answer.
-        let slot = self.shared.answers.entry((self.key, url.as_str().to_owned()));
+        let slot = self.shared.answers.entry((self.key, question.text()));
         let done = slot
             .and_try_compute_with(async |kept| {
                 let kept = kept.map(moka::Entry::into_value);
@@ -177,7 +207,7 @@ impl Api {
                 if memory == Memory::Recent && kept.as_ref().is_some_and(|kept| now - kept.at < FRESH) {
                     return Ok(Op::Nop);
                 }
-                let response = self.read(&url, kept.as_ref().and_then(|kept| kept.etag.clone())).await?;
+                let response = self.read(&question, kept.as_ref().and_then(|kept| kept.etag.clone())).await?;
                 let answer = match kept {
                     Some(kept) if response.status == StatusCode::NOT_MODIFIED => kept.answer.clone(),
                     _ => answer_of(&response),
@@ -220,12 +250,12 @@ impl Api {
         GitError::Unreachable(format!("{} answered something other than what its API promises", self.name))
     }
 
-    async fn read(&self, url: &Url, etag: Option<HeaderValue>) -> Result<Response, GitError> {
+    async fn read(&self, question: &Question, etag: Option<HeaderValue>) -> Result<Response, GitError> {
         let deadline = Instant::now() + WHOLE;
         let mut pause = PAUSE;
         let mut attempt = 1;
         loop {
-            let failed = match self.read_once(url, etag.clone(), deadline).await {
+            let failed = match self.read_once(question, etag.clone(), deadline).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
@@ -245,9 +275,20 @@ impl Api {
         }
     }
 
-    async fn read_once(&self, url: &Url, etag: Option<HeaderValue>, deadline: Instant) -> Result<Response, GitError> {
+    async fn read_once(
+        &self,
+        question: &Question,
+        etag: Option<HeaderValue>,
+        deadline: Instant,
+    ) -> Result<Response, GitError> {
         self.may_ask().await?;
-        let mut request = self.request(Method::GET, url.clone());
+        let mut request = match &question.body {
+            None => self.request(Method::GET, question.url.clone()),
+            Some(body) => self
+                .request(Method::POST, question.url.clone())
+                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                .body(body.clone()),
+        };
         if let Some(etag) = etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
@@ -321,7 +362,7 @@ impl Api {
 
     /// What the provider says went wrong, in one line, without the token. GitLab: `message` (a text, or texts by
     /// field), `error`, `error_description`; GitHub: `message`, and `errors` with a `message` each.
-    fn words(&self, body: &[u8]) -> Option<String> {
+    pub(super) fn words(&self, body: &[u8]) -> Option<String> {
         let body: Value = serde_json::from_slice(body).ok()?;
         let mut said = Vec::new();
         for field in ["message", "error", "error_description", "errors"] {

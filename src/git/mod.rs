@@ -2,6 +2,7 @@
 
 mod base;
 mod call;
+mod gitlab;
 
 use std::sync::Arc;
 

@@ -1,0 +1,149 @@
+//! What GitLab answers, as far as it is used, and what it becomes.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Deserializer};
+
+use super::super::{Branch, Commit, Project};
+use crate::domain::names::{BranchName, ProjectPath};
+
+/// <https://docs.gitlab.com/api/projects/#retrieve-a-project>
+#[derive(Deserialize)]
+pub(super) struct ProjectRow {
+    pub(super) id: u64,
+    name: String,
+    path_with_namespace: String,
+    description: Option<String>,
+    web_url: String,
+    pub(super) default_branch: Option<String>,
+    /// Only in the full answer.
+    visibility: Option<String>,
+    archived: Option<bool>,
+    /// An empty project is given the branch that it would have.
+    empty_repo: Option<bool>,
+    #[serde(default, deserialize_with = "moment")]
+    last_activity_at: Option<DateTime<Utc>>,
+}
+
+impl ProjectRow {
+    /// None where its path is none that a project can have.
+    pub(super) fn project(self) -> Option<Project> {
+        let path = ProjectPath::parse(&self.path_with_namespace).ok()?;
+        let line = self.description.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+        let empty = self.empty_repo == Some(true);
+        Some(Project {
+            external_id: self.id.to_string(),
+            path,
+            name: self.name,
+            description: Some(line).filter(|line| !line.is_empty()),
+            web_url: self.web_url,
+            default_branch: self.default_branch.filter(|name| !name.is_empty() && !empty),
+            // "internal" is for whoever is signed in.
+            private: self.visibility.as_deref() != Some("public"),
+            archived: self.archived == Some(true),
+            last_activity_at: self.last_activity_at,
+        })
+    }
+}
+
+/// <https://docs.gitlab.com/api/branches/>
+#[derive(Deserialize)]
+pub(super) struct BranchRow {
+    pub(super) name: String,
+    #[serde(default)]
+    default: bool,
+    #[serde(default)]
+    protected: bool,
+    commit: CommitRow,
+}
+
+#[derive(Deserialize)]
+struct CommitRow {
+    id: String,
+    message: Option<String>,
+    author_name: Option<String>,
+    #[serde(default, deserialize_with = "moment")]
+    committed_date: Option<DateTime<Utc>>,
+    web_url: Option<String>,
+}
+
+impl BranchRow {
+    /// None where Git would not take its name.
+    pub(super) fn branch(self) -> Option<Branch> {
+        Some(Branch {
+            name: BranchName::parse(&self.name).ok()?,
+            commit: Commit {
+                sha: self.commit.id,
+                message: self.commit.message,
+                author_name: self.commit.author_name,
+                committed_at: self.commit.committed_date,
+                web_url: self.commit.web_url,
+            },
+            is_default: self.default,
+            protected: self.protected,
+        })
+    }
+}
+
+/// <https://docs.gitlab.com/api/users/#retrieve-the-current-user>
+#[derive(Deserialize)]
+pub(super) struct Me {
+    pub(super) id: u64,
+    pub(super) username: String,
+    pub(super) name: String,
+    pub(super) avatar_url: Option<String>,
+    /// Told to administrators alone.
+    #[serde(default)]
+    pub(super) is_admin: bool,
+    /// The account of a project's or a group's token, which has no projects of its own.
+    #[serde(default)]
+    pub(super) bot: bool,
+    pub(super) can_create_project: Option<bool>,
+    pub(super) projects_limit: Option<i64>,
+}
+
+/// <https://docs.gitlab.com/api/personal_access_tokens/#self-inform>
+#[derive(Deserialize)]
+pub(super) struct TokenRow {
+    #[serde(default)]
+    pub(super) scopes: Vec<String>,
+    pub(super) active: Option<bool>,
+    pub(super) revoked: Option<bool>,
+    /// A date: the token ends as it begins, in UTC
+    /// (<https://docs.gitlab.com/user/profile/personal_access_tokens/#access-token-expiration>).
+    pub(super) expires_at: Option<NaiveDate>,
+}
+
+/// <https://docs.gitlab.com/api/users/#list-all-users>, as administrators are answered.
+#[derive(Deserialize)]
+pub(super) struct UserRow {
+    pub(super) id: u64,
+    pub(super) username: String,
+    pub(super) email: Option<String>,
+    pub(super) commit_email: Option<String>,
+    pub(super) public_email: Option<String>,
+}
+
+/// <https://docs.gitlab.com/api/user_email_addresses/>
+#[derive(Deserialize)]
+pub(super) struct EmailRow {
+    pub(super) email: String,
+}
+
+/// <https://docs.gitlab.com/api/namespaces/>
+#[derive(Deserialize)]
+pub(super) struct NamespaceRow {
+    pub(super) id: u64,
+    pub(super) full_path: String,
+}
+
+/// <https://docs.gitlab.com/api/namespaces/#verify-namespace-availability>
+#[derive(Deserialize)]
+pub(super) struct Existence {
+    pub(super) exists: bool,
+}
+
+/// A time as GitLab writes it; none where it is none, for a commit's date is whatever its author wrote.
+fn moment<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    Ok(text.and_then(|text| DateTime::parse_from_rfc3339(&text).ok()).map(|at| at.with_timezone(&Utc)))
+}
