@@ -1,6 +1,6 @@
 //! The handle to the database: one writer and many readers on SQLite, one pool on PostgreSQL.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sea_orm::{
@@ -50,8 +50,7 @@ impl Db {
     }
 
     async fn connect_sqlite(path: &str, max_connections: u32) -> Result<Self, DbErr> {
-        let path = path.trim_start_matches("//");
-        let file = path.split('?').next().unwrap_or(path);
+        let file = sqlite_file(path);
         if let Some(folder) = Path::new(file).parent().filter(|p| !p.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|e| DbErr::Custom(format!("{}: {e}", folder.display())))?;
         }
@@ -76,6 +75,13 @@ impl Db {
         let writer = Database::connect(options(1)).await?;
         let reader = Database::connect(options(max_connections.max(1))).await?;
         Ok(Self { writer, reader })
+    }
+
+    /// The file of an SQLite address that is not there yet, which [`Db::connect`] would make.
+    #[must_use]
+    pub fn missing_file(url: &str) -> Option<PathBuf> {
+        let file = sqlite_file(url.strip_prefix("sqlite:")?);
+        (!Path::new(file).exists()).then(|| PathBuf::from(file))
     }
 
     /// Where queries go that change nothing.
@@ -116,4 +122,10 @@ impl Db {
     pub async fn ping(&self) -> Result<(), DbErr> {
         self.reader.ping().await
     }
+}
+
+/// The file of what follows `sqlite:` in an address.
+fn sqlite_file(path: &str) -> &str {
+    let path = path.trim_start_matches("//");
+    path.split('?').next().unwrap_or(path)
 }

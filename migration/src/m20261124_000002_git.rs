@@ -14,16 +14,16 @@ impl MigrationTrait for Migration {
         // One column a statement: SQLite adds no more at once.
         for column in SERVICE_COLUMNS {
             let mut alter = Table::alter();
-            alter.table(Alias::new("service")).add_column(ColumnDef::new(Alias::new(*column)).string());
+            alter.table(Alias::new("service")).add_column(ColumnDef::new(Alias::new(column)).string());
             manager.alter_table(alter).await?;
         }
         for (name, table, columns, unique) in INDEXES {
             let mut index = Index::create();
-            index.name(*name).table(Alias::new(*table));
-            for column in *columns {
+            index.name(name).table(Alias::new(table));
+            for column in columns {
                 index.col(Alias::new(*column));
             }
-            if *unique {
+            if unique {
                 index.unique();
             }
             manager.create_index(index).await?;

@@ -4,6 +4,7 @@ pub mod actor;
 pub mod audit;
 pub mod change;
 pub mod deployments;
+pub mod doctor;
 pub mod error;
 pub mod events;
 pub mod git;

@@ -16,10 +16,12 @@ use super::services::input::ContainerInput;
 use super::settings::LocalEngine;
 use super::{Actor, App, Events, Scope, Settings};
 use crate::domain::clock::{Clock, Ids};
+use crate::domain::git::Provider;
 use crate::domain::image::{Digest, Repository, Tag};
 use crate::domain::paging::PageLimits;
 use crate::domain::secret::{ExposeSecret as _, RegistryLogin};
 use crate::domain::spec::Target;
+use crate::git::{GitAccess, GitError, GitProvider, GitProviders};
 use crate::registry::{HubRepository, ListedTag, Registries, RegistryError, TagPage, TagRequest};
 use crate::runtime::{
     Applied, InstanceLine, InstanceState, LocalImage, LogQuery, Progress, Rollout, Runtime, RuntimeConnection,
@@ -52,6 +54,7 @@ pub async fn world() -> World {
         clock: Arc::new(Now),
         ids: Arc::new(Random),
         events: Events::default(),
+        gits: Arc::new(NoGits),
         registries: Arc::new(FakeRegistries),
         runtimes: Arc::new(FakeRuntimes),
         settings: Arc::new(settings()),
@@ -133,6 +136,19 @@ impl Ids for Random {
 
     fn random(&self) -> [u8; 32] {
         [1; 32]
+    }
+}
+
+/// There is no provider at any address.
+struct NoGits;
+
+impl GitProviders for NoGits {
+    fn base_url(&self, _: Provider, _: Option<&str>) -> Result<String, GitError> {
+        Err(GitError::Refused("there is no provider here".to_owned()))
+    }
+
+    fn connect(&self, _: &GitAccess) -> Result<Arc<dyn GitProvider>, GitError> {
+        Err(GitError::Refused("there is no provider here".to_owned()))
     }
 }
 

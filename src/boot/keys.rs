@@ -1,6 +1,8 @@
 //! The secret key: made on the first start on an empty database, and required ever after.
 
-use anyhow::{Context as _, bail};
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use entity::{Db, meta, secret};
@@ -19,18 +21,37 @@ pub(super) async fn vault(config: &Config, db: &Db) -> anyhow::Result<Vault> {
     match (path.exists(), &probe) {
         (true, _) => {}
         (false, None) => drop(create_key_file(path)?),
-        (false, Some(_)) => bail!(
-            "this database holds secrets, and its key is missing: put the key file back at {} (secrets.key_file)",
-            path.display()
-        ),
+        (false, Some(_)) => return Err(missing(path)),
     }
     let vault = Vault::open(Keys::from_files(path, &config.secrets.previous_key_files)?);
     match probe {
-        Some(row) => check(&vault, &row.value)
-            .with_context(|| format!("{} (secrets.key_file) is not the key of this database", path.display()))?,
+        Some(row) => check(&vault, &row.value).with_context(|| not_the_key(path))?,
         None => first(&vault, db).await?,
     }
     Ok(vault)
+}
+
+/// The key of a database that holds secrets; nothing is made.
+pub(super) async fn existing(config: &Config, db: &Db) -> anyhow::Result<Vault> {
+    let path = &config.secrets.key_file;
+    let probe = meta::Entity::find_by_id(PROBE).one(db.read()).await?.context("the database has no key yet")?;
+    if !path.exists() {
+        return Err(missing(path));
+    }
+    let vault = Vault::open(Keys::from_files(path, &config.secrets.previous_key_files)?);
+    check(&vault, &probe.value).with_context(|| not_the_key(path))?;
+    Ok(vault)
+}
+
+fn missing(path: &Path) -> anyhow::Error {
+    anyhow!(
+        "this database holds secrets, and its key is missing: put the key file back at {} (secrets.key_file)",
+        path.display()
+    )
+}
+
+fn not_the_key(path: &Path) -> String {
+    format!("{} (secrets.key_file) is not the key of this database", path.display())
 }
 
 fn check(vault: &Vault, stored: &str) -> anyhow::Result<()> {

@@ -2,6 +2,7 @@
 
 mod backend;
 mod database;
+mod doctor;
 mod keys;
 mod parts;
 mod serve;
@@ -13,7 +14,9 @@ use entity::Db;
 
 use crate::app::{App, Events};
 use crate::config::Config;
+use crate::vault::Vault;
 
+pub use doctor::examine;
 pub use parts::{RandomIds, SystemClock};
 pub use serve::{Part, serve};
 
@@ -32,6 +35,10 @@ pub async fn database(config: &Config) -> anyhow::Result<Db> {
 pub async fn app(config: &Config) -> anyhow::Result<App> {
     let db = database::open(config).await?;
     let vault = keys::vault(config, &db).await?;
+    assemble(config, db, vault)
+}
+
+fn assemble(config: &Config, db: Db, vault: Vault) -> anyhow::Result<App> {
     let outbound = parts::outbound(config).context("[net]")?;
     Ok(App {
         db,
@@ -39,6 +46,7 @@ pub async fn app(config: &Config) -> anyhow::Result<App> {
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
         events: Events::default(),
+        gits: Arc::new(parts::gits(config, outbound.clone())?),
         registries: Arc::new(parts::registries(config, outbound)?),
         runtimes: Arc::new(parts::Engines::default()),
         settings: Arc::new(parts::settings(config)?),

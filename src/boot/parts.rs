@@ -14,6 +14,7 @@ use crate::app::settings::{BuildProfile, LocalEngine, ScanKind, Scanner};
 use crate::config::{self, Config};
 use crate::domain::clock::{Clock, Ids};
 use crate::domain::paging::PageLimits;
+use crate::git::{GitClientSettings, GitClients};
 use crate::net::{Outbound, Policy, Timeouts};
 use crate::registry::{RegistryClient, RegistrySettings};
 use crate::runtime::docker::DockerRuntime;
@@ -90,6 +91,11 @@ pub(super) fn outbound(config: &Config) -> anyhow::Result<Outbound> {
         .map_err(anyhow::Error::msg)?
         .with_own_port(Some(config.server.listen.port()));
     Ok(Outbound::new(policy)?)
+}
+
+pub(super) fn gits(config: &Config, outbound: Outbound) -> anyhow::Result<GitClients> {
+    let settings = GitClientSettings { github_api_url: config.github.api_url.clone() };
+    GitClients::new(outbound, &settings, Arc::new(SystemClock)).map_err(anyhow::Error::msg)
 }
 
 pub(super) fn registries(config: &Config, outbound: Outbound) -> anyhow::Result<RegistryClient> {

@@ -1,6 +1,7 @@
 //! The command line, one file a sub-command.
 
 mod config_check;
+mod doctor;
 mod migrate;
 mod organization;
 mod schema;
@@ -44,6 +45,8 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Tries the database, the secret key, each runtime and each Git provider, and says what fails and how to mend it.
+    Doctor,
     /// Organizations.
     Organization {
         #[command(subcommand)]
@@ -116,6 +119,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Migrate => migrate::run(&config).await?,
         Command::Schema => schema::run()?,
         Command::Config { command: ConfigCommand::Check } => config_check::run(&config)?,
+        Command::Doctor => doctor::run(&config).await?,
         Command::Organization { command } => organization::run(&config, command).await?,
         Command::User { command } => user::run(&config, command).await?,
     }

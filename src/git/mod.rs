@@ -2,6 +2,7 @@
 
 mod base;
 mod call;
+mod clients;
 mod gitlab;
 
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use chrono::{DateTime, Utc};
 use crate::domain::git::{MissingRight, Provider};
 use crate::domain::names::{BranchName, ProjectPath};
 use crate::domain::secret::SecretString;
+
+pub use clients::{GitClientSettings, GitClients};
 
 /// One organization's way to one provider.
 #[derive(Clone)]

@@ -10,8 +10,8 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use entity::{deployment, environment, registry, runtime, service};
 
 use super::errors::Result;
-use crate::app::identity::{Person, users};
 use crate::app::git;
+use crate::app::identity::{Person, users};
 use crate::app::services;
 use crate::app::{self, App, Error, Scope, lookup};
 

@@ -15,6 +15,7 @@ use entity::Role;
 use futures_util::StreamExt as _;
 use kiops::app::Actor;
 use kiops::app::identity::{sessions, tokens, users};
+use kiops::domain::git::Provider;
 use kiops::domain::policy::{self, Standing};
 use kiops::domain::secret::ExposeSecret as _;
 use kiops::graphql::ids::{KINDS, NodeKind, decode};
@@ -47,6 +48,19 @@ fn calls(own: &Shop) -> Vec<(&'static str, Value)> {
             "Mutation.registerDockerHubService",
             json!({ "input": { "name": "second", "runtimeId": own.runtime, "containers": [web()] } }),
         ),
+        (
+            "Mutation.registerGitProject",
+            json!({ "input": {
+                "provider": "GITLAB", "project": "group/shop", "branch": "main", "name": "third", "runtimeId": own.runtime,
+            } }),
+        ),
+        (
+            "Mutation.createGitProject",
+            json!({ "input": {
+                "provider": "GITLAB", "projectName": "made", "name": "fourth", "runtimeId": own.runtime,
+            } }),
+        ),
+        ("Mutation.createGitlabAccounts", json!({ "input": { "userIds": [own.user] } })),
         (
             "Mutation.updateService",
             json!({ "input": { "id": own.service, "runtimeId": own.runtime, "containers": [web()] } }),
@@ -187,6 +201,7 @@ fn foreign(own: &str, theirs: &Shop) -> (String, String) {
         NodeKind::Organization => &theirs.organization,
         NodeKind::ApiToken => &theirs.token,
         NodeKind::AuditEvent => &theirs.event,
+        NodeKind::GitSettings => &theirs.git_settings,
         NodeKind::Registry => &theirs.registry,
         NodeKind::Runtime => &theirs.runtime,
         NodeKind::Service => &theirs.service,
@@ -200,6 +215,7 @@ async fn two() -> (TestApp, Shop, Shop) {
     let test = TestApp::with(shared_engine(&["acme", "other"])).await;
     let theirs = Shop::open(&test, "acme").await;
     let own = Shop::open(&test, "other").await;
+    test.gits.of(Provider::Gitlab).add("group/shop", &["main"]);
     (test, theirs, own)
 }
 

@@ -5,6 +5,7 @@ mod contract;
 mod deploying;
 mod docker_runtime;
 mod environments;
+mod git;
 mod gone;
 mod identity;
 mod isolation;

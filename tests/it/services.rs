@@ -33,7 +33,8 @@ async fn from_the_menu_to_the_list() {
 
     let menus = "{ registrationMenus { source items { action enabled reason disabledReason adminOnly } } }";
     let shown = test.data(&member, menus, json!({})).await;
-    assert_eq!(shown["registrationMenus"][0]["items"][0]["reason"], "NO_RUNTIME");
+    let images = shown["registrationMenus"].as_array().unwrap().last().unwrap();
+    assert_eq!((&images["source"], &images["items"][0]["reason"]), (&json!("DOCKER_HUB"), &json!("NO_RUNTIME")));
 
     let local = json!({ "input": { "name": "local", "docker": {} } });
     let refused = test.run(Some(&stranger), RUNTIME, local.clone()).await;

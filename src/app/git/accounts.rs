@@ -165,8 +165,7 @@ impl Round<'_> {
                 return Ok((Outcome::WouldCreate, username));
             }
             self.in_time()?;
-            let new =
-                NewAccount { email: person.email.clone(), name: person.name.clone(), username: username.clone() };
+            let new = NewAccount { email: person.email.clone(), name: person.name.clone(), username: username.clone() };
             match self.accounts.create(&new).await {
                 Ok(()) => {
                     self.record(person, &username).await?;
@@ -191,7 +190,11 @@ impl Round<'_> {
 
     /// Asked before each request, so that none is cut off whose effect would then not be known.
     fn in_time(&self) -> std::result::Result<(), String> {
-        if Instant::now() < self.deadline { Ok(()) } else { Err("there was no time left: call again to go on".to_owned()) }
+        if Instant::now() < self.deadline {
+            Ok(())
+        } else {
+            Err("there was no time left: call again to go on".to_owned())
+        }
     }
 
     /// The answer, or why not in words; what would meet everybody else too stops the round.

@@ -154,7 +154,8 @@ async fn make(app: &App, actor: &Actor, connected: &Connected, new: &NewProject,
     }
     Err(match error {
         GitError::Taken(_) => {
-            let message = format!("{which} has a project of this name there already: register it as an existing project");
+            let message =
+                format!("{which} has a project of this name there already: register it as an existing project");
             Error::conflict("input.projectName", message)
         }
         GitError::NotFound(message) => Error::bad_input("input.gitNamespace", message),

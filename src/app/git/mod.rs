@@ -9,8 +9,6 @@ mod obstacle;
 pub mod register;
 mod seen;
 pub mod settings;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -160,7 +158,8 @@ impl Source {
     /// # Errors
     /// INTERNAL when the stored path is none.
     pub(in crate::app) fn project(&self) -> Result<ProjectRef> {
-        let path = ProjectPath::parse(&self.path).map_err(|e| Error::internal(format!("a stored project path: {e}")))?;
+        let path =
+            ProjectPath::parse(&self.path).map_err(|e| Error::internal(format!("a stored project path: {e}")))?;
         Ok(ProjectRef::Known { external_id: self.external_id.clone(), path })
     }
 }

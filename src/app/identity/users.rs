@@ -6,7 +6,7 @@ use entity::{Role, membership, token, user};
 use sea_orm::sea_query::{Expr, ExprTrait as _, Func, LikeExpr};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, PaginatorTrait, QueryFilter,
-    QuerySelect, Select, SelectTwo, Set,
+    QueryOrder as _, QuerySelect, Select, SelectTwo, Set,
 };
 use serde_json::json;
 

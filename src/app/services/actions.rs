@@ -81,7 +81,14 @@ pub async fn actions(
         None => false,
     };
     let unbuilt = containers_of(service)?.iter().any(|c| c.image.is_none());
-    Ok(states(&Facts { removing: service.removing, unbuilt, runtime, environment, earlier, no_runtime: no_runtime(actor) }))
+    Ok(states(&Facts {
+        removing: service.removing,
+        unbuilt,
+        runtime,
+        environment,
+        earlier,
+        no_runtime: no_runtime(actor),
+    }))
 }
 
 fn states(facts: &Facts) -> Vec<ActionState> {

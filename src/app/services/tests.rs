@@ -315,7 +315,7 @@ async fn a_spec_merges_the_environment_over_the_service() {
 #[tokio::test]
 async fn menus_and_actions_say_why() {
     let w = world().await;
-    let item = |menus: Vec<menus::Menu>| menus[0].items[0].clone();
+    let item = |menus: Vec<menus::Menu>| menus.last().unwrap().items[0].clone();
     let missing = item(menus::registration_menus(&w.app, &w.member).await.unwrap()).missing.unwrap();
     assert_eq!(missing.0, Precondition::NoRuntime);
     assert!(missing.1.contains("ask your admin"));

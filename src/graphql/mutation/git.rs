@@ -3,11 +3,12 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::services::RegisterServicePayload;
+use crate::app;
+use crate::app::git::Visibility;
 use crate::app::git::accounts::{self, CreateAccounts, Mode};
 use crate::app::git::create::{CreateGitProject, create_project};
 use crate::app::git::register::{GitService, RegisterGitProject, register_project};
 use crate::app::git::settings::{self, SaveGitSettings};
-use crate::app::git::Visibility;
 use crate::domain::git::Provider;
 use crate::domain::secret::SecretString;
 use crate::graphql::errors::Result;
@@ -188,7 +189,7 @@ impl GitMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "For whom.")] input: CreateGitlabAccountsInput,
     ) -> Result<Option<CreateGitlabAccountsPayload>> {
-        let ids = input.user_ids.map(|ids| ids.iter().map(|id| NodeKind::User.row(id)).collect::<Result<_>>());
+        let ids = input.user_ids.map(|ids| ids.iter().map(|id| NodeKind::User.row(id)).collect::<app::Result<_>>());
         let mode = if input.dry_run.unwrap_or_default() { Mode::DryRun } else { Mode::Create };
         let create = CreateAccounts { user_ids: ids.transpose()?, mode };
         let results = accounts::create(app(ctx)?, actor(ctx)?, create).await?;

@@ -191,7 +191,8 @@ impl GitProject {
     /// Services of this organization that already use the project, the newest first.
     async fn services(&self, ctx: &Context<'_>) -> Result<Vec<Service>> {
         let FoundProject { provider, base_url, project } = &self.0;
-        let found = loaders(ctx)?.services_of_project(&git::project_key(*provider, base_url, &project.external_id));
+        let key = git::project_key(*provider, base_url, &project.external_id);
+        let found = loaders(ctx)?.services_of_project(&key);
         Ok(found.await?.unwrap_or_default().iter().cloned().map(Service::shared).collect())
     }
 
@@ -238,12 +239,7 @@ pub struct GitBranch {
 
 impl From<git::Branch> for GitBranch {
     fn from(b: git::Branch) -> Self {
-        Self {
-            name: b.name.into(),
-            commit: b.commit.into(),
-            is_default: b.is_default,
-            protected: b.protected,
-        }
+        Self { name: b.name.into(), commit: b.commit.into(), is_default: b.is_default, protected: b.protected }
     }
 }
 

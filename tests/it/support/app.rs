@@ -24,6 +24,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::fakes::{FakeClock, FakeEngine, FakeIds, FakeRegistries, FakeRuntimes};
+use super::git::{Clients, FakeGits};
 
 /// Every account's password.
 pub const PASSWORD: &str = "correct horse battery";
@@ -34,6 +35,8 @@ pub struct TestApp {
     pub app: App,
     /// Its time.
     pub clock: Arc<FakeClock>,
+    /// Its Git providers.
+    pub gits: Arc<FakeGits>,
     /// Its registries.
     pub registries: Arc<FakeRegistries>,
     /// Its one engine.
@@ -68,6 +71,7 @@ impl TestApp {
         let db = Db::connect(&url, 4).await.unwrap();
         Migrator::up(db.read(), None).await.unwrap();
         let clock = Arc::new(FakeClock::default());
+        let gits = Arc::new(FakeGits::default());
         let registries = Arc::new(FakeRegistries::default());
         let runtimes = Arc::new(FakeRuntimes::default());
         let app = App {
@@ -76,12 +80,13 @@ impl TestApp {
             clock: clock.clone(),
             ids: Arc::new(FakeIds::default()),
             events: Events::default(),
+            gits: Arc::new(Clients(gits.clone())),
             registries: registries.clone(),
             runtimes: Arc::new(FakeEngine(runtimes.clone())),
             settings: Arc::new(settings),
         };
         let schemas = schemas(Some(app.clone()));
-        Self { app, clock, registries, runtimes, schemas, folder }
+        Self { app, clock, gits, registries, runtimes, schemas, folder }
     }
 
     /// Where SQLite's files are; empty on PostgreSQL.
@@ -192,6 +197,7 @@ pub fn settings() -> Settings {
         login_attempts_per_minute: 10,
         bootstrap_organization: "default".to_owned(),
         local_engine: LocalEngine::Bootstrap,
+        mutation_timeout: Duration::from_secs(60),
         deploy_timeout: Duration::from_secs(600),
         job_lease: Duration::from_secs(30),
         keep_revisions: 20,

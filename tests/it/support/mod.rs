@@ -4,6 +4,7 @@
 pub mod app;
 pub mod engine;
 pub mod fakes;
+pub mod git;
 pub mod registry;
 pub mod server;
 pub mod shop;

@@ -12,6 +12,7 @@ use kiops::queue;
 use serde_json::{Value, json};
 
 use super::app::{TestApp, settings};
+use super::git::GOOD_TOKEN;
 
 /// Node ids of one organization's objects.
 pub struct Shop {
@@ -25,6 +26,8 @@ pub struct Shop {
     pub token: String,
     /// A registry login's.
     pub registry: String,
+    /// The GitLab settings'.
+    pub git_settings: String,
     /// A runtime's.
     pub runtime: String,
     /// A service's.
@@ -55,6 +58,7 @@ impl Shop {
             user: id(),
             token: id(),
             registry: id(),
+            git_settings: id(),
             runtime: id(),
             service: id(),
             environment: id(),
@@ -72,6 +76,8 @@ impl Shop {
         let token = mutate(test, &admin, "createApiToken", json!({ "name": format!("{slug}-ci") })).await;
         let login = json!({ "host": "ghcr.io", "username": format!("{slug}-bot"), "token": "a token of a registry" });
         let registry = mutate(test, &admin, "saveRegistry", login).await;
+        let gitlab = json!({ "baseUrl": "https://gitlab.example", "token": GOOD_TOKEN });
+        let git_settings = mutate(test, &admin, "saveGitlabSettings", gitlab).await;
         let runtime = json!({ "name": format!("{slug}-engine"), "docker": { "host": "tcp://192.0.2.1:2375" } });
         let runtime = mutate(test, &admin, "registerRuntime", runtime).await;
         let service = json!({ "name": format!("{slug}-shop"), "runtimeId": runtime, "containers": [web()] });
@@ -96,6 +102,7 @@ impl Shop {
             user: text(&me["viewer"]["user"]["id"]),
             token,
             registry,
+            git_settings,
             runtime,
             environment: text(&found["service"]["environments"][0]["id"]),
             service,
@@ -121,7 +128,11 @@ pub async fn mutate(test: &TestApp, actor: &Actor, field: &str, input: Value) ->
     let (ty, object) = match field {
         "createApiToken" => ("CreateApiTokenInput", "apiToken"),
         "saveRegistry" => ("SaveRegistryInput", "registry"),
+        "saveGitlabSettings" => ("SaveGitlabSettingsInput", "gitSettings"),
+        "saveGithubSettings" => ("SaveGithubSettingsInput", "gitSettings"),
         "registerRuntime" => ("RegisterRuntimeInput", "runtime"),
+        "registerGitProject" => ("RegisterGitProjectInput", "service"),
+        "createGitProject" => ("CreateGitProjectInput", "service"),
         "registerDockerHubService" => ("RegisterDockerHubServiceInput", "service"),
         "updateService" => ("UpdateServiceInput", "service"),
         "deployService" => ("DeployServiceInput", "deployment"),
