@@ -240,9 +240,12 @@ impl Api {
         drop(self.shared.answers.invalidate_entries_if(move |(owner, _), _| *owner == key));
     }
 
-    /// The body as what the API promises.
+    /// The body as what the API promises. One that is something else is not remembered.
     pub(super) fn json<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, GitError> {
-        serde_json::from_slice(&answer.body).map_err(|_| self.garbled())
+        serde_json::from_slice(&answer.body).map_err(|_| {
+            self.forget();
+            self.garbled()
+        })
     }
 
     /// It answered something other than what its API promises.

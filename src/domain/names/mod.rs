@@ -6,6 +6,7 @@
 mod git;
 mod people;
 mod text;
+mod usernames;
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use git::{BranchName, NamespacePath, ProjectName, ProjectPath, SourcePath};
 pub use people::{DisplayName, Email, check_password};
 pub use text::{EnvName, EnvText, IngressPath, MountPath};
+pub use usernames::gitlab_usernames;
 
 /// What is wrong with a name, in words for the person who typed it. Never quotes the text itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -9,7 +9,7 @@ use super::token::{Standing, about_me, standing};
 use super::wire::{EmailRow, Existence, UserRow};
 use super::{Gitlab, taken};
 
-/// <https://docs.gitlab.com/api/users/#list-all-users>: `search` finds administrators every address, and others public
+/// <https://docs.gitlab.com/api/users/>: `search` finds administrators every address, and others public
 /// ones alone, which are told from "nobody has it" only by knowing what the token is.
 pub(super) async fn find_by_email(gitlab: &Gitlab, email: &str) -> Result<Option<String>, GitError> {
     be_administrator(gitlab).await?;
@@ -47,7 +47,7 @@ async fn be_administrator(gitlab: &Gitlab) -> Result<(), GitError> {
     Err(GitError::Forbidden(format!("{} does not tell the token who has an address: {lacks}", gitlab.api.name())))
 }
 
-/// People by <https://docs.gitlab.com/api/users/#list-all-users>, groups too by
+/// People by <https://docs.gitlab.com/api/users/>, groups too by
 /// <https://docs.gitlab.com/api/namespaces/#verify-namespace-availability>: either may lack the other's.
 pub(super) async fn is_free(gitlab: &Gitlab, username: &str) -> Result<bool, GitError> {
     if matches!(username, "" | "." | "..") {
@@ -65,7 +65,7 @@ pub(super) async fn is_free(gitlab: &Gitlab, username: &str) -> Result<bool, Git
     Ok(!existence.exists)
 }
 
-/// <https://docs.gitlab.com/api/users/#create-a-user>. `reset_password` mails a link by which the owner chooses a
+/// <https://docs.gitlab.com/api/users/>. `reset_password` mails a link by which the owner chooses a
 /// password; none is sent. `skip_confirmation` spares them a second mail that asks for the same proof: only who reads
 /// that address can follow the link, and GitLab's own form for administrators does likewise.
 pub(super) async fn create(gitlab: &Gitlab, new: &NewAccount) -> Result<(), GitError> {

@@ -33,24 +33,24 @@ pub struct Gitlab {
     pages: Url,
 }
 
-/// A client with these settings; `trust` is whose address it is.
-///
-/// # Errors
-/// [`GitError::Refused`] when the address is none, or the token can't be sent.
-pub(super) fn new(shared: &Shared, access: &GitAccess, trust: Trust) -> Result<Gitlab, GitError> {
-    let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    // Personal, project and group access tokens: https://docs.gitlab.com/api/rest/authentication/
-    let dialect = Dialect { token_header: HeaderName::from_static("private-token"), token_prefix: "", headers };
-    let pages = access.base_url.trim_end_matches('/');
-    // REST is at /api/v4 and GraphQL at /api/graphql.
-    let access = GitAccess { base_url: format!("{pages}/api"), ..access.clone() };
-    let api = Api::new(shared, &access, trust, dialect)?;
-    let pages = Url::parse(&format!("{pages}/")).map_err(|_| GitError::Refused("that is no address".to_owned()))?;
-    Ok(Gitlab { api, pages })
-}
-
 impl Gitlab {
+    /// A client with these settings; `trust` is whose address it is.
+    ///
+    /// # Errors
+    /// [`GitError::Refused`] when the address is none, or the token can't be sent.
+    pub(super) fn new(shared: &Shared, access: &GitAccess, trust: Trust) -> Result<Self, GitError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        // Personal, project and group access tokens: https://docs.gitlab.com/api/rest/authentication/
+        let dialect = Dialect { token_header: HeaderName::from_static("private-token"), token_prefix: "", headers };
+        let pages = access.base_url.trim_end_matches('/');
+        // REST is at /api/v4 and GraphQL at /api/graphql.
+        let access = GitAccess { base_url: format!("{pages}/api"), ..access.clone() };
+        let api = Api::new(shared, &access, trust, dialect)?;
+        let pages = Url::parse(&format!("{pages}/")).map_err(|_| GitError::Refused("that is no address".to_owned()))?;
+        Ok(Self { api, pages })
+    }
+
     /// An address of REST. Every character of a segment that could mean something is encoded: GitLab takes `%2F` for
     /// the slash of a path (<https://docs.gitlab.com/api/rest/#namespaced-paths>), and a plus for a space.
     ///

@@ -11,7 +11,7 @@ use super::token::about_me;
 use super::wire::Me;
 
 /// Only GraphQL knows the groups that one may make projects in, by role, by the group's own rule, and by being shared
-/// with: <https://docs.gitlab.com/api/graphql/reference/#currentusergroups>, `permissionScope`.
+/// with: <https://docs.gitlab.com/api/graphql/reference/>, `permissionScope`.
 const GROUPS: &str = "query groups($search: String, $first: Int, $after: String) { currentUser { \
      groups(permissionScope: CREATE_PROJECTS, search: $search, first: $first, after: $after) { \
      edges { cursor node { fullPath name avatarUrl } } pageInfo { hasNextPage } } } }";

@@ -82,7 +82,7 @@ pub(super) fn segment(project: &ProjectRef) -> Option<&str> {
     }
 }
 
-/// <https://docs.gitlab.com/api/projects/#retrieve-a-project>. A path that it had before is redirected to its id
+/// <https://docs.gitlab.com/api/projects/>. A path that it had before is redirected to its id
 /// (<https://docs.gitlab.com/api/rest/#redirects>).
 pub(super) async fn find(gitlab: &Gitlab, project: &ProjectRef, memory: Memory) -> Result<Option<Project>, GitError> {
     let Some(segment) = segment(project) else { return Ok(None) };
@@ -91,7 +91,7 @@ pub(super) async fn find(gitlab: &Gitlab, project: &ProjectRef, memory: Memory) 
     Ok(row.project())
 }
 
-/// <https://docs.gitlab.com/api/projects/#create-a-project>
+/// <https://docs.gitlab.com/api/projects/>
 pub(super) async fn create(gitlab: &Gitlab, new: &NewProject) -> Result<Project, GitError> {
     let mut body = json!({
         "name": new.name,
@@ -111,7 +111,7 @@ pub(super) async fn create(gitlab: &Gitlab, new: &NewProject) -> Result<Project,
     row.project().ok_or_else(|| gitlab.api.garbled())
 }
 
-/// <https://docs.gitlab.com/api/namespaces/#retrieve-a-namespace>. A path of digits alone would be read as an id, so
+/// <https://docs.gitlab.com/api/namespaces/#retrieve-namespace-details>. A path of digits alone would be read as an id, so
 /// the answer must be the one that was asked for.
 async fn namespace_id(gitlab: &Gitlab, path: &str) -> Result<u64, GitError> {
     let missing =
@@ -132,12 +132,12 @@ pub(super) async fn first_branch(gitlab: &Gitlab, project: &Project, branch: &Br
     let now = find(gitlab, &known, Memory::Never).await?.ok_or_else(gone)?;
     if branches::find(gitlab, &known, branch.as_str(), Memory::Never).await?.is_none() {
         let made = match &now.default_branch {
-            // https://docs.gitlab.com/api/branches/#create-a-repository-branch
+            // https://docs.gitlab.com/api/branches/
             Some(from) => {
                 let body = json!({ "branch": branch.as_str(), "ref": from });
                 gitlab.api.send(Method::POST, gitlab.at(&["projects", id, "repository", "branches"]), &body).await
             }
-            // https://docs.gitlab.com/api/commits/#create-a-commit: the first commit of a project makes its branch.
+            // https://docs.gitlab.com/api/commits/: the first commit of a project makes its branch.
             None => {
                 let readme =
                     json!({ "action": "create", "file_path": "README.md", "content": format!("# {}\n", now.name) });
@@ -156,7 +156,7 @@ pub(super) async fn first_branch(gitlab: &Gitlab, project: &Project, branch: &Br
         }
     }
     if now.default_branch.as_deref() != Some(branch.as_str()) {
-        // https://docs.gitlab.com/api/projects/#update-a-project
+        // https://docs.gitlab.com/api/projects/
         let body = json!({ "default_branch": branch.as_str() });
         let changed = gitlab.api.send(Method::PUT, gitlab.at(&["projects", id]), &body).await;
         gitlab.api.forget();

@@ -60,7 +60,7 @@ async fn about_itself(gitlab: &Gitlab) -> Result<Option<TokenRow>, GitError> {
     Ok(Some(token))
 }
 
-/// <https://docs.gitlab.com/api/users/#retrieve-the-current-user>
+/// <https://docs.gitlab.com/api/users/>
 pub(super) async fn about_me(gitlab: &Gitlab, memory: Memory) -> Result<Me, GitError> {
     let answer = gitlab.api.get(gitlab.at(&["user"]), memory).await?;
     gitlab.api.json(&answer)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use super::super::{Branch, Commit, Project};
 use crate::domain::names::{BranchName, ProjectPath};
 
-/// <https://docs.gitlab.com/api/projects/#retrieve-a-project>
+/// <https://docs.gitlab.com/api/projects/>
 #[derive(Deserialize)]
 pub(super) struct ProjectRow {
     pub(super) id: u64,
@@ -84,7 +84,7 @@ impl BranchRow {
     }
 }
 
-/// <https://docs.gitlab.com/api/users/#retrieve-the-current-user>
+/// <https://docs.gitlab.com/api/users/>
 #[derive(Deserialize)]
 pub(super) struct Me {
     pub(super) id: u64,
@@ -113,7 +113,7 @@ pub(super) struct TokenRow {
     pub(super) expires_at: Option<NaiveDate>,
 }
 
-/// <https://docs.gitlab.com/api/users/#list-all-users>, as administrators are answered.
+/// <https://docs.gitlab.com/api/users/>, as administrators are answered.
 #[derive(Deserialize)]
 pub(super) struct UserRow {
     pub(super) id: u64,

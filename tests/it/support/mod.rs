@@ -5,6 +5,7 @@ pub mod app;
 pub mod engine;
 pub mod fakes;
 pub mod git;
+pub mod gitlab_double;
 pub mod registry;
 pub mod server;
 pub mod shop;
