@@ -2,6 +2,7 @@
 
 mod base;
 mod call;
+mod github;
 
 use std::sync::Arc;
 
