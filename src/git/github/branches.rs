@@ -97,10 +97,15 @@ pub(super) async fn read(
     Ok(Some(row).filter(|row| row.name == name))
 }
 
-/// Whether a repository has no branch yet.
+/// Whether a repository is seen to have no branch yet.
 pub(super) async fn is_empty(github: &Github, repository: &wire::Repository) -> Result<bool, GitError> {
     let path = path_of(github, repository)?;
-    let answer = github.api.get(listing(github, &path, "1", 1)?, Memory::Revalidated).await?;
+    let answer = match github.api.get(listing(github, &path, "1", 1)?, Memory::Revalidated).await {
+        Ok(answer) => answer,
+        // Who may not read the source may see the repository all the same.
+        Err(GitError::Forbidden(_) | GitError::NotFound(_)) => return Ok(false),
+        Err(error) => return Err(error),
+    };
     let rows: Vec<wire::BranchRow> = github.api.json(&answer)?;
     Ok(rows.is_empty())
 }
