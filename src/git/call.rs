@@ -10,7 +10,7 @@ use moka::ops::compute::{CompResult, Op};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -190,6 +190,8 @@ impl Api {
                 let response = self.read(&url, kept.as_ref().and_then(|kept| kept.etag.clone())).await?;
                 let answer = match kept {
                     Some(kept) if response.status == StatusCode::NOT_MODIFIED => kept.answer.clone(),
+                    // What a proxy says in between is not remembered.
+                    _ if serde_json::from_slice::<IgnoredAny>(&response.body).is_err() => return Err(self.garbled()),
                     _ => answer_of(&response),
                 };
                 let etag = response.headers.get(reqwest::header::ETAG).cloned();

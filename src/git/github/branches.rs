@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::super::call::Memory;
 use super::super::{Branch, GitError, ListRequest, Listed, ProjectRef};
-use super::paging::{Choice, Entry, Order, Page, Pages, ROWS, Walk};
+use super::paging::{AT_A_TIME, Choice, Entry, Order, Page, Pages, ROWS, Walk};
 use super::{Github, wire};
 use crate::domain::names::{BranchName, ProjectPath};
 
@@ -48,6 +48,10 @@ impl Pages for Branches<'_> {
 
     fn order(&self, _: usize) -> Order {
         Order::Ascending
+    }
+
+    fn at_a_time(&self, _: usize) -> u32 {
+        if self.search.is_some() { AT_A_TIME } else { 1 }
     }
 
     async fn page(&self, list: usize, number: u32) -> Result<Page<(usize, wire::BranchRow)>, GitError> {

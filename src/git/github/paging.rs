@@ -29,7 +29,7 @@ const ENOUGH: u32 = 20;
 const PATIENCE: Duration = Duration::from_secs(7);
 /// Pages that are read at a time where rows are sought. GitHub asks for restraint:
 /// <https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api>.
-const AT_A_TIME: u32 = 4;
+pub(super) const AT_A_TIME: u32 = 4;
 /// Pages that are looked through for the row of a cursor.
 const STEPS: u32 = 5;
 /// Bytes of a cursor, at most.
@@ -102,6 +102,11 @@ pub(super) trait Pages: Sync {
     /// How a list is sorted.
     fn order(&self, list: usize) -> Order;
 
+    /// Pages of a list that may be read at once. More than one is for lists whose rows are mostly left out.
+    fn at_a_time(&self, _list: usize) -> u32 {
+        1
+    }
+
     /// A page of a list; the first is 1. One beyond the end is empty.
     async fn page(&self, list: usize, number: u32) -> Result<Page<Self::Row>, GitError>;
 }
@@ -127,7 +132,7 @@ impl Cursor {
 pub(super) enum Choice {
     /// Every row is shown.
     All,
-    /// Rows are chosen, so a next page may hold none.
+    /// Rows are left out, so a next page may hold none that is shown.
     Some,
 }
 
@@ -239,13 +244,11 @@ impl<'a, P: Pages> Walk<'a, P> {
         }
     }
 
-    /// Reads the next page; where rows are sought, the next few.
+    /// Reads the next page, or the next few where GitHub has said that there are so many.
     async fn read_on(&mut self) -> Result<(), GitError> {
         let (pages, list, from) = (self.pages, self.list, self.number);
-        let known = self.last.unwrap_or(from).max(from);
-        let count =
-            if self.choice == Choice::Some { (known - from + 1).min(AT_A_TIME).min(MOST - self.read) } else { 1 };
-        let count = count.max(1);
+        let known = self.last.map_or(1, |last| (last + 1).saturating_sub(from));
+        let count = known.min(pages.at_a_time(list)).min(MOST - self.read).max(1);
         let asked = stream::iter((from..from + count).map(|number| pages.page(list, number)));
         let answers: Vec<_> = asked.buffered(AT_A_TIME as usize).try_collect().await?;
         for (number, page) in (from..).zip(answers) {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::super::call::Memory;
 use super::super::{GitError, ListRequest, Listed, Project, ProjectRef};
-use super::paging::{Choice, Entry, Order, Page, Pages, ROWS, Walk};
+use super::paging::{AT_A_TIME, Choice, Entry, Order, Page, Pages, ROWS, Walk};
 use super::search::{self, Wanted};
 use super::{Github, wire};
 
@@ -16,6 +16,7 @@ pub(super) const EVERYTHING: &str = "owner,collaborator,organization_member";
 /// Everything that the token's owner owns, was invited to, or sees through an organization, newest first.
 struct Mine<'a> {
     github: &'a Github,
+    at_a_time: u32,
 }
 
 #[async_trait]
@@ -28,6 +29,10 @@ impl Pages for Mine<'_> {
 
     fn order(&self, _: usize) -> Order {
         Order::Descending
+    }
+
+    fn at_a_time(&self, _: usize) -> u32 {
+        self.at_a_time
     }
 
     async fn page(&self, _: usize, number: u32) -> Result<Page<wire::Repository>, GitError> {
@@ -60,10 +65,10 @@ pub(super) fn entry(row: wire::Repository) -> Entry<wire::Repository> {
 /// - Up to 500 repositories are looked through here, newest first, which misses none.
 /// - More are sought by GitHub's search, best match first, among the own account's and the organizations'
 ///   (<https://docs.github.com/rest/search/search#search-repositories>). It goes by words and their beginnings, lags
-///   behind what was just made, and gives a thousand at most for a text. Repositories of other owners, which it can't
+///   behind what was just made, gives a thousand at most for a text, and fewer when it takes too long. Repositories of other owners, which it can't
 ///   be asked for, are then looked through here, and one that is named whole is asked for by its address.
 pub(super) async fn list(github: &Github, request: &ListRequest) -> Result<Listed<Project>, GitError> {
-    let mine = Mine { github };
+    let mine = Mine { github, at_a_time: if request.search.is_some() { AT_A_TIME } else { 1 } };
     let Some(text) = &request.search else {
         let walk = Walk::begin(&mine, request, Choice::All).await?;
         return Ok(walk.gather(request.first, |row| row.project()).await?.listed);

@@ -6,7 +6,7 @@ use super::super::GitError;
 use super::super::ListRequest;
 use super::super::Project;
 use super::super::call::Memory;
-use super::paging::{Choice, Entry, Harvest, Order, Page, Pages, ROWS, Walk};
+use super::paging::{AT_A_TIME, Choice, Entry, Harvest, Order, Page, Pages, ROWS, Walk};
 use super::projects::{entry, mine};
 use super::{Github, namespaces, wire};
 use crate::domain::names::ProjectPath;
@@ -106,6 +106,11 @@ impl Pages for Many<'_> {
 
     fn order(&self, list: usize) -> Order {
         if list > self.queries.len() { Order::Descending } else { Order::Unknown }
+    }
+
+    fn at_a_time(&self, list: usize) -> u32 {
+        // Searches are dear: thirty a minute.
+        if list > self.queries.len() { AT_A_TIME } else { 1 }
     }
 
     async fn page(&self, list: usize, number: u32) -> Result<Page<(usize, wire::Repository)>, GitError> {

@@ -223,6 +223,13 @@ async fn a_walk_for_a_branch_is_bounded_and_finds_a_whole_name_at_once() {
     assert!(bench.double.take_asked().len() <= 102);
     let listed = bench.github.branches(&project, &page(1, None, Some("b11999"))).await.unwrap().unwrap();
     assert_eq!(listed.items[0].value.name, branch("b11999"));
+    // Without a text nothing is read ahead: the repository, its default branch and a page, then the next page.
+    bench.later(31);
+    bench.double.take_asked();
+    let listed = bench.github.branches(&project, &page(99, None, None)).await.unwrap().unwrap();
+    assert_eq!(bench.double.take_asked().len(), 3);
+    bench.github.branches(&project, &page(99, last(&listed.items).as_deref(), None)).await.unwrap().unwrap();
+    assert_eq!(bench.double.take_asked().len(), 1);
     // What was found on the way is given, with where to go on.
     let listed = bench.github.branches(&project, &page(20, None, Some("b00000"))).await.unwrap().unwrap();
     assert!(listed.has_next && listed.items.len() == 1);

@@ -113,6 +113,10 @@ async fn a_short_outage_is_not_noticed() {
     bench.double.fail_with("GET /user/repos", 2, 502, "Server Error");
     bench.github.projects(&page(20, None, None)).await.unwrap();
     assert_eq!(bench.double.take_asked().len(), 3);
+    // Nor is rubbish remembered.
+    bench.double.fail("GET /user", 1, answer(200, &[], "<html>just a moment</html>"));
+    assert!(bench.github.namespaces(&page(1, None, None)).await.is_err());
+    assert_eq!(bench.github.namespaces(&page(1, None, None)).await.unwrap().items.len(), 1);
 }
 
 #[tokio::test]
