@@ -98,7 +98,10 @@ fn of_git(app: &App, row: &git_settings::Model) -> Result<Verdict> {
         let remedy = if row.rejected {
             again
         } else {
-            format!("see that {} can be reached from here (net.allow, net.ca_file), or wait until it answers", row.base_url)
+            format!(
+                "see that {} can be reached from here (net.allow, net.ca_file), or wait until it answers",
+                row.base_url
+            )
         };
         return Ok(Verdict::Ill { what, remedy });
     }

@@ -10,7 +10,7 @@ use moka::ops::compute::{CompResult, Op};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -45,7 +45,17 @@ pub(super) struct Shared {
     outbound: Outbound,
     clock: Arc<dyn Clock>,
     answers: Cache<(Key, String), Arc<Kept>>,
-    limits: Cache<Key, DateTime<Utc>>,
+    limits: Cache<(Key, Budget), DateTime<Utc>>,
+}
+
+/// What a request counts against. GitHub counts searches apart (30 a minute), and a spent budget for them must not
+/// keep anybody from a list: <https://docs.github.com/rest/search/search#rate-limit>.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Budget {
+    /// What lies below `search/`.
+    Search,
+    /// Everything; it is asked before a search too.
+    Whole,
 }
 
 /// Whose answers they are: organization, address and token.
@@ -106,8 +116,6 @@ pub(super) struct Api {
 pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// Where it came from, after redirects.
-    pub(super) url: Url,
 }
 
 /// What is read: an address, and a body where it is asked for by one.
@@ -177,12 +185,6 @@ impl Api {
         url
     }
 
-    /// Ends a call that sends several requests in the time of one.
-    pub(super) async fn whole<T>(&self, call: impl Future<Output = Result<T, GitError>> + Send) -> Result<T, GitError> {
-        let late = || GitError::Unreachable(format!("{} did not answer within {} s", self.name, WHOLE.as_secs()));
-        tokio::time::timeout(WHOLE, call).await.unwrap_or_else(|_| Err(late()))
-    }
-
     /// Reads, and repeats while the provider breaks off or answers 5xx.
     pub(super) async fn get(&self, url: Url, memory: Memory) -> Result<Answer, GitError> {
         self.ask(Question { url, body: None }, memory).await
@@ -210,6 +212,8 @@ impl Api {
                 let response = self.read(&question, kept.as_ref().and_then(|kept| kept.etag.clone())).await?;
                 let answer = match kept {
                     Some(kept) if response.status == StatusCode::NOT_MODIFIED => kept.answer.clone(),
+                    // What a proxy says in between is not remembered.
+                    _ if serde_json::from_slice::<IgnoredAny>(&response.body).is_err() => return Err(self.garbled()),
                     _ => answer_of(&response),
                 };
                 let etag = response.headers.get(reqwest::header::ETAG).cloned();
@@ -224,12 +228,20 @@ impl Api {
         }
     }
 
+    /// Several reads as one call: they end within the same ten seconds.
+    pub(super) async fn within<T>(&self, work: impl Future<Output = Result<T, GitError>>) -> Result<T, GitError> {
+        tokio::time::timeout(WHOLE, work).await.unwrap_or_else(|_| {
+            Err(GitError::Unreachable(format!("{} did not answer within {} s", self.name, WHOLE.as_secs())))
+        })
+    }
+
     /// Changes something: sent once, whatever comes of it.
     pub(super) async fn send(&self, method: Method, url: Url, body: &impl Serialize) -> Result<Answer, GitError> {
-        self.may_ask().await?;
+        let budget = self.budget(&url);
+        self.may_ask(budget).await?;
         let request = self.request(method, url).json(body).map_err(|error| self.unreachable(error))?;
         let response = self.shared.outbound.send(request.timeout(WHOLE)).await.map_err(|e| self.unsent(e))?;
-        self.judge(&response).await?;
+        self.judge(&response, budget).await?;
         Ok(answer_of(&response))
     }
 
@@ -284,7 +296,8 @@ impl Api {
         etag: Option<HeaderValue>,
         deadline: Instant,
     ) -> Result<Response, GitError> {
-        self.may_ask().await?;
+        let budget = self.budget(&question.url);
+        self.may_ask(budget).await?;
         let mut request = match &question.body {
             None => self.request(Method::GET, question.url.clone()),
             Some(body) => self
@@ -298,7 +311,7 @@ impl Api {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let response = self.shared.outbound.send(request.timeout(left)).await.map_err(|e| self.unsent(e))?;
         if response.status != StatusCode::NOT_MODIFIED {
-            self.judge(&response).await?;
+            self.judge(&response, budget).await?;
         }
         Ok(response)
     }
@@ -310,15 +323,24 @@ impl Api {
     }
 
     /// Goes on only where no limit is spent.
-    async fn may_ask(&self) -> Result<(), GitError> {
-        match self.shared.limits.get(&self.key).await {
-            Some(until) if until > self.now() => Err(self.limited(Some(until))),
-            _ => Ok(()),
+    async fn may_ask(&self, budget: Budget) -> Result<(), GitError> {
+        for budget in [budget, Budget::Whole] {
+            if let Some(until) = self.shared.limits.get(&(self.key, budget)).await
+                && until > self.now()
+            {
+                return Err(self.limited(Some(until)));
+            }
         }
+        Ok(())
+    }
+
+    fn budget(&self, url: &Url) -> Budget {
+        let below = url.path().strip_prefix(self.base.path().trim_end_matches('/')).unwrap_or_default();
+        if below.starts_with("/search/") { Budget::Search } else { Budget::Whole }
     }
 
     /// Notes a spent limit, and turns every status but success into an error.
-    async fn judge(&self, response: &Response) -> Result<(), GitError> {
+    async fn judge(&self, response: &Response, budget: Budget) -> Result<(), GitError> {
         let spent = ["x-ratelimit-remaining", "ratelimit-remaining"]
             .iter()
             .any(|name| response.header(name).is_some_and(|left| left.trim() == "0"));
@@ -332,7 +354,9 @@ impl Api {
         if (limited || spent)
             && let Some(until) = when
         {
-            self.shared.limits.insert(self.key, until).await;
+            // A limit that is not a spent budget (GitHub's secondary one) is about every request.
+            let budget = if spent { budget } else { Budget::Whole };
+            self.shared.limits.insert((self.key, budget), until).await;
         }
         if status.is_success() {
             return Ok(());
@@ -407,7 +431,7 @@ fn gather(value: &Value, field: &str, said: &mut Vec<String>) {
 }
 
 fn answer_of(response: &Response) -> Answer {
-    Answer { headers: response.headers.clone(), body: response.body.clone(), url: response.url.clone() }
+    Answer { headers: response.headers.clone(), body: response.body.clone() }
 }
 
 /// Lengths keep `ab` + `c` apart from `a` + `bc`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::call::Shared;
-use super::{GitAccess, GitError, GitProvider, GitProviders, base, gitlab};
+use super::{GitAccess, GitError, GitProvider, GitProviders, base, github, gitlab};
 use crate::domain::clock::Clock;
 use crate::domain::git::Provider;
 use crate::net::{Outbound, Trust};
@@ -49,8 +49,8 @@ impl GitProviders for GitClients {
             access.provider == Provider::Github && access.base_url == self.github.as_str().trim_end_matches('/');
         let trust = if operators { Trust::Operator } else { Trust::User };
         Ok(match access.provider {
-            Provider::Gitlab => Arc::new(gitlab::new(&self.shared, access, trust)?),
-            Provider::Github => return Err(GitError::Refused("TEMPORARY".to_owned())),
+            Provider::Gitlab => Arc::new(gitlab::Gitlab::new(&self.shared, access, trust)?),
+            Provider::Github => Arc::new(github::Github::new(&self.shared, access, trust)?),
         })
     }
 }

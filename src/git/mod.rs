@@ -3,6 +3,7 @@
 mod base;
 mod call;
 mod clients;
+mod github;
 mod gitlab;
 
 use std::sync::Arc;

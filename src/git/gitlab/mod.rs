@@ -95,35 +95,35 @@ fn taken(error: GitError) -> GitError {
 #[async_trait]
 impl GitProvider for Gitlab {
     async fn identify(&self) -> Result<TokenInfo, GitError> {
-        self.api.whole(token::identify(self)).await
+        self.api.within(token::identify(self)).await
     }
 
     async fn projects(&self, request: &ListRequest) -> Result<Listed<Project>, GitError> {
-        self.api.whole(projects::list(self, request)).await
+        self.api.within(projects::list(self, request)).await
     }
 
     async fn project(&self, project: &ProjectRef) -> Result<Option<Project>, GitError> {
-        self.api.whole(projects::find(self, project, Memory::Revalidated)).await
+        self.api.within(projects::find(self, project, Memory::Revalidated)).await
     }
 
     async fn branches(&self, project: &ProjectRef, request: &ListRequest) -> Result<Option<Listed<Branch>>, GitError> {
-        self.api.whole(branches::list(self, project, request)).await
+        self.api.within(branches::list(self, project, request)).await
     }
 
     async fn branch(&self, project: &ProjectRef, name: &BranchName) -> Result<Option<Branch>, GitError> {
-        self.api.whole(branches::find(self, project, name.as_str(), Memory::Revalidated)).await
+        self.api.within(branches::find(self, project, name.as_str(), Memory::Revalidated)).await
     }
 
     async fn namespaces(&self, request: &ListRequest) -> Result<Listed<Namespace>, GitError> {
-        self.api.whole(namespaces::list(self, request)).await
+        self.api.within(namespaces::list(self, request)).await
     }
 
     async fn create_project(&self, new: &NewProject) -> Result<Project, GitError> {
-        self.api.whole(projects::create(self, new)).await
+        self.api.within(projects::create(self, new)).await
     }
 
     async fn first_branch(&self, project: &Project, branch: &BranchName) -> Result<(), GitError> {
-        self.api.whole(projects::first_branch(self, project, branch)).await
+        self.api.within(projects::first_branch(self, project, branch)).await
     }
 
     fn accounts(&self) -> Option<&dyn GitAccounts> {
@@ -134,14 +134,14 @@ impl GitProvider for Gitlab {
 #[async_trait]
 impl GitAccounts for Gitlab {
     async fn find_by_email(&self, email: &str) -> Result<Option<String>, GitError> {
-        self.api.whole(accounts::find_by_email(self, email)).await
+        self.api.within(accounts::find_by_email(self, email)).await
     }
 
     async fn is_free(&self, username: &str) -> Result<bool, GitError> {
-        self.api.whole(accounts::is_free(self, username)).await
+        self.api.within(accounts::is_free(self, username)).await
     }
 
     async fn create(&self, new: &NewAccount) -> Result<(), GitError> {
-        self.api.whole(accounts::create(self, new)).await
+        self.api.within(accounts::create(self, new)).await
     }
 }
