@@ -199,7 +199,7 @@ async fn a_secret_is_sealed_and_named_nowhere() {
 async fn every_fault_at_once() {
     let place = Place::new().await;
     let all = json!({
-        "namespace": "other", "replicas": 2, "strategy": "RECREATE", "domain": "shop.example",
+        "namespace": "other", "replicas": 2, "domain": "shop.example",
         "env": [{ "name": "A=B", "value": "x" }], "resources": { "memoryLimit": "lots" },
         "autoscaling": { "minReplicas": 1, "maxReplicas": 2 }, "autoDeploy": true, "requireApproval": true,
         "tls": { "secretName": "cert" },
@@ -213,7 +213,6 @@ async fn every_fault_at_once() {
             "input.domain",
             "input.autoscaling",
             "input.tls",
-            "input.strategy",
             "input.autoDeploy",
             "input.requireApproval",
             "input.resources.memoryLimit",
@@ -221,7 +220,7 @@ async fn every_fault_at_once() {
         ]
     );
     assert_eq!(environment::Entity::find().count(place.test.app.db.read()).await.unwrap(), 0);
-    let fine = json!({ "replicas": 1, "strategy": "ROLLING_UPDATE", "domain": null, "namespace": "shop" });
+    let fine = json!({ "replicas": 1, "strategy": "RECREATE", "domain": null, "namespace": "shop" });
     place.save("production", fine).await;
 }
 

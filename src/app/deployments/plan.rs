@@ -9,7 +9,7 @@ use crate::app::services::definition::containers_of;
 use crate::app::{Result, Violations};
 use crate::domain::compose;
 use crate::domain::image::Tag;
-use crate::domain::spec::Spec;
+use crate::domain::spec::{Spec, Strategy};
 
 /// What would change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,8 +78,7 @@ pub fn spec_of_revision(deployment: &deployment::Model) -> Result<Spec> {
 #[must_use]
 pub fn compare(spec: Spec, current: Option<&Spec>, warnings: Vec<String>) -> Plan {
     let manifest = compose::export(&spec);
-    let before = current.map(compose::export).unwrap_or_default();
-    let diff = if before == manifest { String::new() } else { compose::unified_diff(&before, &manifest) };
+    let diff = compose::diff(current, &spec);
     let downtime = current.map(|current| downtime(&spec, current)).unwrap_or_default();
     Plan { manifest, diff, downtime, warnings, spec }
 }
@@ -92,6 +91,10 @@ fn downtime(spec: &Spec, current: &Spec) -> Vec<String> {
             continue;
         };
         if new == old {
+            continue;
+        }
+        if spec.strategy == Strategy::Recreate {
+            reasons.push(format!("{} is stopped before its new one starts: the strategy is RECREATE", new.name));
             continue;
         }
         if !new.volumes.is_empty() || !old.volumes.is_empty() {

@@ -13,7 +13,7 @@ use super::plan::{self, Plan, Tags};
 use super::{environments, jobs, resolve, status};
 use crate::app::audit::{self, Entry};
 use crate::app::error::is_unique_violation;
-use crate::app::services::spec::spec_of;
+use crate::app::services::spec::{spec_of, strategy_of};
 use crate::app::services::update::for_change;
 use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope, runtimes};
 use crate::domain::image::Tag;
@@ -166,7 +166,9 @@ async fn rollback_draft(app: &App, actor: &Actor, input: &RollbackInput) -> Resu
     })?;
     let to = revision_to_go_back_to(db, scope, &row, input.revision).await?;
     let current = current_spec(db, scope, &row).await?;
-    let plan = plan::compare(plan::spec_of_revision(&to)?, current.as_ref(), Vec::new());
+    // What ran comes back whole; how it takes over is for the environment to say today.
+    let spec = Spec { strategy: strategy_of(&row), ..plan::spec_of_revision(&to)? };
+    let plan = plan::compare(spec, current.as_ref(), Vec::new());
     let place = Place { row, exists: true };
     Ok(Draft { service, place, plan, rollback_of: Some(to), tags: BTreeMap::new() })
 }
@@ -396,5 +398,5 @@ pub async fn undeployed_changes(app: &App, actor: &Actor, environment: &environm
     for container in &mut current.containers {
         container.digest = None;
     }
-    Ok(current.containers != next.containers)
+    Ok((current.containers, current.strategy) != (next.containers, next.strategy))
 }

@@ -226,14 +226,6 @@ fn on_docker(v: &mut Violations, input: &SaveEnvironment, row: &environment::Mod
     for (field, what, given, _) in faults.into_iter().filter(|(.., wrong)| *wrong) {
         v.add(if given { field } else { "input.runtimeId" }, format!("{what}: {ON_KUBERNETES}"));
     }
-    if row.strategy == DeployStrategy::Recreate {
-        let field = if input.strategy.is_given() { "input.strategy" } else { "input.runtimeId" };
-        v.add(
-            field,
-            "RECREATE can't be had on a Docker engine yet: a container without a volume always starts beside the old \
-             one; use ROLLING_UPDATE",
-        );
-    }
 }
 
 fn on_kubernetes(v: &mut Violations, input: &SaveEnvironment, row: &environment::Model) {
