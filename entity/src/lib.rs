@@ -7,6 +7,7 @@ pub mod audit_event;
 pub mod deployment;
 pub mod environment;
 pub mod job;
+pub mod leftover;
 pub mod log_line;
 pub mod login_failure;
 pub mod membership;
@@ -21,6 +22,6 @@ pub mod user;
 
 pub use db::{Db, DbError, WriteTx};
 pub use enums::{
-    DeployStrategy, DeploymentPhase, DeploymentTrigger, JobState, LogStream, Role, RunStatus, RuntimeKind,
-    RuntimeStatus, ServiceStatus, SourceKind, TokenKind,
+    DeployStrategy, DeploymentPhase, DeploymentTrigger, JobState, LeftoverState, LogStream, Role, RunStatus,
+    RuntimeKind, RuntimeStatus, ServiceStatus, SourceKind, TokenKind,
 };

@@ -4,12 +4,13 @@ pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 
 mod m20261123_000001_first_tables;
+mod m20261124_000002_moving;
 
 /// Every migration in order.
 pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_first_tables::Migration)]
+        vec![Box::new(m20261123_000001_first_tables::Migration), Box::new(m20261124_000002_moving::Migration)]
     }
 }

@@ -1,6 +1,8 @@
 //! Who acts, and the only way to an organization's rows.
 
-use entity::{Role, audit_event, deployment, environment, membership, registry, runtime, secret, service, token};
+use entity::{
+    Role, audit_event, deployment, environment, leftover, membership, registry, runtime, secret, service, token,
+};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, Select};
 
 use super::{Error, Result};
@@ -59,6 +61,8 @@ scoped! {
     environments: environment;
     /// Deployments.
     deployments: deployment;
+    /// What environments left behind on other runtimes.
+    leftovers: leftover;
 }
 
 impl Actor {

@@ -8,6 +8,7 @@ mod environments;
 mod gone;
 mod identity;
 mod isolation;
+mod moving;
 mod policy;
 mod rooms;
 mod schema;

@@ -111,6 +111,14 @@ pub fn diff(before: Option<&Spec>, after: &Spec) -> String {
     if old == new { String::new() } else { super::unified_diff(&old, &new) }
 }
 
+/// As [`diff`], of what leaves one place (named first) for another: the diff begins with a comment that says so.
+#[must_use]
+pub fn diff_of_move(before: Option<&Spec>, after: &Spec, (from, to): (&str, &str)) -> String {
+    let old = before.map(|before| written(before, None)).unwrap_or_default();
+    let new = written(after, before);
+    super::unified_diff(&format!("# on {from}\n{old}"), &format!("# on {to}\n{new}"))
+}
+
 /// The file; against an older spec, with secrets that changed since marked.
 fn written(spec: &Spec, against: Option<&Spec>) -> String {
     let mut names = BTreeSet::new();

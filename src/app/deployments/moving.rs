@@ -1,0 +1,188 @@
+//! Where a deployment goes: to the runtime where its environment serves, or away from there to another one.
+
+use entity::{environment, runtime};
+use sea_orm::ConnectionTrait;
+
+use super::{environments, leftovers};
+use crate::app::runtimes::same::{self, Sameness};
+use crate::app::{App, Result, Scope};
+use crate::domain::spec::{ContainerSpec, Spec};
+
+/// A runtime, as far as a plan has to name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl From<&runtime::Model> for Stop {
+    fn from(row: &runtime::Model) -> Self {
+        Self { id: row.id.clone(), name: row.name.clone() }
+    }
+}
+
+/// Where a deployment goes, and from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Course {
+    /// Where the revision will serve.
+    pub to: Stop,
+    /// Where the one before serves.
+    pub from: Origin,
+    /// The environment served there before, and left its volumes.
+    pub was_there: bool,
+}
+
+/// Where what serves now is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// There too, or nowhere.
+    Here,
+    /// There too, under another registration of the same engine.
+    Alias(Stop),
+    /// On another engine or cluster, which goes on serving until the new revision does.
+    Elsewhere(Stop),
+}
+
+impl Course {
+    /// The runtime that the environment leaves.
+    #[must_use]
+    pub fn leaves(&self) -> Option<&Stop> {
+        match &self.from {
+            Origin::Elsewhere(from) => Some(from),
+            Origin::Here | Origin::Alias(_) => None,
+        }
+    }
+
+    /// What the person should know of the way, before it is gone.
+    #[must_use]
+    pub fn notes(&self, spec: &Spec, current: Option<&Spec>) -> Vec<String> {
+        let to = &self.to.name;
+        let from = match &self.from {
+            Origin::Here => return Vec::new(),
+            Origin::Alias(from) => {
+                return vec![format!(
+                    "runtime {to} is the same engine as {}: nothing moves, it only belongs to {to} from then on",
+                    from.name
+                )];
+            }
+            Origin::Elsewhere(from) => &from.name,
+        };
+        let mut notes = vec![format!(
+            "it moves from runtime {from} to runtime {to}: {from} goes on serving until the new revision serves on \
+             {to}; then its containers and networks are taken down there, and its volumes stay there"
+        )];
+        if spec.containers.iter().any(|c| c.port.is_some() && !c.is_internal) {
+            notes.push(format!("its addresses will be those of {to}, and host ports are chosen anew there"));
+        }
+        let volumes = |spec: &Spec| -> Vec<(String, String)> {
+            let paths = |c: &ContainerSpec| -> Vec<_> {
+                c.volumes.iter().map(|v| (c.name.clone(), v.mount_path.clone())).collect()
+            };
+            spec.containers.iter().flat_map(paths).collect()
+        };
+        let (wanted, held) = (volumes(spec), current.map(volumes).unwrap_or_default());
+        for (container, path) in &wanted {
+            let begins = match self.was_there {
+                true => format!("holds what was left there on {to}, if it was there then, else it starts empty"),
+                false => format!("starts empty on {to}"),
+            };
+            let stays = match held.contains(&(container.clone(), path.clone())) {
+                true => format!("; what it holds on {from} stays there and is not copied"),
+                false => String::new(),
+            };
+            notes.push(format!("volume {path} of {container} {begins}{stays}"));
+        }
+        for (container, path) in held.iter().filter(|volume| !wanted.contains(volume)) {
+            notes.push(format!("volume {path} of {container} stays on {from}"));
+        }
+        notes
+    }
+}
+
+/// The way to a runtime, from what is stored.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn course(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    environment: &environment::Model,
+    to: &runtime::Model,
+) -> Result<Course> {
+    let Some(from) = origin(db, scope, environment, to).await? else { return Ok(here(to)) };
+    let from = match same::as_stored(&from, to) {
+        Sameness::Same => Origin::Alias(Stop::from(&from)),
+        // The deployment itself asks both before it does anything.
+        Sameness::Different | Sameness::Unknown => Origin::Elsewhere(Stop::from(&from)),
+    };
+    complete(db, environment, to, from).await
+}
+
+/// The way to a runtime, after asking both ends which engine they are. The inner error says why there is none now.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn course_for_certain(
+    app: &App,
+    scope: &Scope,
+    environment: &environment::Model,
+    to: &runtime::Model,
+) -> Result<std::result::Result<Course, String>> {
+    let db = app.db.read();
+    let Some(from) = origin(db, scope, environment, to).await? else { return Ok(Ok(here(to))) };
+    let from = match same::ask(app, &from, to).await {
+        Sameness::Same => Origin::Alias(Stop::from(&from)),
+        Sameness::Different => Origin::Elsewhere(Stop::from(&from)),
+        Sameness::Unknown => {
+            return Ok(Err(format!(
+                "runtimes {} and {} do not say whether they are one engine, so that nothing can be moved between them",
+                from.name, to.name
+            )));
+        }
+    };
+    if matches!(from, Origin::Elsewhere(_))
+        && let Some(why) = leftovers::in_the_way(app, &environment.id, to).await?
+    {
+        return Ok(Err(why));
+    }
+    complete(db, environment, to, from).await.map(Ok)
+}
+
+/// Whether the environment served on a runtime before, so that volumes there may be its own of old.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn was_on(db: &impl ConnectionTrait, scope: &Scope, environment_id: &str, runtime_id: &str) -> Result<bool> {
+    let found = leftovers::on(db, scope, environment_id, runtime_id).await?;
+    Ok(found.is_some_and(|row| !row.delete_volumes))
+}
+
+/// The other runtime on which the environment serves.
+async fn origin(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    environment: &environment::Model,
+    to: &runtime::Model,
+) -> Result<Option<runtime::Model>> {
+    if environment.current_deployment_id.is_none() || environment.runtime_id == to.id {
+        return Ok(None);
+    }
+    environments::runtime(db, scope, &environment.runtime_id).await.map(Some)
+}
+
+fn here(to: &runtime::Model) -> Course {
+    Course { to: Stop::from(to), from: Origin::Here, was_there: false }
+}
+
+async fn complete(
+    db: &impl ConnectionTrait,
+    environment: &environment::Model,
+    to: &runtime::Model,
+    from: Origin,
+) -> Result<Course> {
+    let scope = Scope { organization_id: environment.organization_id.clone() };
+    let was_there = was_on(db, &scope, &environment.id, &to.id).await?;
+    Ok(Course { to: Stop::from(to), from, was_there })
+}
