@@ -286,6 +286,23 @@ async fn two_registrations_of_one_engine_are_one_place() {
 }
 
 #[tokio::test]
+async fn a_copy_of_an_engine_is_not_taken_for_it() {
+    let m = Move::new().await;
+    m.there.call_yourself(&m.here);
+    // What is stored about the second one is not true any more; the deployment asks.
+    m.go_to(&m.far).await;
+    let id = m.queue().await;
+    for _ in 0..10 {
+        work(&m.test).await;
+        m.test.clock.advance(TimeDelta::hours(2));
+    }
+    let failed = m.deployment(&id).await;
+    assert_eq!(failed["status"], "FAILED");
+    assert!(text(&failed["message"]).contains("if one is a copy of the other"), "{failed:#}");
+    assert_eq!(m.revisions().await, (Some(2), None));
+}
+
+#[tokio::test]
 async fn a_runtime_that_comes_to_mean_the_serving_engine_is_not_taken_down() {
     let m = Move::new().await;
     m.go_to(&m.far).await;

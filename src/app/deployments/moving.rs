@@ -3,10 +3,10 @@
 use entity::{environment, runtime};
 use sea_orm::ConnectionTrait;
 
-use super::{environments, leftovers};
+use super::{environments, leftovers, request};
 use crate::app::runtimes::same::{self, Sameness};
-use crate::app::{App, Result, Scope};
-use crate::domain::spec::{ContainerSpec, Spec};
+use crate::app::{App, Result, Scope, runtimes};
+use crate::domain::spec::{ContainerSpec, Spec, Target};
 
 /// A runtime, as far as a plan has to name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +133,14 @@ pub async fn course_for_certain(
     let db = app.db.read();
     let Some(from) = origin(db, scope, environment, to).await? else { return Ok(Ok(here(to))) };
     let from = match same::ask(app, &from, to).await {
-        Sameness::Same => Origin::Alias(Stop::from(&from)),
+        Sameness::Same if is_there(app, environment, &from, to).await? => Origin::Alias(Stop::from(&from)),
+        Sameness::Same => {
+            return Ok(Err(format!(
+                "runtimes {} and {} say that they are the same engine, and what runs on {} is not seen on {}: if one \
+                 is a copy of the other, give it an id of its own",
+                from.name, to.name, from.name, to.name
+            )));
+        }
         Sameness::Different => Origin::Elsewhere(Stop::from(&from)),
         Sameness::Unknown => {
             return Ok(Err(format!(
@@ -148,6 +155,30 @@ pub async fn course_for_certain(
         return Ok(Err(why));
     }
     complete(db, environment, to, from).await.map(Ok)
+}
+
+/// Whether what serves is seen at both addresses of what says to be one engine. Machines that were copied have engines
+/// of one id, and are two all the same.
+async fn is_there(
+    app: &App,
+    environment: &environment::Model,
+    from: &runtime::Model,
+    to: &runtime::Model,
+) -> Result<bool> {
+    let scope = Scope { organization_id: environment.organization_id.clone() };
+    let Some(current) = request::current_spec(app.db.read(), &scope, environment).await? else { return Ok(true) };
+    Ok(match (count(app, to, &current.target).await, from.endpoint == to.endpoint) {
+        (_, true) | (Some(1..), _) => true,
+        // Perhaps nothing runs at all: then it is not seen at the other address either.
+        (Some(0), _) => count(app, from, &current.target).await == Some(0),
+        (None, _) => false,
+    })
+}
+
+/// How many instances a runtime shows; none when it does not answer.
+async fn count(app: &App, runtime: &runtime::Model, target: &Target) -> Option<usize> {
+    let client = runtimes::connect(app, runtime).await.ok()?;
+    client.instances(target).await.ok().map(|instances| instances.len())
 }
 
 /// Whether the environment served on a runtime before, so that volumes there may be its own of old.

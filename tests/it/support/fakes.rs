@@ -192,6 +192,15 @@ impl FakeRuntimes {
         self.others.lock().unwrap().insert(host.to_owned(), engine.clone());
     }
 
+    /// From now on it says that it is another one.
+    pub fn call_yourself(&self, other: &FakeRuntimes) {
+        *self.engine_id.lock().unwrap() = Some(other.id());
+    }
+
+    fn id(&self) -> String {
+        self.engine_id.lock().unwrap().clone().unwrap_or_else(|| "fake".to_owned())
+    }
+
     /// The revision that it runs for an environment.
     pub fn revision(&self, environment_id: &str) -> Option<i32> {
         self.running.lock().unwrap().get(environment_id).map(|running| running.revision)
@@ -264,7 +273,7 @@ fn about(rollout: &Rollout) -> String {
 impl Runtime for FakeEngine {
     async fn check(&self) -> Result<RuntimeInfo, RuntimeError> {
         self.0.call("check", "")?;
-        let engine_id = self.0.engine_id.lock().unwrap().clone().unwrap_or_else(|| "fake".to_owned());
+        let engine_id = self.0.id();
         Ok(RuntimeInfo { version: "28.5.1".to_owned(), engine_id: Some(engine_id) })
     }
 
