@@ -269,7 +269,7 @@ pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Why a runtime can't be forgotten: what was left there waits to be taken down, and why it does still. For people.
+/// Why a runtime can't be forgotten: what was left there, and why it is not taken down yet. For people.
 ///
 /// # Errors
 /// INTERNAL when the database does not answer.
@@ -288,7 +288,7 @@ pub async fn why_kept(db: &impl ConnectionTrait, scope: &Scope, runtime_id: &str
             None => String::new(),
         };
         reasons.push(format!(
-            "what environment {} of {} left there, which is not taken down yet{why}",
+            "what environment {} of {} left there waits for the engine to answer{why}",
             target.environment, target.service
         ));
     }

@@ -56,7 +56,6 @@ pub async fn remove(app: &App, actor: &Actor, id: &str) -> Result<()> {
         let owner = owner.map_or_else(|| "?".to_owned(), |s| s.name);
         users.push(format!("environment {} of {owner}", found.name));
     }
-    users.extend(leftovers::why_kept(&tx, scope, id).await?);
     let waiting = scope
         .deployments()
         .filter(deployment::Column::RuntimeId.eq(id))
@@ -70,6 +69,13 @@ pub async fn remove(app: &App, actor: &Actor, id: &str) -> Result<()> {
         return Err(Error::conflict(
             "input.id",
             format!("runtime {} is in use by {}: move or remove them first", row.name, users.join(", ")),
+        ));
+    }
+    let left = leftovers::why_kept(&tx, scope, id).await?;
+    if !left.is_empty() {
+        return Err(Error::conflict(
+            "input.id",
+            format!("runtime {} is needed until all is taken down there: {}", row.name, left.join("; ")),
         ));
     }
     // Volumes that were left there are not KIOPS's to delete; there is nothing to do about them any more.
