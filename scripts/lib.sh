@@ -80,13 +80,14 @@ engine_answers() { curl -fsS --max-time 5 --unix-socket "$1" http://engine/_ping
 # start_dockerd SOCKET LOG ARGUMENT…: tries what most machines can do first, then what is left when file systems
 # cannot be stacked (vfs) or the kernel has no NAT (containers then reach the host and each other by address
 # only; published ports work, by the engine's own proxy). Sets DOCKERD_PID.
+# Words of DOCKERD_PREFIX come before the program.
 start_dockerd() {
     local socket=$1 log=$2 network storage
     shift 2
     for network in "" "--iptables=false --ip-masq=false"; do
         for storage in overlay2 vfs; do
             # shellcheck disable=SC2086 # two words, or none
-            setsid dockerd --host "unix://$socket" --storage-driver $storage $network "$@" >"$log" 2>&1 </dev/null &
+            setsid ${DOCKERD_PREFIX[@]+"${DOCKERD_PREFIX[@]}"} dockerd --host "unix://$socket" --storage-driver $storage $network "$@" >"$log" 2>&1 </dev/null &
             DOCKERD_PID=$!
             if wait_until 60 "$DOCKERD_PID" engine_answers "$socket"; then
                 say "Docker engine started ($storage${network:+, without NAT}), process $DOCKERD_PID, log $log"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# scripts/with-services.sh COMMAND…: runs COMMAND beside a throwaway Docker engine and PostgreSQL, named to it by
-# KIOPS_TEST_DOCKER_HOST and KIOPS_TEST_POSTGRES_URL, and leaves nothing behind.
+# scripts/with-services.sh COMMAND…: runs COMMAND beside two throwaway Docker engines and PostgreSQL, named to it by
+# KIOPS_TEST_DOCKER_HOST, KIOPS_TEST_SECOND_DOCKER_HOST and KIOPS_TEST_POSTGRES_URL, and leaves nothing behind.
 #
 # As root on Linux all of it, COMMAND too, runs in network, mount and process namespaces of its own: another engine
 # on this machine keeps its bridge and its firewall rules, published ports clash with nobody's, and when the last
@@ -8,7 +8,7 @@
 # the internet from there, so no test can come to need one.
 #
 # Elsewhere there is no engine unless KIOPS_TEST_DOCKER_HOST names one; PostgreSQL is started where it is installed.
-# What KIOPS_TEST_REQUIRE lists (docker, registry, postgres, git, browser) must be there, or COMMAND is not run.
+# What KIOPS_TEST_REQUIRE lists (docker, second-docker, registry, postgres, git, browser) must be there, or COMMAND is not run.
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
@@ -70,7 +70,7 @@ control_groups() { find /sys/fs/cgroup -type d -name "${TEMP##*/}" 2>/dev/null; 
 
 inside() {
     TEMP=$KIOPS_SERVICES_TEMP
-    DOCKERD_PID='' POSTGRES_PID='' DOCKER=missing POSTGRES=missing
+    DOCKERD_PID='' FIRST_PID='' SECOND_PID='' POSTGRES_PID='' DOCKER=missing SECOND=missing POSTGRES=missing
     trap inside_cleanup EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
@@ -78,6 +78,13 @@ inside() {
         DOCKER=given
     elif [ "$KIOPS_SERVICES" = own ]; then
         start_engine && DOCKER=started
+        FIRST_PID=$DOCKERD_PID
+    fi
+    if [ -n "${KIOPS_TEST_SECOND_DOCKER_HOST:-}" ]; then
+        SECOND=given
+    elif [ "$DOCKER" = started ]; then
+        start_second_engine && SECOND=started
+        SECOND_PID=$DOCKERD_PID
     fi
     if [ -n "${KIOPS_TEST_POSTGRES_URL:-}" ]; then
         POSTGRES=given
@@ -97,9 +104,13 @@ inside() {
 inside_cleanup() {
     trap '' INT TERM HUP
     [ -z "$CHILD" ] || stop_pid "$CHILD" TERM 10
-    if [ -n "$DOCKERD_PID" ]; then
-        remove_containers
-        stop_pid "$DOCKERD_PID" TERM 20
+    if [ -n "$SECOND_PID" ]; then
+        remove_containers "$TEMP/second.sock"
+        stop_pid "$SECOND_PID" TERM 20
+    fi
+    if [ -n "$FIRST_PID" ]; then
+        remove_containers "$TEMP/docker.sock"
+        stop_pid "$FIRST_PID" TERM 20
     fi
     [ -z "$POSTGRES_PID" ] || stop_pid "$POSTGRES_PID" INT 10
     wait
@@ -108,7 +119,7 @@ inside_cleanup() {
 # An engine told to stop gives each container ten seconds, and a shell as process 1 of a container takes them all.
 # shellcheck disable=SC2329 # called by what a trap calls
 remove_containers() {
-    local api=(curl -fsS --max-time 15 --unix-socket "$TEMP/docker.sock") removals=() id
+    local api=(curl -fsS --max-time 15 --unix-socket "$1") removals=() id
     for id in $("${api[@]}" 'http://engine/containers/json?all=true' | grep -o '"Id":"[0-9a-f]*"' | cut -d'"' -f4); do
         "${api[@]}" -X DELETE "http://engine/containers/$id?force=true&v=true" &
         removals+=($!)
@@ -131,6 +142,22 @@ start_engine() {
         --data-root "$TEMP/docker" --exec-root "$TEMP/exec" --pidfile "$TEMP/dockerd.pid" \
         --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/${TEMP##*/}" || return 1
     export KIOPS_TEST_DOCKER_HOST=unix://$TEMP/docker.sock
+}
+
+# A small one to move to. It shares the first one's network namespace, so that it leaves the firewall's rules and
+# the default bridge alone and takes addresses of its own; and it sees a folder for its key of its own, from which
+# old engines take their id.
+start_second_engine() {
+    local folder=$TEMP/second
+    mkdir -p "$folder" /etc/docker || return 1
+    # shellcheck disable=SC2016,SC2034 # the shell inside expands it; start_dockerd reads it
+    local DOCKERD_PREFIX=(unshare --mount --propagation slave sh -c
+        'mount -t tmpfs tmpfs /etc/docker && exec "$@"' sh)
+    start_dockerd "$TEMP/second.sock" "$TEMP/second.log" --config-file "$TEMP/daemon.json" --bridge none \
+        --iptables=false --ip-masq=false --default-address-pool base=10.213.0.0/16,size=24 \
+        --data-root "$folder/docker" --exec-root "$folder/exec" --pidfile "$folder/dockerd.pid" \
+        --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/${TEMP##*/}" || return 1
+    export KIOPS_TEST_SECOND_DOCKER_HOST=unix://$TEMP/second.sock
 }
 
 # As the user postgres when we are root, which PostgreSQL refuses to run as.
@@ -189,10 +216,11 @@ report() {
     for candidate in chromium chromium-browser google-chrome; do
         have "$candidate" && browser=found
     done
-    say "docker $DOCKER, postgres $POSTGRES, registry $registry, git $git, browser $browser"
+    say "docker $DOCKER, second docker $SECOND, postgres $POSTGRES, registry $registry, git $git, browser $browser"
     for name in $(tr ',' ' ' <<<"${KIOPS_TEST_REQUIRE:-}"); do
         case $name in
             docker) candidate=$DOCKER ;;
+            second-docker) candidate=$SECOND ;;
             postgres) candidate=$POSTGRES ;;
             registry) candidate=$registry ;;
             git) candidate=$git ;;

@@ -17,6 +17,8 @@ pub struct Model {
     pub environment_id: String,
     /// Where it went.
     pub runtime_id: String,
+    /// The runtime that goes on serving until this revision does, when the environment moves with it.
+    pub moved_from: Option<String>,
     /// 1, 2, 3 … within the environment.
     pub revision: i32,
     /// What started it.

@@ -221,6 +221,19 @@ pub enum JobState {
     Running,
 }
 
+/// What is left of an environment on a runtime that it moved away from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum LeftoverState {
+    /// It has to be taken down.
+    #[sea_orm(string_value = "WAITING")]
+    Waiting,
+    /// It was taken down; its volumes are still there.
+    #[sea_orm(string_value = "VOLUMES")]
+    Volumes,
+}
+
 /// Where a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]

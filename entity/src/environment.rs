@@ -15,8 +15,10 @@ pub struct Model {
     pub service_id: String,
     /// production, staging; unique in the service.
     pub name: String,
-    /// Where.
+    /// Where it serves; before it does, where it will.
     pub runtime_id: String,
+    /// Where the next deployment goes; none: where it is.
+    pub next_runtime_id: Option<String>,
     /// The Kubernetes namespace.
     pub namespace: String,
     /// Kept true by watching the runtime.

@@ -9,6 +9,7 @@ pub mod environment;
 pub mod git_creation;
 pub mod git_settings;
 pub mod job;
+pub mod leftover;
 pub mod log_line;
 pub mod login_failure;
 pub mod membership;
@@ -23,6 +24,6 @@ pub mod user;
 
 pub use db::{Db, DbError, WriteTx};
 pub use enums::{
-    DeployStrategy, DeploymentPhase, DeploymentTrigger, GitProvider, JobState, LogStream, Role, RunStatus, RuntimeKind,
-    RuntimeStatus, ServiceStatus, SourceKind, TokenKind,
+    DeployStrategy, DeploymentPhase, DeploymentTrigger, GitProvider, JobState, LeftoverState, LogStream, Role,
+    RunStatus, RuntimeKind, RuntimeStatus, ServiceStatus, SourceKind, TokenKind,
 };

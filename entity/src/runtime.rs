@@ -32,6 +32,8 @@ pub struct Model {
     pub status_message: Option<String>,
     /// The engine's version.
     pub version: Option<String>,
+    /// The engine's own id: two runtimes with one id are one place.
+    pub engine_id: Option<String>,
     /// When it was last checked.
     pub checked_at: Option<DateTimeUtc>,
     /// Stated in kiops.toml.

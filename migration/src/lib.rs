@@ -5,12 +5,17 @@ use sea_orm_migration::prelude::*;
 
 mod m20261123_000001_first_tables;
 mod m20261124_000002_git;
+mod m20261124_000003_moving;
 
 /// Every migration in order.
 pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_first_tables::Migration), Box::new(m20261124_000002_git::Migration)]
+        vec![
+            Box::new(m20261123_000001_first_tables::Migration),
+            Box::new(m20261124_000002_git::Migration),
+            Box::new(m20261124_000003_moving::Migration),
+        ]
     }
 }

@@ -1,8 +1,8 @@
 //! Who acts, and the only way to an organization's rows.
 
 use entity::{
-    Role, audit_event, deployment, environment, git_creation, git_settings, membership, registry, runtime, secret,
-    service, token,
+    Role, audit_event, deployment, environment, git_creation, git_settings, leftover, membership, registry, runtime,
+    secret, service, token,
 };
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, Select};
 
@@ -66,6 +66,8 @@ scoped! {
     environments: environment;
     /// Deployments.
     deployments: deployment;
+    /// What environments left behind on other runtimes.
+    leftovers: leftover;
 }
 
 impl Actor {

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod local;
 mod remove;
+pub mod same;
 mod save;
 #[cfg(test)]
 mod tests;

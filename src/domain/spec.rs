@@ -16,6 +16,20 @@ pub struct Spec {
     pub target: Target,
     /// In the order in which the service lists them; names are unique.
     pub containers: Vec<ContainerSpec>,
+    /// How it takes over from the revision before.
+    #[serde(default)]
+    pub strategy: Strategy,
+}
+
+/// How a new revision takes over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// Beside the old one where that can be, which stops once the new one is healthy.
+    #[default]
+    RollingUpdate,
+    /// After all that changes has stopped.
+    Recreate,
 }
 
 /// The labels' values: what tells our objects on an engine apart.

@@ -150,6 +150,39 @@ pub async fn is_busy(db: &impl ConnectionTrait, subject: &str) -> Result<bool, D
     Ok(job::Entity::find().filter(job::Column::Subject.eq(subject)).count(db).await? > 0)
 }
 
+/// Lets a subject's job that waits for its next try run at once.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn hurry(tx: &impl ConnectionTrait, subject: &str, now: DateTime<Utc>) -> Result<(), DbErr> {
+    job::Entity::update_many()
+        .col_expr(job::Column::RunAfter, Expr::value(now))
+        .filter(job::Column::Subject.eq(subject))
+        .filter(job::Column::State.eq(JobState::Queued))
+        .filter(job::Column::RunAfter.gt(now))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+/// Why a subject's job was given back last; none when it was not, or there is none.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn last_error(db: &impl ConnectionTrait, subject: &str) -> Result<Option<String>, DbErr> {
+    let found = job::Entity::find().filter(job::Column::Subject.eq(subject)).one(db).await?;
+    Ok(found.and_then(|job| job.last_error))
+}
+
+/// Takes a subject's jobs out of the queue, whoever has them.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn drop_jobs(tx: &impl ConnectionTrait, subject: &str) -> Result<(), DbErr> {
+    job::Entity::delete_many().filter(job::Column::Subject.eq(subject)).exec(tx).await?;
+    Ok(())
+}
+
 /// The lanes, among these, that hold a job.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::deployments::perform::{self, Outcome, backoff};
-use crate::app::deployments::{control, jobs, remove};
+use crate::app::deployments::{control, jobs, leftovers, remove};
 use crate::app::{App, Error, Event, Result};
 use crate::queue::{self, Claim};
 
@@ -92,6 +92,7 @@ async fn perform(app: &App, claim: &Claim) -> Result<Outcome> {
         jobs::STOP | jobs::RESTART => control::run(app, claim).await,
         jobs::REMOVE_ENVIRONMENT => remove::run_environment(app, claim).await,
         jobs::REMOVE_SERVICE => remove::run_service(app, claim).await,
+        jobs::TAKE_DOWN => leftovers::run(app, claim).await,
         other => Err(Error::internal(format!("no worker knows jobs of kind {other}"))),
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use kiops::domain::image::{Repository, Tag};
 use kiops::domain::secret::SecretString;
-use kiops::domain::spec::{ContainerSpec, EnvValue, HealthCheck, Resources, Spec, Target, VolumeSpec};
+use kiops::domain::spec::{ContainerSpec, EnvValue, HealthCheck, Resources, Spec, Strategy, Target, VolumeSpec};
 use kiops::runtime::docker::DockerRuntime;
 use kiops::runtime::{DockerConnection, LogQuery, Progress, Rollout, Runtime, RuntimeError, Volumes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -61,7 +61,7 @@ impl Place {
 
     fn rollout(&self, revision: i32, containers: Vec<ContainerSpec>) -> Rollout {
         Rollout {
-            spec: Spec { target: self.target.clone(), containers },
+            spec: Spec { target: self.target.clone(), containers, strategy: Strategy::default() },
             revision,
             secrets: BTreeMap::from([("row-1".to_owned(), SecretString::from("s3cret-value".to_owned()))]),
             logins: BTreeMap::new(),

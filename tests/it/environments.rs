@@ -82,6 +82,7 @@ impl Place {
                 service_id: Set(row.service_id.clone()),
                 environment_id: Set(row.id.clone()),
                 runtime_id: Set(row.runtime_id.clone()),
+                moved_from: Set(None),
                 revision: Set(revision),
                 trigger: Set(DeploymentTrigger::Manual),
                 triggered_by: Set(None),
@@ -167,9 +168,13 @@ async fn what_is_left_out_stays_and_null_clears() {
     let tx = place.test.app.begin().await.unwrap();
     change.update(&tx).await.unwrap();
     tx.commit().await.unwrap();
-    let more = json!({ "runtimeId": near, "namespace": "other" });
-    assert_eq!(place.refused("staging", more).await, ["input.runtimeId", "input.namespace"]);
+    assert_eq!(place.refused("staging", json!({ "namespace": "other" })).await, ["input.namespace"]);
+    // From then on it moves with a deployment.
+    assert_eq!(place.save("staging", json!({ "runtimeId": near })).await["runtime"]["name"], "far");
+    assert!(place.row().await.next_runtime_id.is_some());
     place.save("staging", json!({ "runtimeId": place.runtime, "namespace": null })).await;
+    let row = place.row().await;
+    assert_eq!(row.next_runtime_id, Some(row.runtime_id));
 }
 
 #[tokio::test]
@@ -199,7 +204,7 @@ async fn a_secret_is_sealed_and_named_nowhere() {
 async fn every_fault_at_once() {
     let place = Place::new().await;
     let all = json!({
-        "namespace": "other", "replicas": 2, "strategy": "RECREATE", "domain": "shop.example",
+        "namespace": "other", "replicas": 2, "domain": "shop.example",
         "env": [{ "name": "A=B", "value": "x" }], "resources": { "memoryLimit": "lots" },
         "autoscaling": { "minReplicas": 1, "maxReplicas": 2 }, "autoDeploy": true, "requireApproval": true,
         "tls": { "secretName": "cert" },
@@ -213,7 +218,6 @@ async fn every_fault_at_once() {
             "input.domain",
             "input.autoscaling",
             "input.tls",
-            "input.strategy",
             "input.autoDeploy",
             "input.requireApproval",
             "input.resources.memoryLimit",
@@ -221,7 +225,7 @@ async fn every_fault_at_once() {
         ]
     );
     assert_eq!(environment::Entity::find().count(place.test.app.db.read()).await.unwrap(), 0);
-    let fine = json!({ "replicas": 1, "strategy": "ROLLING_UPDATE", "domain": null, "namespace": "shop" });
+    let fine = json!({ "replicas": 1, "strategy": "RECREATE", "domain": null, "namespace": "shop" });
     place.save("production", fine).await;
 }
 

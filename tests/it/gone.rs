@@ -44,19 +44,3 @@ async fn a_deployment_to_a_runtime_that_is_not_let_through_any_more_fails_in_the
     assert_eq!(ended["status"], "FAILED");
     assert!(ended["message"].as_str().unwrap().contains("engine"), "{ended}");
 }
-
-#[tokio::test]
-async fn moving_what_is_deployed_is_refused_and_changes_nothing() {
-    let test = TestApp::with(shared_engine(&["acme"])).await;
-    let shop = Shop::open(&test, "acme").await;
-    let other = json!({ "name": "other-engine", "docker": { "host": "tcp://192.0.2.2:2375" } });
-    let other = mutate(&test, &shop.admin, "registerRuntime", other).await;
-    let before = test.rows().await;
-    let update = "mutation($input: UpdateServiceInput!) { updateService(input: $input) { service { id } } }";
-    let input = json!({ "input": { "id": shop.service, "runtimeId": other } });
-    let answer = serde_json::to_value(test.run(Some(&shop.admin), update, input).await).unwrap();
-    let extensions = &answer["errors"][0]["extensions"];
-    assert_eq!(extensions["code"], "BAD_USER_INPUT", "{answer}");
-    assert_eq!(extensions["field"], "input.runtimeId");
-    assert_eq!(test.rows().await, before);
-}

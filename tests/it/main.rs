@@ -9,6 +9,7 @@ mod git;
 mod gone;
 mod identity;
 mod isolation;
+mod moving;
 mod policy;
 mod rooms;
 mod schema;

@@ -59,6 +59,45 @@ pub async fn held(tx: &impl ConnectionTrait, scope: &Scope, id: &str) -> Result<
     Ok(scope.environments().filter(environment::Column::Id.eq(id)).lock_exclusive().one(tx).await?)
 }
 
+/// A service's environment of this name, held until the transaction ends.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn held_by_name(
+    tx: &impl ConnectionTrait,
+    scope: &Scope,
+    service_id: &str,
+    name: &str,
+) -> Result<Option<environment::Model>> {
+    let found = scope
+        .environments()
+        .filter(environment::Column::ServiceId.eq(service_id))
+        .filter(environment::Column::Name.eq(name))
+        .lock_exclusive();
+    Ok(found.one(tx).await?)
+}
+
+/// Lets an environment, which is held, go to a runtime with its next deployment; at once if nothing was deployed yet.
+///
+/// # Errors
+/// INTERNAL when the database refuses.
+pub async fn go_to(tx: &impl ConnectionTrait, environment: environment::Model, runtime_id: &str) -> Result<()> {
+    let deployed = is_deployed(&environment);
+    let mut change: environment::ActiveModel = environment.into();
+    match deployed {
+        true => change.next_runtime_id = Set(Some(runtime_id.to_owned())),
+        false => change.runtime_id = Set(runtime_id.to_owned()),
+    }
+    change.update(tx).await?;
+    Ok(())
+}
+
+/// Whether a deployment was ever asked for: it may be at work, and says itself where the environment is.
+#[must_use]
+pub fn is_deployed(environment: &environment::Model) -> bool {
+    environment.latest_deployment_id.is_some() || environment.current_deployment_id.is_some()
+}
+
 /// Where a deployment would go: the named environment or production, else the row that the first deployment will write.
 ///
 /// # Errors
@@ -79,6 +118,12 @@ pub async fn meant_or_new(
     let runtime_id = service.runtime_id.clone().ok_or_else(no_runtime)?;
     let row = fresh(app, service, name.as_str(), runtime_id);
     Ok(Place { row, exists: false })
+}
+
+/// Where the next deployment of an environment goes.
+#[must_use]
+pub fn destination(environment: &environment::Model) -> &str {
+    environment.next_runtime_id.as_deref().unwrap_or(&environment.runtime_id)
 }
 
 /// Nobody said where to deploy to.
@@ -107,6 +152,7 @@ pub fn fresh(app: &App, service: &service::Model, name: &str, runtime_id: String
         service_id: service.id.clone(),
         name: name.to_owned(),
         runtime_id,
+        next_runtime_id: None,
         namespace: default_namespace(service, name),
         status: ServiceStatus::Registered,
         status_message: None,

@@ -2,9 +2,11 @@
 
 pub mod control;
 pub mod environments;
+pub mod leftovers;
 pub mod list;
 pub mod live;
 pub mod log;
+pub mod moving;
 pub mod perform;
 pub mod plan;
 pub mod remove;
@@ -23,6 +25,8 @@ pub mod jobs {
     pub const RESTART: &str = "environment.restart";
     /// Takes an environment down and removes it. Subject and lane: the environment.
     pub const REMOVE_ENVIRONMENT: &str = "environment.remove";
+    /// Takes down what an environment left on a runtime. Subject and lane: the leftover.
+    pub const TAKE_DOWN: &str = "leftover.take_down";
     /// Takes a service down and removes it. Subject and lane: the service.
     pub use crate::app::services::remove::REMOVE_JOB as REMOVE_SERVICE;
 }

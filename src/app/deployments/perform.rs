@@ -4,15 +4,18 @@
 //! it replaced; UNDO brings back what ran before. Each phase is safe to repeat, and the step to the next one is
 //! written in a transaction that holds the job's fence.
 
+mod moves;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use entity::{DeploymentPhase, RunStatus, ServiceStatus, deployment, environment, service};
+use entity::{DeploymentPhase, DeploymentTrigger, RunStatus, ServiceStatus, deployment, environment, service};
 use sea_orm::{ActiveModelTrait, EntityTrait as _, Set};
 
 use super::log::RunLog;
-use super::{environments, list, plan, resolve, status};
+use super::moving::Course;
+use super::{environments, leftovers, list, plan, request, resolve, status};
 use crate::app::services::definition;
 use crate::app::{App, Error, Event, Result, Scope, runtimes, secrets};
 use crate::domain::compose;
@@ -63,13 +66,17 @@ enum Step {
 pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
     let db = app.db.read();
     let found = deployment::Entity::find_by_id(&claim.job.subject).one(db).await?;
-    let Some(deployment) = found.filter(|d| d.phase != DeploymentPhase::Done) else {
+    let Some(mut deployment) = found.filter(|d| d.phase != DeploymentPhase::Done) else {
         return drop_job(app, claim).await;
     };
     let scope = Scope { organization_id: deployment.organization_id.clone() };
     let service = environments::service(db, &scope, &deployment.service_id).await?;
     let environment = environment::Entity::find_by_id(&deployment.environment_id).one(db).await?;
     let environment = environment.ok_or_else(|| Error::internal("a deployment without its environment"))?;
+    if deployment.phase == DeploymentPhase::Prepare && deployment.trigger == DeploymentTrigger::Rollback {
+        // It goes back to a revision, and not to a place: the environment may have moved since it was asked for.
+        deployment.runtime_id.clone_from(&environment.runtime_id);
+    }
     let runtime = environments::runtime(db, &scope, &deployment.runtime_id).await?;
     let spec = plan::spec_of_revision(&deployment)?;
     let values = secret_values(app, &scope, &spec).await?;
@@ -109,18 +116,30 @@ async fn give_up(
     let (id, service_id) = (deployment.id.clone(), deployment.service_id.clone());
     let newest = environment.latest_deployment_id.as_ref() == Some(&id);
     let serves = environment.current_deployment_id.is_some();
+    let elsewhere = serves && environment.runtime_id != deployment.runtime_id;
+    let environment_id = environment.id.clone();
+    if deployment.moved_from.is_some() && matches!(deployment.phase, DeploymentPhase::Apply | DeploymentPhase::Undo) {
+        moves::remember_the_try(app, &tx, &deployment).await?;
+    }
+    // In its last phase it serves already: what failed is the cleaning up.
+    let status = match deployment.phase {
+        DeploymentPhase::Finish => RunStatus::Succeeded,
+        _ => RunStatus::Failed,
+    };
     let mut ended: deployment::ActiveModel = deployment.into();
-    ended.status = Set(RunStatus::Failed);
+    ended.status = Set(status);
     ended.message = Set(Some(why.to_owned()));
     ended.phase = Set(DeploymentPhase::Done);
     ended.finished_at = Set(Some(app.clock.now()));
     ended.update(&tx).await?;
     if newest {
         let mut change: environment::ActiveModel = environment.into();
-        change.status = Set(if serves { ServiceStatus::Degraded } else { ServiceStatus::DeployFailed });
+        let degraded = serves && !elsewhere;
+        change.status = Set(if degraded { ServiceStatus::Degraded } else { ServiceStatus::DeployFailed });
         change.status_message = Set(Some(why.to_owned()));
         change.update(&tx).await?;
     }
+    leftovers::enqueue(app, &tx, &environment_id).await?;
     status::settle(app, &tx, &service_id).await?;
     tx.commit().await?;
     app.events.publish(Event::Deployment { deployment_id: id });
@@ -145,6 +164,7 @@ impl Work<'_> {
                 DeploymentPhase::Apply => self.apply().await?,
                 DeploymentPhase::Finish => {
                     self.finish().await?;
+                    self.leave().await?;
                     return self.end(RunStatus::Succeeded, None).await;
                 }
                 DeploymentPhase::Undo => match self.undo().await? {
@@ -168,7 +188,11 @@ impl Work<'_> {
                 }
                 Step::Failed(message) => {
                     self.log.line(&message).await;
-                    self.log.line("bringing back what ran before").await;
+                    let what_now = match self.deployment.moved_from {
+                        Some(_) => "removing what was made there; what ran before never stopped",
+                        None => "bringing back what ran before",
+                    };
+                    self.log.line(what_now).await;
                     if !self.advance(DeploymentPhase::Undo, Some(message)).await? {
                         return Ok(Outcome::Lost);
                     }
@@ -193,13 +217,22 @@ impl Work<'_> {
         let mut spec = plan::spec_of_revision(&self.deployment)?;
         let logins = resolve::logins(self.app, &self.scope, &self.service, &spec).await?;
         let mut warnings: Vec<String> = serde_json::from_value(self.deployment.warnings.clone())?;
+        let course = match self.course().await? {
+            Ok(course) => course,
+            Err(step) => return Ok(step),
+        };
+        add_new(&mut warnings, course.notes(&spec, self.current_spec().await?.as_ref()));
         match resolve::digests(self.app, Some(&*self.runtime), &logins, &mut spec).await? {
             // A plan that was shown has them already, and so has a try before this one.
             Ok(more) => add_new(&mut warnings, more),
             Err(resolve::Refused(message)) => return Ok(Step::Failed(message)),
         }
-        self.keep_host_ports(&mut spec)?;
-        if !self.store_plan(&spec, &warnings).await? {
+        match course.leaves() {
+            Some(_) => plan::keep_host_ports(&mut spec, &BTreeMap::new()),
+            // Ports are kept over revisions: the environment knows them.
+            None => plan::keep_host_ports(&mut spec, &serde_json::from_value(self.environment.host_ports.clone())?),
+        }
+        if !self.store_plan(&spec, &warnings, &course).await? {
             return Ok(Step::Again("the lease was lost".to_owned()));
         }
         for warning in &warnings {
@@ -212,22 +245,18 @@ impl Work<'_> {
         }
     }
 
-    /// Ports are kept over revisions: the environment knows them.
-    fn keep_host_ports(&self, spec: &mut Spec) -> Result<()> {
-        let kept: BTreeMap<String, u16> = serde_json::from_value(self.environment.host_ports.clone())?;
-        for container in &mut spec.containers {
-            let published = container.port.is_some() && !container.is_internal;
-            container.host_port = kept.get(&container.name).copied().filter(|_| published);
-        }
-        Ok(())
+    async fn current_spec(&self) -> Result<Option<Spec>> {
+        request::current_spec(self.app.db.read(), &self.scope, &self.environment).await
     }
 
-    async fn store_plan(&mut self, spec: &Spec, warnings: &[String]) -> Result<bool> {
+    async fn store_plan(&mut self, spec: &Spec, warnings: &[String], course: &Course) -> Result<bool> {
         let now = self.app.clock.now();
         let mut change: deployment::ActiveModel = self.deployment.clone().into();
         change.spec = Set(serde_json::to_value(spec)?);
         change.manifest = Set(compose::export(spec));
         change.warnings = Set(serde_json::to_value(warnings)?);
+        change.runtime_id = Set(course.to.id.clone());
+        change.moved_from = Set(course.leaves().map(|from| from.id.clone()));
         change.status = Set(RunStatus::Running);
         change.started_at = Set(self.deployment.started_at.or(Some(now)));
         self.write(change).await
@@ -264,7 +293,10 @@ impl Work<'_> {
         change.phase = Set(DeploymentPhase::Finish);
         self.deployment = change.update(&tx).await?;
 
-        let mut place: environment::ActiveModel = self.environment.clone().into();
+        let held = environments::held(&tx, &self.scope, &self.environment.id).await?;
+        let held = held.ok_or_else(|| Error::internal("a deployment without its environment"))?;
+        let mut place: environment::ActiveModel = held.clone().into();
+        self.arrive(&tx, &held, &mut place).await?;
         place.current_deployment_id = Set(Some(self.deployment.id.clone()));
         place.host_ports = Set(serde_json::to_value(&applied.host_ports)?);
         place.stopped = Set(false);
@@ -288,7 +320,10 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn undo(&self) -> Result<Step> {
+    async fn undo(&mut self) -> Result<Step> {
+        if self.deployment.moved_from.is_some() {
+            return self.turn_back().await;
+        }
         let failed = self.rollout(&self.deployment).await?;
         let previous = match &self.environment.current_deployment_id {
             Some(id) => deployment::Entity::find_by_id(id).one(self.app.db.read()).await?,
@@ -348,7 +383,10 @@ impl Work<'_> {
         }
         // Asked before the transaction: a stopped or half-broken environment shows as what it is at once.
         let target = plan::spec_of_revision(&self.deployment)?.target;
-        let instances = self.runtime.instances(&target).await;
+        let instances = match self.where_it_serves().await? {
+            Ok(runtime) => runtime.instances(&target).await,
+            Err(error) => Err(error),
+        };
         let tx = self.app.begin().await?;
         if !self.claim.complete(&tx).await? {
             return Ok(Outcome::Lost);
@@ -375,6 +413,7 @@ impl Work<'_> {
             }
             change.update(&tx).await?;
         }
+        leftovers::enqueue(self.app, &tx, &self.deployment.environment_id).await?;
         list::prune(self.app, &tx, &self.deployment.environment_id).await?;
         status::settle(self.app, &tx, &self.service.id).await?;
         tx.commit().await?;

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use entity::{deployment, service};
 use sha2::{Digest as _, Sha256};
 
+use super::moving::Course;
 use crate::app::services::definition::containers_of;
 use crate::app::{Result, Violations};
 use crate::domain::compose;
 use crate::domain::image::Tag;
-use crate::domain::spec::Spec;
+use crate::domain::spec::{ContainerSpec, Spec, Strategy};
 
 /// What would change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +23,11 @@ pub struct Plan {
     pub diff: String,
     /// Why the service stops answering for a while; empty: it does not.
     pub downtime: Vec<String>,
-    /// What the person should know.
+    /// Where it goes.
+    pub course: Course,
+    /// What the person should know of the way there.
+    pub notes: Vec<String>,
+    /// What the person should know else.
     pub warnings: Vec<String>,
 }
 
@@ -34,6 +39,8 @@ impl Plan {
         let target = &self.spec.target;
         let facts = serde_json::json!({
             "place": [&target.service_id, &target.environment, &target.namespace],
+            "runtimes": [&self.course.to.id, self.course.leaves().map(|from| from.id.as_str()).unwrap_or_default()],
+            "strategy": self.spec.strategy,
             "containers": self.spec.containers,
             "diff": self.diff,
         });
@@ -78,24 +85,50 @@ pub fn spec_of_revision(deployment: &deployment::Model) -> Result<Spec> {
     Ok(serde_json::from_value(deployment.spec.clone())?)
 }
 
-/// Compares what should run with what serves.
+/// Compares what should run with what serves. Host ports are those that the environment keeps, and none on a runtime
+/// that it moves to: what is free there is known to that engine alone.
 #[must_use]
-pub fn compare(spec: Spec, current: Option<&Spec>, warnings: Vec<String>) -> Plan {
+pub fn compare(mut spec: Spec, current: Option<&Spec>, course: Course, warnings: Vec<String>) -> Plan {
+    if course.leaves().is_some() {
+        spec.containers.iter_mut().for_each(|c| c.host_port = None);
+    }
     let manifest = compose::export(&spec);
-    let before = current.map(compose::export).unwrap_or_default();
-    let diff = if before == manifest { String::new() } else { compose::unified_diff(&before, &manifest) };
-    let downtime = current.map(|current| downtime(&spec, current)).unwrap_or_default();
-    Plan { manifest, diff, downtime, warnings, spec }
+    let diff = match course.leaves() {
+        Some(from) => compose::diff_of_move(current, &spec, (&from.name, &course.to.name)),
+        None => compose::diff(current, &spec),
+    };
+    let downtime = match (current, course.leaves()) {
+        // What runs goes on running until the new one serves.
+        (None, _) => Vec::new(),
+        (Some(current), Some(_)) => removed(&spec, current).collect(),
+        (Some(current), None) => removed(&spec, current).chain(downtime(&spec, current)).collect(),
+    };
+    let notes = course.notes(&spec, current);
+    Plan { manifest, diff, downtime, course, notes, warnings, spec }
+}
+
+/// Gives published containers the host ports that their environment keeps for them, and takes all others away.
+pub fn keep_host_ports(spec: &mut Spec, kept: &BTreeMap<String, u16>) {
+    for container in &mut spec.containers {
+        let published = container.port.is_some() && !container.is_internal;
+        container.host_port = kept.get(&container.name).copied().filter(|_| published);
+    }
+}
+
+fn removed<'a>(spec: &'a Spec, current: &'a Spec) -> impl Iterator<Item = String> + 'a {
+    let gone = |old: &&ContainerSpec| !spec.containers.iter().any(|c| c.name == old.name);
+    current.containers.iter().filter(gone).map(|old| format!("{} is removed", old.name))
 }
 
 fn downtime(spec: &Spec, current: &Spec) -> Vec<String> {
     let mut reasons = Vec::new();
     for old in &current.containers {
-        let Some(new) = spec.containers.iter().find(|c| c.name == old.name) else {
-            reasons.push(format!("{} is removed", old.name));
-            continue;
-        };
+        let Some(new) = spec.containers.iter().find(|c| c.name == old.name) else { continue };
         if new == old {
+            continue;
+        }
+        if spec.strategy == Strategy::Recreate {
+            reasons.push(format!("{} is stopped before its new one starts: the strategy is RECREATE", new.name));
             continue;
         }
         if !new.volumes.is_empty() || !old.volumes.is_empty() {

@@ -1,12 +1,12 @@
 //! Taking down: an environment, or a whole service.
 
-use entity::{deployment, environment, log_line, service};
+use entity::{LeftoverState, deployment, environment, leftover, log_line, service};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QuerySelect, QueryTrait, Set,
 };
 
 use super::perform::Outcome;
-use super::{environments, status};
+use super::{environments, leftovers, status};
 use crate::app::events::ChangeKind;
 use crate::app::services::definition::removal_of;
 use crate::app::services::spec::target_of;
@@ -62,6 +62,7 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
         return Ok(Outcome::Again("its environments are still at work".to_owned()));
     }
     let volumes = if removal.delete_volumes { Volumes::Delete } else { Volumes::Keep };
+    let left = leftovers::of_environments(db, &scope, &rows).await?;
     for row in rows.iter().filter(|_| !removal.keep_deployments) {
         if let Err(error) = take_down(app, &scope, &service, row, volumes).await? {
             if claim.job.attempts < ATTEMPTS {
@@ -70,9 +71,20 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
             return give_up(app, claim, &service, None, &error.to_string()).await;
         }
     }
+    // One try while there is still somebody to see it: what does not answer now is taken down by jobs of their own.
+    let left = match removal.keep_deployments {
+        true => left,
+        false => try_leftovers(app, left, volumes).await?,
+    };
     let tx = app.begin().await?;
     if !claim.complete(&tx).await? {
         return Ok(Outcome::Lost);
+    }
+    for row in &left {
+        match removal.keep_deployments {
+            true => leftovers::abandon(&tx, row).await?,
+            false => leftovers::again(app, &tx, row, volumes).await?,
+        }
     }
     for row in &rows {
         forget(&tx, row).await?;
@@ -85,6 +97,23 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
         kind: ChangeKind::Removed,
     });
     Ok(Outcome::Done)
+}
+
+/// Takes down what the service left on other runtimes, and gives back what could not be.
+async fn try_leftovers(app: &App, left: Vec<leftover::Model>, volumes: Volumes) -> Result<Vec<leftover::Model>> {
+    let mut still = Vec::new();
+    for mut row in left {
+        row.delete_volumes |= volumes == Volumes::Delete;
+        let needed = row.delete_volumes || row.state == LeftoverState::Waiting;
+        if needed && leftovers::take_down(app, &row).await?.is_err() {
+            still.push(row);
+            continue;
+        }
+        let tx = app.begin().await?;
+        leftovers::abandon(&tx, &row).await?;
+        tx.commit().await?;
+    }
+    Ok(still)
 }
 
 async fn take_down(
@@ -146,6 +175,7 @@ async fn forget(tx: &impl ConnectionTrait, row: &environment::Model) -> Result<(
         .into_query();
     log_line::Entity::delete_many().filter(log_line::Column::RunId.in_subquery(runs)).exec(tx).await?;
     deployment::Entity::delete_many().filter(deployment::Column::EnvironmentId.eq(&row.id)).exec(tx).await?;
+    leftovers::forget_volumes(tx, &row.id).await?;
     environment::Entity::delete_by_id(&row.id).exec(tx).await?;
     Ok(())
 }

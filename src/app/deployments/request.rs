@@ -10,10 +10,10 @@ use serde_json::json;
 
 use super::environments::Place;
 use super::plan::{self, Plan, Tags};
-use super::{environments, jobs, resolve, status};
+use super::{environments, jobs, moving, resolve, status};
 use crate::app::audit::{self, Entry};
 use crate::app::error::is_unique_violation;
-use crate::app::services::spec::spec_of;
+use crate::app::services::spec::{spec_of, strategy_of};
 use crate::app::services::update::for_change;
 use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope, runtimes};
 use crate::domain::image::Tag;
@@ -141,18 +141,19 @@ async fn draft(app: &App, actor: &Actor, input: &DeployInput, digests: Digests) 
     let place = environments::meant_or_new(app, db, scope, &service, input.environment.as_deref()).await?;
     let tags = plan::checked(&service, &input.tags)?;
     let mut spec = spec_of(&service, &place.row, &tags)?;
+    let to = environments::runtime(db, scope, environments::destination(&place.row)).await?;
     let mut warnings = Vec::new();
     if digests == Digests::Resolve {
         let logins = resolve::logins(app, scope, &service, &spec).await?;
-        let runtime = environments::runtime(db, scope, &place.row.runtime_id).await?;
-        let client = runtimes::connect(app, &runtime).await.ok();
+        let client = runtimes::connect(app, &to).await.ok();
         match resolve::digests(app, client.as_deref(), &logins, &mut spec).await? {
             Ok(said) => warnings = said,
             Err(resolve::Refused(message)) => return Err(Error::upstream(message)),
         }
     }
     let current = current_spec(db, scope, &place.row).await?;
-    let plan = plan::compare(spec, current.as_ref(), warnings);
+    let course = moving::course(db, scope, &place.row, &to).await?;
+    let plan = plan::compare(spec, current.as_ref(), course, warnings);
     Ok(Draft { service, place, plan, rollback_of: None, tags })
 }
 
@@ -166,7 +167,12 @@ async fn rollback_draft(app: &App, actor: &Actor, input: &RollbackInput) -> Resu
     })?;
     let to = revision_to_go_back_to(db, scope, &row, input.revision).await?;
     let current = current_spec(db, scope, &row).await?;
-    let plan = plan::compare(plan::spec_of_revision(&to)?, current.as_ref(), Vec::new());
+    // What ran comes back whole; how it takes over and where is for the environment to say today.
+    let mut spec = Spec { strategy: strategy_of(&row), ..plan::spec_of_revision(&to)? };
+    plan::keep_host_ports(&mut spec, &serde_json::from_value(row.host_ports.clone())?);
+    let runtime = environments::runtime(db, scope, &row.runtime_id).await?;
+    let course = moving::course(db, scope, &row, &runtime).await?;
+    let plan = plan::compare(spec, current.as_ref(), course, Vec::new());
     let place = Place { row, exists: true };
     Ok(Draft { service, place, plan, rollback_of: Some(to), tags: BTreeMap::new() })
 }
@@ -264,8 +270,11 @@ async fn enqueue(app: &App, actor: &Actor, draft: &Draft, key: Option<String>) -
         Some(row) => environments::held(&tx, &actor.scope, &row.id).await?,
         None => None,
     };
-    let facts = |e: &environment::Model| (e.settings_version, e.current_deployment_id.clone(), e.runtime_id.clone());
+    let facts = |e: &environment::Model| {
+        (e.settings_version, e.current_deployment_id.clone(), e.runtime_id.clone(), e.next_runtime_id.clone())
+    };
     let same = service.definition_version == draft.service.definition_version
+        && (draft.place.exists || service.runtime_id.as_ref() == Some(&draft.place.row.runtime_id))
         && row.as_ref().map(facts) == draft.place.exists.then(|| facts(&draft.place.row));
     let taken = same_key_in(&tx, actor, &service.id, key.as_deref()).await?;
     if !same || taken {
@@ -356,7 +365,8 @@ async fn insert(
         organization_id: Set(environment.organization_id.clone()),
         service_id: Set(environment.service_id.clone()),
         environment_id: Set(environment.id.clone()),
-        runtime_id: Set(environment.runtime_id.clone()),
+        runtime_id: Set(plan.course.to.id.clone()),
+        moved_from: Set(None),
         revision: Set(environment.next_revision),
         trigger: Set(trigger),
         triggered_by: Set(Some(actor.user_id.clone())),
@@ -392,9 +402,12 @@ pub async fn undeployed_changes(app: &App, actor: &Actor, environment: &environm
     let db = app.db.read();
     let Some(mut current) = current_spec(db, &actor.scope, environment).await? else { return Ok(true) };
     let service = environments::service(db, &actor.scope, &environment.service_id).await?;
+    if environments::destination(environment) != environment.runtime_id {
+        return Ok(true);
+    }
     let next = spec_of(&service, environment, &BTreeMap::new())?;
     for container in &mut current.containers {
         container.digest = None;
     }
-    Ok(current.containers != next.containers)
+    Ok((current.containers, current.strategy) != (next.containers, next.strategy))
 }

@@ -2,7 +2,7 @@
 
 use entity::{DeployStrategy, RuntimeKind, ServiceStatus, SourceKind, environment, service};
 use sea_orm::ActiveValue::{Set, Unchanged};
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, IntoActiveModel, QueryFilter, QuerySelect};
+use sea_orm::{ActiveModelTrait, ConnectionTrait, IntoActiveModel};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use crate::app::services::input::EnvVarInput;
 use crate::app::services::register::runtime_for_use;
 use crate::app::services::update::for_change;
 use crate::app::services::{check, env_of};
-use crate::app::{Actor, App, Error, Precondition, Result, Scope, Violations, audit};
+use crate::app::{Actor, App, Error, Precondition, Result, Violations, audit};
 use crate::domain::names::{DomainName, EnvironmentName, Namespace};
 use crate::domain::policy::Action;
 use crate::domain::spec::Resources;
@@ -21,8 +21,8 @@ use crate::domain::spec::Resources;
 const MAX_REPLICAS: i32 = 100;
 const MAX_TARGET_PERCENT: i32 = 1000;
 const ON_KUBERNETES: &str = "this is for Kubernetes runtimes, and the runtime is a Docker engine";
-const MOVING: &str =
-    "something was deployed from here, and moving it is not offered: remove the environment first, then make it anew";
+const NAMESPACE_STAYS: &str =
+    "something was deployed from here, and its namespace stays: remove the environment first, then make it anew";
 
 /// What becomes of an environment; what is left out stays, or is the default of a new one.
 #[derive(Clone, Default)]
@@ -86,7 +86,7 @@ pub async fn save(app: &App, actor: &Actor, input: SaveEnvironment) -> Result<en
     let scope = &actor.scope;
     let tx = app.begin().await?;
     // Always the environment first, then its service: whoever takes both takes them in this order.
-    let stored = held(&tx, scope, &input.service_id, &input.name).await?;
+    let stored = environments::held_by_name(&tx, scope, &input.service_id, &input.name).await?;
     let service = for_change(&tx, scope, &input.service_id).await?;
     request::refuse_while_removing(&service)?;
     if stored.as_ref().is_some_and(|e| e.status == ServiceStatus::Removing) {
@@ -97,7 +97,7 @@ pub async fn save(app: &App, actor: &Actor, input: SaveEnvironment) -> Result<en
         None => environments::fresh(app, &service, &input.name, service.runtime_id.clone().unwrap_or_default()),
     };
     let runtime_id = match &input.runtime_id {
-        Change::Keep => Some(before.runtime_id.clone()).filter(|id| !id.is_empty()),
+        Change::Keep => Some(environments::destination(&before).to_owned()).filter(|id| !id.is_empty()),
         Change::Clear => service.runtime_id.clone(),
         Change::Set(id) => Some(id.clone()),
     };
@@ -110,8 +110,14 @@ pub async fn save(app: &App, actor: &Actor, input: SaveEnvironment) -> Result<en
     let mut v = Violations::default();
     v.check("input.name", EnvironmentName::parse(&input.name));
     let default_namespace = environments::default_namespace(&service, &before.name);
+    let deployed = environments::is_deployed(&before);
     let mut row = environment::Model {
-        runtime_id: runtime.id.clone(),
+        // What serves stays where it is until a deployment takes it elsewhere.
+        runtime_id: if deployed { before.runtime_id.clone() } else { runtime.id.clone() },
+        next_runtime_id: match deployed && input.runtime_id.is_given() {
+            true => Some(runtime.id.clone()),
+            false => before.next_runtime_id.clone(),
+        },
         namespace: over(&input.namespace, before.namespace.clone(), default_namespace.clone()),
         replicas: over(&input.replicas, before.replicas, 1),
         strategy: over(&input.strategy, before.strategy, DeployStrategy::RollingUpdate),
@@ -163,21 +169,6 @@ pub async fn save(app: &App, actor: &Actor, input: SaveEnvironment) -> Result<en
     Ok(row)
 }
 
-/// The row, held until the transaction ends.
-async fn held(
-    tx: &impl ConnectionTrait,
-    scope: &Scope,
-    service_id: &str,
-    name: &str,
-) -> Result<Option<environment::Model>> {
-    let found = scope
-        .environments()
-        .filter(environment::Column::ServiceId.eq(service_id))
-        .filter(environment::Column::Name.eq(name))
-        .lock_exclusive();
-    Ok(found.one(tx).await?)
-}
-
 fn over<T: Clone>(change: &Change<T>, stored: T, default: T) -> T {
     change.clone().over(Some(stored)).unwrap_or(default)
 }
@@ -193,7 +184,23 @@ fn stored_json<T: Clone + Serialize>(
     })
 }
 
-/// Where it is: that stays once something was deployed there.
+/// Refuses a runtime for an environment whose settings don't fit it, at `input.runtimeId`.
+pub(in crate::app) fn refuse_misfit(
+    v: &mut Violations,
+    service: &service::Model,
+    environment: &environment::Model,
+    kind: RuntimeKind,
+) {
+    let nothing = SaveEnvironment::default();
+    let default_namespace = environments::default_namespace(service, &environment.name);
+    place(v, &nothing, kind, &default_namespace, (environment, environment));
+    match kind {
+        RuntimeKind::Docker => on_docker(v, &nothing, environment),
+        RuntimeKind::Kubernetes => on_kubernetes(v, &nothing, environment),
+    }
+}
+
+/// Its namespace: that stays once something was deployed there.
 fn place(
     v: &mut Violations,
     input: &SaveEnvironment,
@@ -201,12 +208,8 @@ fn place(
     default_namespace: &str,
     (before, row): (&environment::Model, &environment::Model),
 ) {
-    let deployed = before.latest_deployment_id.is_some() || before.current_deployment_id.is_some();
-    if deployed && row.runtime_id != before.runtime_id {
-        v.add("input.runtimeId", MOVING);
-    }
-    if deployed && row.namespace != before.namespace {
-        v.add("input.namespace", MOVING);
+    if environments::is_deployed(before) && row.namespace != before.namespace {
+        v.add("input.namespace", NAMESPACE_STAYS);
     } else if kind == RuntimeKind::Kubernetes {
         v.check("input.namespace", Namespace::parse(&row.namespace));
     } else if row.namespace != default_namespace {
@@ -225,14 +228,6 @@ fn on_docker(v: &mut Violations, input: &SaveEnvironment, row: &environment::Mod
     ];
     for (field, what, given, _) in faults.into_iter().filter(|(.., wrong)| *wrong) {
         v.add(if given { field } else { "input.runtimeId" }, format!("{what}: {ON_KUBERNETES}"));
-    }
-    if row.strategy == DeployStrategy::Recreate {
-        let field = if input.strategy.is_given() { "input.strategy" } else { "input.runtimeId" };
-        v.add(
-            field,
-            "RECREATE can't be had on a Docker engine yet: a container without a volume always starts beside the old \
-             one; use ROLLING_UPDATE",
-        );
     }
 }
 
@@ -278,7 +273,7 @@ fn automation(v: &mut Violations, service: &service::Model, before: &environment
 /// The settings that differ, by their names in the API.
 fn changes(before: &environment::Model, row: &environment::Model) -> Vec<&'static str> {
     let all = [
-        ("runtime", before.runtime_id != row.runtime_id),
+        ("runtime", environments::destination(before) != environments::destination(row)),
         ("namespace", before.namespace != row.namespace),
         ("replicas", before.replicas != row.replicas),
         ("strategy", before.strategy != row.strategy),
@@ -315,6 +310,7 @@ async fn write(
     let change = environment::ActiveModel {
         id: Unchanged(row.id),
         runtime_id: Set(row.runtime_id),
+        next_runtime_id: Set(row.next_runtime_id),
         namespace: Set(row.namespace),
         replicas: Set(row.replicas),
         strategy: Set(row.strategy),

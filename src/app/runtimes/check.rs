@@ -73,6 +73,7 @@ async fn store(app: &App, scope: &Scope, asked: runtime::Model, found: Found) ->
             row.status = Set(RuntimeStatus::Ready);
             row.status_message = Set(None);
             row.version = Set(Some(info.version));
+            row.engine_id = Set(info.engine_id);
         }
         Err((status, message)) => {
             row.status = Set(status);

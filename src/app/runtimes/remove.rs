@@ -1,10 +1,13 @@
 //! Removing a runtime that nothing refers to.
 
-use entity::{environment, runtime, service};
-use sea_orm::{ColumnTrait, ModelTrait, QueryFilter, QueryOrder, QuerySelect};
+use entity::{DeploymentPhase, deployment, environment, leftover, runtime, service};
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait as _, ModelTrait, PaginatorTrait as _, QueryFilter, QueryOrder, QuerySelect,
+};
 use serde_json::json;
 
 use super::not_declared;
+use crate::app::deployments::leftovers;
 use crate::app::services::update::forget_secret;
 use crate::app::{Actor, App, Error, Result, audit};
 use crate::domain::policy::Action;
@@ -40,7 +43,9 @@ pub async fn remove(app: &App, actor: &Actor, id: &str) -> Result<()> {
         .await?;
     let environments = scope
         .environments()
-        .filter(environment::Column::RuntimeId.eq(id))
+        .filter(
+            Condition::any().add(environment::Column::RuntimeId.eq(id)).add(environment::Column::NextRuntimeId.eq(id)),
+        )
         .order_by_asc(environment::Column::Id)
         .limit(NAMED)
         .all(&tx)
@@ -51,12 +56,30 @@ pub async fn remove(app: &App, actor: &Actor, id: &str) -> Result<()> {
         let owner = owner.map_or_else(|| "?".to_owned(), |s| s.name);
         users.push(format!("environment {} of {owner}", found.name));
     }
+    let waiting = scope
+        .deployments()
+        .filter(deployment::Column::RuntimeId.eq(id))
+        .filter(deployment::Column::Phase.ne(DeploymentPhase::Done))
+        .count(&tx)
+        .await?;
+    if waiting > 0 {
+        users.push(format!("deployments that have not ended ({waiting})"));
+    }
     if !users.is_empty() {
         return Err(Error::conflict(
             "input.id",
             format!("runtime {} is in use by {}: move or remove them first", row.name, users.join(", ")),
         ));
     }
+    let left = leftovers::why_kept(&tx, scope, id).await?;
+    if !left.is_empty() {
+        return Err(Error::conflict(
+            "input.id",
+            format!("runtime {} is needed until all is taken down there: {}", row.name, left.join("; ")),
+        ));
+    }
+    // Volumes that were left there are not KIOPS's to delete; there is nothing to do about them any more.
+    leftover::Entity::delete_many().filter(leftover::Column::RuntimeId.eq(id)).exec(&tx).await?;
     row.clone().delete(&tx).await?;
     if let Some(secret) = &row.secret_id {
         forget_secret(&tx, scope, secret).await?;

@@ -107,6 +107,7 @@ pub async fn register(app: &App, actor: &Actor, input: RegisterRuntime) -> Resul
         status: Set(RuntimeStatus::Ready),
         status_message: Set(None),
         version: Set(Some(tried.info.version)),
+        engine_id: Set(tried.info.engine_id),
         checked_at: Set(Some(now)),
         declared: Set(false),
         created_at: Set(now),
@@ -182,6 +183,7 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateRuntime) -> Result<ru
         row.status = Set(RuntimeStatus::Ready);
         row.status_message = Set(None);
         row.version = Set(Some(tried.info.version));
+        row.engine_id = Set(tried.info.engine_id);
         row.checked_at = Set(Some(app.clock.now()));
     }
     let row = row.update(&tx).await.map_err(|e| taken(e, &name))?;

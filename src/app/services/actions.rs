@@ -4,9 +4,10 @@ use entity::{RunStatus, RuntimeStatus, deployment, environment, runtime, service
 use sea_orm::{ColumnTrait, PaginatorTrait, QueryFilter};
 
 use super::definition::containers_of;
-use super::list::environment_of;
+use super::list::{PRODUCTION, environment_of};
 use super::menus::no_runtime;
 use super::spec::nothing_built;
+use crate::app::deployments::environments;
 use crate::app::{Actor, App, Error, Precondition, Result, runtimes};
 
 /// What can be done to a service.
@@ -46,7 +47,10 @@ pub struct Obstacle {
 struct Facts {
     removing: bool,
     unbuilt: bool,
+    /// Where a deployment would go.
     runtime: Option<runtime::Model>,
+    /// Where the environment is.
+    serves_on: Option<runtime::Model>,
     environment: Option<environment::Model>,
     earlier: bool,
     no_runtime: &'static str,
@@ -60,13 +64,21 @@ pub async fn actions(
     app: &App,
     actor: &Actor,
     service: &service::Model,
-    environment: Option<&str>,
+    name: Option<&str>,
 ) -> Result<Vec<ActionState>> {
     let scope = &actor.scope;
-    let environment = environment_of(app, scope, &service.id, environment).await?;
-    let deploys_to = service.runtime_id.clone().or_else(|| environment.as_ref().map(|e| e.runtime_id.clone()));
+    let environment = environment_of(app, scope, &service.id, name).await?;
+    // Where none is named a deployment goes to production, also when that is not there yet.
+    let deploys_to = match &environment {
+        Some(found) if name.is_some() || found.name == PRODUCTION => Some(environments::destination(found)),
+        _ => service.runtime_id.as_deref(),
+    };
     let runtime = match deploys_to {
-        Some(id) => runtimes::by_id(app, scope, &id).await?,
+        Some(id) => runtimes::by_id(app, scope, id).await?,
+        None => None,
+    };
+    let serves_on = match &environment {
+        Some(environment) => runtimes::by_id(app, scope, &environment.runtime_id).await?,
         None => None,
     };
     let earlier = match environment.as_ref().and_then(|e| e.current_deployment_id.as_ref().zip(Some(&e.id))) {
@@ -85,6 +97,7 @@ pub async fn actions(
         removing: service.removing,
         unbuilt,
         runtime,
+        serves_on,
         environment,
         earlier,
         no_runtime: no_runtime(actor),
@@ -127,7 +140,7 @@ fn obstacle(facts: &Facts, action: ServiceAction) -> Option<Obstacle> {
             "there is no earlier successful revision to go back to".to_owned(),
         ),
         ServiceAction::Stop if deployed.is_some_and(|e| e.stopped) => because(None, "it is stopped".to_owned()),
-        _ => facts.runtime.as_ref().and_then(unready),
+        _ => facts.serves_on.as_ref().and_then(unready),
     }
 }
 

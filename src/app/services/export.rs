@@ -7,7 +7,7 @@ use super::list::{PRODUCTION, environment_of};
 use super::spec::{container, spec_of};
 use crate::app::{App, Error, Result, Scope};
 use crate::domain::compose::{self, Import};
-use crate::domain::spec::{Resources, Spec, Target};
+use crate::domain::spec::{Resources, Spec, Strategy, Target};
 
 /// What a service can be exported as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,5 +58,5 @@ fn registered(service: &service::Model) -> Result<Spec> {
     let resources = Resources::default();
     let containers = containers_of(service)?.into_iter().map(|c| container(c, None, None, &[], &resources));
     let containers = containers.collect::<Result<_>>()?;
-    Ok(Spec { target, containers })
+    Ok(Spec { target, containers, strategy: Strategy::default() })
 }

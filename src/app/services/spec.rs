@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use entity::{environment, service};
+use entity::{DeployStrategy, environment, service};
 
 use super::definition::{ContainerDefinition, EnvEntry, containers_of, env_of};
 use crate::app::{Error, Precondition, Result};
 use crate::domain::image::Tag;
-use crate::domain::spec::{ContainerSpec, Resources, Spec, Target};
+use crate::domain::spec::{ContainerSpec, Resources, Spec, Strategy, Target};
 
 /// What the environment of the service should look like now, digests left open.
 ///
@@ -36,7 +36,16 @@ pub fn spec_of(
             container(c, tag, host_port, &over, &resources)
         })
         .collect::<Result<_>>()?;
-    Ok(Spec { target: target_of(service, environment), containers })
+    Ok(Spec { target: target_of(service, environment), containers, strategy: strategy_of(environment) })
+}
+
+/// How the environment's next revision takes over.
+#[must_use]
+pub fn strategy_of(environment: &environment::Model) -> Strategy {
+    match environment.strategy {
+        DeployStrategy::RollingUpdate => Strategy::RollingUpdate,
+        DeployStrategy::Recreate => Strategy::Recreate,
+    }
 }
 
 /// What the labels of everything in the environment say.

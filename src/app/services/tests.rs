@@ -282,6 +282,7 @@ async fn a_spec_merges_the_environment_over_the_service() {
         service_id: service.id.clone(),
         name: "staging".to_owned(),
         runtime_id: runtime.id,
+        next_runtime_id: None,
         namespace: "shop-staging".to_owned(),
         status: ServiceStatus::Registered,
         status_message: None,

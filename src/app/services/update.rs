@@ -1,6 +1,6 @@
 //! Changing what a service is made of. What runs stays until the next deployment.
 
-use entity::{environment, secret, service};
+use entity::{ServiceStatus, WriteTx, environment, secret, service};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, IntoActiveModel, QueryFilter, QuerySelect, Set,
 };
@@ -12,9 +12,13 @@ use super::input::{ContainerInput, RegistryAuth};
 use super::list::{PRODUCTION, by_id};
 use super::register::runtime_for_use;
 use crate::app::change::Change;
+use crate::app::deployments::{environments, save};
 use crate::app::events::ChangeKind;
 use crate::app::git;
 use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope, Violations, audit, secrets};
+
+/// How often it is tried when something is made meanwhile.
+const TRIES: usize = 5;
 
 /// What becomes of a service; what is left out stays.
 #[derive(Clone, Default)]
@@ -43,8 +47,7 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
         let service = by_id(app, scope, &input.id).await?.ok_or_else(|| Error::not_found("service"))?;
         git::branch::check(app, actor, &service, branch).await?;
     }
-    let tx = app.begin().await?;
-    let stored = for_change(&tx, scope, &input.id).await?;
+    let (tx, production, stored) = held(app, scope, &input).await?;
     if stored.removing {
         return Err(being_removed());
     }
@@ -73,14 +76,10 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
             None
         }
     };
-    if let Some(runtime) = runtime.as_ref().filter(|_| runtime_changes)
-        && serves_elsewhere(&tx, scope, &stored.id, &runtime.id).await?
-    {
-        v.add(
-            "input.runtimeId",
-            "production serves on another runtime, and moving it isn't offered yet: remove that environment first, \
-             with removeEnvironment",
-        );
+    // One that is being removed goes nowhere.
+    let moves = production.zip(runtime.as_ref()).filter(|(e, _)| e.status != ServiceStatus::Removing);
+    if let Some((environment, runtime)) = &moves {
+        save::refuse_misfit(&mut v, &stored, environment, runtime.kind);
     }
     if let Change::Set(auth) = &input.registry_auth {
         check::login(&mut v, "input.registryAuth", auth);
@@ -122,6 +121,9 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
     }
     row.changed_at = Set(app.clock.now());
     let row = row.update(&tx).await?;
+    if let Some((environment, runtime)) = moves {
+        environments::go_to(&tx, environment, &runtime.id).await?;
+    }
     if row.registry_secret_id != stored.registry_secret_id
         && let Some(old) = &stored.registry_secret_id
     {
@@ -144,22 +146,29 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
     Ok(row)
 }
 
-/// Whether production was deployed to another runtime than this one.
-async fn serves_elsewhere(
-    tx: &impl ConnectionTrait,
+/// A transaction that holds the service, and production where its runtime changes. Always the environment first, then
+/// its service: whoever takes both takes them in this order.
+async fn held(
+    app: &App,
     scope: &Scope,
-    service_id: &str,
-    runtime_id: &str,
-) -> Result<bool> {
-    let found = scope
-        .environments()
-        .filter(environment::Column::ServiceId.eq(service_id))
-        .filter(environment::Column::Name.eq(PRODUCTION))
-        .filter(environment::Column::LatestDeploymentId.is_not_null())
-        .filter(environment::Column::RuntimeId.ne(runtime_id))
-        .one(tx)
-        .await?;
-    Ok(found.is_some())
+    input: &UpdateService,
+) -> Result<(WriteTx, Option<environment::Model>, service::Model)> {
+    for _ in 0..TRIES {
+        let tx = app.begin().await?;
+        if !matches!(input.runtime_id, Change::Set(_)) {
+            let stored = for_change(&tx, scope, &input.id).await?;
+            return Ok((tx, None, stored));
+        }
+        let production = environments::held_by_name(&tx, scope, &input.id, PRODUCTION).await?;
+        let stored = for_change(&tx, scope, &input.id).await?;
+        // Made in between, it is not held: once more, from the beginning.
+        let same =
+            environments::meant(&tx, scope, &stored.id, Some(PRODUCTION)).await?.is_some() == production.is_some();
+        if same {
+            return Ok((tx, production, stored));
+        }
+    }
+    Err(Error::conflict("input.id", "the service is being changed by others all the time; try again"))
 }
 
 /// The row, held until the transaction ends.

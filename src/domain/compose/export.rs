@@ -6,10 +6,13 @@ use serde::Serialize;
 
 use super::emit;
 use crate::domain::quantity;
-use crate::domain::spec::{ContainerSpec, EnvValue, HealthCheck, Resources, Spec};
+use crate::domain::spec::{ContainerSpec, EnvValue, HealthCheck, Resources, Spec, Strategy};
 
 /// What stands in place of a secret's value.
 pub(super) const MASK: &str = "***";
+
+/// The same in a diff, for a secret that is not what it was.
+const CHANGED_MASK: &str = "*** (changed)";
 
 #[derive(Serialize)]
 struct File {
@@ -64,7 +67,15 @@ struct Check {
 
 #[derive(Serialize)]
 struct Deploy {
-    resources: Limited,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resources: Option<Limited>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update_config: Option<UpdateConfig>,
+}
+
+#[derive(Serialize)]
+struct UpdateConfig {
+    order: &'static str,
 }
 
 #[derive(Serialize)]
@@ -86,8 +97,38 @@ struct Limits {
 /// nothing of its own into them: every `$` is doubled.
 #[must_use]
 pub fn export(spec: &Spec) -> String {
+    written(spec, None)
+}
+
+/// What changes between two specs, as a unified diff of their Compose files; empty when nothing does.
+///
+/// A secret that has another value, or came or went in the place of a readable one, shows as such: that it changed,
+/// and nothing else about it.
+#[must_use]
+pub fn diff(before: Option<&Spec>, after: &Spec) -> String {
+    let old = before.map(|before| written(before, None)).unwrap_or_default();
+    let new = written(after, before);
+    if old == new { String::new() } else { super::unified_diff(&old, &new) }
+}
+
+/// As [`diff`], of what leaves one place (named first) for another: the diff begins with a comment that says so.
+#[must_use]
+pub fn diff_of_move(before: Option<&Spec>, after: &Spec, (from, to): (&str, &str)) -> String {
+    let old = before.map(|before| written(before, None)).unwrap_or_default();
+    let new = written(after, before);
+    super::unified_diff(&format!("# on {from}\n{old}"), &format!("# on {to}\n{new}"))
+}
+
+/// The file; against an older spec, with secrets that changed since marked.
+fn written(spec: &Spec, against: Option<&Spec>) -> String {
     let mut names = BTreeSet::new();
-    let services = spec.containers.iter().map(|c| (c.name.clone(), service(c, &mut names))).collect();
+    let old = |name: &str| against.and_then(|spec| spec.containers.iter().find(|c| c.name == name));
+    let written = |c: &ContainerSpec| {
+        let mut service = service(c, old(&c.name), &mut names);
+        service.deploy = deploy(&c.resources, spec.strategy);
+        (c.name.clone(), service)
+    };
+    let services = spec.containers.iter().map(written).collect();
     let file = File {
         name: format!("{}-{}", spec.target.service, spec.target.environment),
         services,
@@ -98,8 +139,8 @@ pub fn export(spec: &Spec) -> String {
     serde_norway::to_value(&file).map(|value| emit::document(&value)).unwrap_or_default()
 }
 
-/// One container; `names` are the volumes of the file so far.
-fn service(container: &ContainerSpec, names: &mut BTreeSet<String>) -> Service {
+/// One container, beside what it was before; `names` are the volumes of the file so far.
+fn service(container: &ContainerSpec, old: Option<&ContainerSpec>, names: &mut BTreeSet<String>) -> Service {
     let (mut ports, mut expose) = (Vec::new(), Vec::new());
     match (container.port, container.host_port) {
         (Some(port), _) if container.is_internal => expose.push(port.to_string()),
@@ -108,9 +149,13 @@ fn service(container: &ContainerSpec, names: &mut BTreeSet<String>) -> Service {
         (None, _) => {}
     }
     let digest = container.digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();
-    let value = |value: &EnvValue| match value {
-        EnvValue::Plain(text) => literal(text),
-        EnvValue::Secret(_) => MASK.to_owned(),
+    let value = |name: &String, value: &EnvValue| match (value, old.and_then(|old| old.env.get(name))) {
+        // Sealed rows never change, so that another row is another value as far as anybody was told.
+        (EnvValue::Secret(_), Some(before)) if before != value => CHANGED_MASK.to_owned(),
+        (EnvValue::Secret(_), _) => MASK.to_owned(),
+        // A readable value that looks like a masked one.
+        (EnvValue::Plain(text), Some(EnvValue::Secret(_))) if text == MASK => format!("{MASK} (readable)"),
+        (EnvValue::Plain(text), _) => literal(text),
     };
     let mut mount = |path: &String| Mount {
         r#type: "volume",
@@ -120,12 +165,12 @@ fn service(container: &ContainerSpec, names: &mut BTreeSet<String>) -> Service {
     Service {
         image: literal(&format!("{}:{}{digest}", container.repository, container.tag)),
         command: command(container),
-        environment: container.env.iter().map(|(name, text)| (name.clone(), value(text))).collect(),
+        environment: container.env.iter().map(|(name, text)| (name.clone(), value(name, text))).collect(),
         ports,
         expose,
         volumes: container.volumes.iter().map(|v| mount(&v.mount_path)).collect(),
         healthcheck: container.health.as_ref().zip(container.port).map(|(health, port)| check(health, port)),
-        deploy: deploy(&container.resources),
+        deploy: None,
         restart: "unless-stopped",
         security_opt: ["no-new-privileges:true"],
         networks: ["default"],
@@ -181,10 +226,14 @@ fn shell_word(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-fn deploy(resources: &Resources) -> Option<Deploy> {
+/// Limits, and the order of an update where it is not the usual one:
+/// <https://github.com/compose-spec/compose-spec/blob/main/deploy.md#update_config>.
+fn deploy(resources: &Resources, strategy: Strategy) -> Option<Deploy> {
     let cpus = resources.cpu_limit.as_deref().and_then(|text| quantity::cpu_millis(text).ok()).map(cores);
     let memory = resources.memory_limit.as_deref().and_then(|text| quantity::bytes(text).ok()).map(memory);
-    (cpus.is_some() || memory.is_some()).then_some(Deploy { resources: Limited { limits: Limits { cpus, memory } } })
+    let resources = (cpus.is_some() || memory.is_some()).then_some(Limited { limits: Limits { cpus, memory } });
+    let update_config = (strategy == Strategy::Recreate).then_some(UpdateConfig { order: "stop-first" });
+    (resources.is_some() || update_config.is_some()).then_some(Deploy { resources, update_config })
 }
 
 /// `1500` thousandths are `1.5`.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::domain::image::{Digest, Repository, Tag};
-use crate::domain::spec::{ContainerSpec, EnvValue, HealthCheck, Resources, Spec, Target, VolumeSpec};
+use crate::domain::spec::{ContainerSpec, EnvValue, HealthCheck, Resources, Spec, Strategy, Target, VolumeSpec};
 
 pub(super) fn container(name: &str, image: &str) -> ContainerSpec {
     ContainerSpec {
@@ -32,7 +32,7 @@ pub(super) fn spec(containers: Vec<ContainerSpec>) -> Spec {
         environment: "production".to_owned(),
         namespace: "shop".to_owned(),
     };
-    Spec { target, containers }
+    Spec { target, containers, strategy: Strategy::default() }
 }
 
 pub(super) fn volume(path: &str) -> VolumeSpec {
@@ -205,4 +205,51 @@ fn a_change_is_a_unified_diff() {
 fn secrets_are_masked() {
     let text = export(&shop());
     assert!(text.contains("MYSQL_ROOT_PASSWORD: \"***\"") && !text.contains("row"), "{text}");
+}
+
+fn with_env(entries: &[(&str, EnvValue)]) -> Spec {
+    let env = entries.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    spec(vec![ContainerSpec { env, ..container("web", "nginx") }])
+}
+
+/// The lines that a diff takes away and adds.
+fn changed_lines(before: &Spec, after: &Spec) -> Vec<String> {
+    let text = diff(Some(before), after);
+    let lines = text.lines().filter(|l| (l.starts_with('-') || l.starts_with('+')) && !l.starts_with("---"));
+    lines.filter(|l| !l.starts_with("+++")).map(|l| l.replace("      ", "")).collect()
+}
+
+#[test]
+fn a_changed_secret_shows_in_the_diff_as_changed_and_as_nothing_else() {
+    let secret = |row: &str| EnvValue::Secret(row.to_owned());
+    let plain = |text: &str| EnvValue::Plain(text.to_owned());
+    let one = with_env(&[("A", secret("r1")), ("B", secret("r2"))]);
+    let two = with_env(&[("A", secret("r1")), ("B", secret("r3"))]);
+    // There and back: a rollback is shown the same way.
+    for (before, after) in [(&one, &two), (&two, &one)] {
+        assert_eq!(changed_lines(before, after), ["-B: \"***\"", "+B: \"*** (changed)\""]);
+    }
+    assert_eq!(diff(Some(&one), &one), "");
+    // What is applied says nothing of what was before.
+    assert!(!export(&two).contains("changed"));
+    for row in ["r1", "r2", "r3"] {
+        assert!(!diff(Some(&one), &two).contains(row));
+    }
+
+    let readable = with_env(&[("A", secret("r1")), ("B", plain("***"))]);
+    assert_eq!(changed_lines(&readable, &one), ["-B: \"***\"", "+B: \"*** (changed)\""]);
+    assert_eq!(changed_lines(&one, &readable), ["-B: \"***\"", "+B: \"*** (readable)\""]);
+    let less = with_env(&[("A", secret("r1"))]);
+    assert_eq!(changed_lines(&less, &one), ["+B: \"***\""]);
+    assert_eq!(changed_lines(&one, &less), ["-B: \"***\""]);
+}
+
+#[test]
+fn the_order_of_an_update_is_said_where_it_is_not_the_usual_one() {
+    let usual = spec(vec![container("web", "nginx")]);
+    let recreated = Spec { strategy: Strategy::Recreate, ..usual.clone() };
+    assert!(!export(&usual).contains("order"));
+    let document: serde_norway::Value = serde_norway::from_str(&export(&recreated)).unwrap();
+    assert_eq!(document["services"]["web"]["deploy"]["update_config"]["order"], "stop-first");
+    assert!(diff(Some(&usual), &recreated).contains("stop-first"));
 }

@@ -39,7 +39,8 @@ pub struct SaveEnvironmentInput {
     service_id: ID,
     /// Which: production, staging. It is made when it is not there.
     name: String,
-    /// Where it is deployed to; the service's runtime when null. It stays once something was deployed.
+    /// Where it is deployed to; the service's runtime when null. For the next deployment: what runs moves there with it,
+    /// and what ran on the old one is taken down once it serves.
     runtime_id: MaybeUndefined<ID>,
     /// The Kubernetes namespace. It stays once something was deployed.
     namespace: MaybeUndefined<String>,

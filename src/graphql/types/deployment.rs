@@ -161,9 +161,14 @@ impl Deployment {
         Ok(Environment::shared(found.ok_or_else(|| Error::not_found("environment"))?))
     }
 
-    /// The runtime that it went to.
+    /// The runtime that it went to; once that one was removed, the one where its environment is now.
     async fn runtime(&self, ctx: &Context<'_>) -> Result<Runtime> {
-        let found = loaders(ctx)?.runtime(&self.0.runtime_id).await?;
+        if let Some(found) = loaders(ctx)?.runtime(&self.0.runtime_id).await? {
+            return Ok(Runtime::shared(found));
+        }
+        let environment = loaders(ctx)?.environment(&self.0.environment_id).await?;
+        let id = environment.map(|e| e.runtime_id.clone()).unwrap_or_default();
+        let found = loaders(ctx)?.runtime(&id).await?;
         Ok(Runtime::shared(found.ok_or_else(|| Error::not_found("runtime"))?))
     }
 
@@ -370,7 +375,7 @@ impl DeploymentPreview {
     }
 
     /// What the person should know before.
-    async fn warnings(&self) -> &[String] {
-        &self.0.warnings
+    async fn warnings(&self) -> Vec<&String> {
+        self.0.notes.iter().chain(&self.0.warnings).collect()
     }
 }

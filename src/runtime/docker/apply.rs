@@ -88,8 +88,8 @@ impl DockerRuntime {
             let image = self.image_of(container).await?;
             run.images.insert(container.name.clone(), image);
         }
-        let wanted: Vec<Wanted> =
-            rollout.spec.containers.iter().map(|c| spec::wanted(c, &run.images[&c.name].1)).collect();
+        let wanted = |c: &ContainerSpec| spec::wanted(c, &run.images[&c.name].1, rollout.spec.strategy);
+        let wanted: Vec<Wanted> = rollout.spec.containers.iter().map(wanted).collect();
         self.ensure_network(target).await?;
         for _ in 0..MOST_STEPS {
             let there = self.observe(target).await?;

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::spec::Strategy;
+
 /// What a container is to its environment; its engine name tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -67,6 +69,8 @@ pub struct Wanted {
     pub host_port: Option<u16>,
     /// It wants volumes.
     pub has_volumes: bool,
+    /// How it takes over from its predecessor.
+    pub strategy: Strategy,
 }
 
 /// What this run did already to containers, by id.
@@ -105,6 +109,12 @@ pub enum Step {
 #[must_use]
 pub fn next_apply(wanted: &[Wanted], revision: i32, there: &[Observed], seen: &Seen) -> Option<Step> {
     let groups: Vec<Group<'_>> = wanted.iter().map(|w| Group::new(w, revision, there)).collect();
+    let recreated = || groups.iter().filter(|g| g.wanted.strategy == Strategy::Recreate);
+    // All that changes stops before anything new starts, and all that is new starts before its health is asked:
+    // neighbours may wait for one another.
+    if let Some(step) = recreated().find_map(Group::retire).or_else(|| recreated().find_map(|g| g.launch(seen))) {
+        return Some(step);
+    }
     let prepare = groups.iter().find_map(|group| group.prepare(seen));
     let switch = || groups.iter().filter(|g| !g.holds_volumes()).find_map(|group| group.switch(seen));
     let switch_volumes = || groups.iter().filter(|g| g.holds_volumes()).find_map(|group| group.switch(seen));
@@ -187,6 +197,11 @@ impl<'a> Group<'a> {
         self.replaced.or_else(|| self.main.filter(|main| !self.fits(main)))
     }
 
+    /// The old one and the new one may not run at the same time.
+    fn stops_first(&self) -> bool {
+        self.wanted.strategy == Strategy::Recreate || self.holds_volumes()
+    }
+
     fn holds_volumes(&self) -> bool {
         self.wanted.has_volumes || self.old().is_some_and(|old| old.has_volumes)
     }
@@ -208,16 +223,47 @@ impl<'a> Group<'a> {
         candidate.hash == self.wanted.hash
             && candidate.revision == self.revision
             && candidate.is_proof == self.takes_port()
-            && !self.holds_volumes()
+            && !self.stops_first()
+    }
+
+    /// Takes the old one out of service, for one that is recreated.
+    fn retire(&self) -> Option<Step> {
+        if let Some(stray) = self.candidates.first() {
+            return Some(Step::Remove { id: stray.id.clone() });
+        }
+        match (self.main, self.replaced) {
+            (Some(_), Some(_)) => self.settle(),
+            (Some(main), None) if !self.fits(main) => Some(Step::Rename { id: main.id.clone(), role: Role::Replaced }),
+            (None, Some(replaced)) if replaced.is_running => Some(Step::Stop { id: replaced.id.clone() }),
+            _ => None,
+        }
+    }
+
+    /// Makes and starts the new one, for one that is recreated.
+    fn launch(&self, seen: &Seen) -> Option<Step> {
+        match self.main {
+            None => Some(self.create(Role::Main)),
+            Some(main) if !main.is_running && !seen.started.contains(&main.id) => {
+                Some(Step::Start { id: main.id.clone() })
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Which of a main and a replaced one goes, when this rollout did not leave them so.
+    fn settle(&self) -> Option<Step> {
+        match (self.main?, self.replaced?) {
+            (main, _) if self.fits(main) && main.revision == self.revision => None,
+            (main, replaced) if main.is_kept_up => Some(Step::Remove { id: replaced.id.clone() }),
+            (main, _) => Some(Step::Remove { id: main.id.clone() }),
+        }
     }
 
     /// Everything that does not touch what serves: containers without a predecessor, and healthy candidates.
     fn prepare(&self, seen: &Seen) -> Option<Step> {
         match (self.main, self.replaced) {
             // Taken over already, or left by a rollout that was never finished: the main one decides.
-            (Some(main), Some(_)) if self.fits(main) && main.revision == self.revision => None,
-            (Some(main), Some(replaced)) if main.is_kept_up => Some(Step::Remove { id: replaced.id.clone() }),
-            (Some(main), Some(_)) => Some(Step::Remove { id: main.id.clone() }),
+            (Some(_), Some(_)) => self.settle(),
             (None, Some(_)) => None,
             (None, None) => match self.candidates.first() {
                 Some(stray) => Some(Step::Remove { id: stray.id.clone() }),
@@ -236,7 +282,7 @@ impl<'a> Group<'a> {
             return Some(Step::Remove { id: stale.id.clone() });
         }
         match self.candidate() {
-            _ if self.holds_volumes() => None,
+            _ if self.stops_first() => None,
             None => Some(self.create(Role::Candidate)),
             // In between leaving the network and coming back into it under its alias.
             Some(candidate) if candidate.attached == Attached::No => None,

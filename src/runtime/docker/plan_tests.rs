@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use proptest::strategy::Strategy as _;
+
+use crate::domain::spec::Strategy;
 
 use super::plan::{Attached, Observed, Role, Seen, Step, Wanted, next_apply, next_finish, next_undo};
 
@@ -122,26 +125,28 @@ impl Fake {
 }
 
 fn wanted(name: &str, hash: &str, is_published: bool, has_volumes: bool) -> Wanted {
-    Wanted { container: name.into(), hash: hash.into(), is_published, host_port: None, has_volumes }
+    let strategy = Strategy::RollingUpdate;
+    Wanted { container: name.into(), hash: hash.into(), is_published, host_port: None, has_volumes, strategy }
 }
 
-fn any_wanted(round: char) -> impl Strategy<Value = Vec<Wanted>> {
-    prop::collection::vec(prop::option::of((0..2u8, any::<bool>(), prop::bool::weighted(0.3))), 4).prop_map(
-        move |all| {
-            all.into_iter()
-                .enumerate()
-                .filter_map(|(n, some)| {
-                    let (kind, published, volumes) = some?;
-                    // The hash stands for all that a container is, and so for publication and volumes too.
-                    let hash = match kind {
-                        0 => format!("same-{published}-{volumes}"),
-                        _ => format!("{round}-{published}-{volumes}"),
-                    };
-                    Some(wanted(&format!("c{n}"), &hash, published, volumes))
-                })
-                .collect()
-        },
-    )
+/// Four containers at most, all with one strategy, as in a spec.
+fn any_wanted(round: char) -> impl proptest::strategy::Strategy<Value = Vec<Wanted>> {
+    let any_strategy = prop_oneof![Just(Strategy::RollingUpdate), Just(Strategy::Recreate)];
+    let all = prop::collection::vec(prop::option::of((0..2u8, any::<bool>(), prop::bool::weighted(0.3))), 4);
+    (all, any_strategy).prop_map(move |(all, strategy)| {
+        all.into_iter()
+            .enumerate()
+            .filter_map(|(n, some)| {
+                let (kind, published, volumes) = some?;
+                // The hash stands for all that a container is, and so for publication and volumes too.
+                let hash = match kind {
+                    0 => format!("same-{published}-{volumes}"),
+                    _ => format!("{round}-{published}-{volumes}"),
+                };
+                Some(Wanted { strategy, ..wanted(&format!("c{n}"), &hash, published, volumes) })
+            })
+            .collect()
+    })
 }
 
 proptest! {
@@ -218,4 +223,57 @@ fn a_first_deployment_that_fails_leaves_nothing() {
     assert!(fake.apply(&both, 1, 500).is_err());
     fake.undo(1, None, 500);
     assert!(fake.there.is_empty());
+}
+
+/// Of one revision, in the spec's order.
+fn all(hash: &str, strategy: Strategy) -> Vec<Wanted> {
+    let one = |name: &str, volumes| Wanted { strategy, ..wanted(name, &format!("{name}-{hash}"), true, volumes) };
+    vec![one("web", false), one("db", true), one("cache", false)]
+}
+
+#[test]
+fn recreating_never_runs_two_revisions_at_once_and_asks_for_health_last() {
+    let mut fake = Fake::default();
+    assert!(fake.apply(&all("a", Strategy::RollingUpdate), 1, 500).is_ok());
+    fake.finish(&all("a", Strategy::RollingUpdate));
+    let second = all("b", Strategy::Recreate);
+    let (mut seen, mut steps) = (Seen::default(), Vec::new());
+    while let Some(step) = next_apply(&second, 2, &fake.there, &seen) {
+        assert!(fake.take(&second, 2, &step, &mut seen).is_ok());
+        let running = |end: &str| fake.there.iter().any(|o| o.is_running && o.hash.ends_with(end));
+        assert!(!running("-a") || !running("-b"), "{step:?}: {:?}", fake.there);
+        assert!(!fake.there.iter().any(|o| o.role == Role::Candidate), "{step:?}");
+        steps.push(step);
+    }
+    let proof = steps.iter().position(|step| matches!(step, Step::Prove { .. })).expect("health is asked");
+    let start = steps.iter().rposition(|step| matches!(step, Step::Start { .. })).expect("all are started");
+    assert!(start < proof, "{steps:?}");
+    fake.finish(&second);
+    assert!(fake.serving().values().all(|(hash, _)| hash.ends_with("-b")));
+}
+
+#[test]
+fn what_did_not_change_is_not_recreated() {
+    let mut fake = Fake::default();
+    assert!(fake.apply(&all("a", Strategy::Recreate), 1, 500).is_ok());
+    fake.finish(&all("a", Strategy::Recreate));
+    let before = fake.serving();
+    let mut second = all("a", Strategy::Recreate);
+    second[0].hash = "web-b".into();
+    assert!(fake.apply(&second, 2, 1).is_ok());
+    fake.finish(&second);
+    let after = fake.serving();
+    assert_eq!((&after["db"], &after["cache"]), (&before["db"], &before["cache"]));
+    assert_ne!(after["web"], before["web"]);
+}
+
+#[test]
+fn a_recreated_one_that_fails_brings_all_the_old_ones_back() {
+    let mut fake = Fake { sick: vec!["db-b".into()], ..Default::default() };
+    assert!(fake.apply(&all("a", Strategy::Recreate), 1, 500).is_ok());
+    fake.finish(&all("a", Strategy::Recreate));
+    let before = fake.serving();
+    assert!(fake.apply(&all("b", Strategy::Recreate), 2, 1).is_err());
+    fake.undo(2, Some(1), 500);
+    assert_eq!(fake.serving(), before);
 }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::plan::{Attached, Observed, Role, Wanted};
 use crate::domain::quantity;
-use crate::domain::spec::{ContainerSpec, EnvValue, Target};
+use crate::domain::spec::{ContainerSpec, EnvValue, Strategy, Target};
 use crate::runtime::RuntimeError;
 
 /// Says that an object is ours.
@@ -95,7 +95,7 @@ pub fn config_hash(container: &ContainerSpec, image_id: &str) -> String {
 
 /// What the plan has to know of a container of the spec.
 #[must_use]
-pub fn wanted(container: &ContainerSpec, image_id: &str) -> Wanted {
+pub fn wanted(container: &ContainerSpec, image_id: &str, strategy: Strategy) -> Wanted {
     let is_published = container.port.is_some() && !container.is_internal;
     Wanted {
         container: container.name.clone(),
@@ -103,6 +103,7 @@ pub fn wanted(container: &ContainerSpec, image_id: &str) -> Wanted {
         is_published,
         host_port: container.host_port.filter(|_| is_published),
         has_volumes: !container.volumes.is_empty(),
+        strategy,
     }
 }
 

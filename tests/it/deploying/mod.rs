@@ -5,6 +5,7 @@ mod changes;
 mod crashes;
 mod failures;
 mod logs;
+mod moving;
 mod registries;
 mod statuses;
 

@@ -26,6 +26,22 @@ pub fn docker(test: &str) -> Option<String> {
     host
 }
 
+/// The address of another engine than [`docker`]'s, or none after saying that the test is skipped.
+///
+/// # Panics
+/// When there is none and `KIOPS_TEST_REQUIRE` lists `second-docker`.
+#[expect(clippy::disallowed_methods, reason = "where the engine is, is said by the environment")]
+pub fn second(test: &str) -> Option<String> {
+    let host = std::env::var("KIOPS_TEST_SECOND_DOCKER_HOST").ok();
+    if host.is_none() {
+        let required = std::env::var("KIOPS_TEST_REQUIRE").unwrap_or_default();
+        let is_required = required.split(',').any(|word| word.trim() == "second-docker");
+        assert!(!is_required, "{test} needs a second Docker engine");
+        println!("skipped: {test}: second docker");
+    }
+    host
+}
+
 /// Builds `tag` from scratch with a static busybox as `/bin/busybox` and the given Dockerfile lines after it.
 pub fn build(host: &str, tag: &str, lines: &str) {
     let _one = BUILD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

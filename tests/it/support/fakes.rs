@@ -163,6 +163,14 @@ pub struct FakeRuntimes {
     pub calls: Mutex<Vec<String>>,
     /// Errors by the name of the call: each is answered once, in order.
     pub failures: Mutex<Vec<(&'static str, RuntimeError)>>,
+    /// While it is set, nobody answers.
+    pub away: Mutex<Option<RuntimeError>>,
+    /// Engines of their own, by their addresses; all other addresses lead to this one.
+    others: Mutex<BTreeMap<String, Arc<FakeRuntimes>>>,
+    /// What it says it is; `fake` when nothing else was said.
+    engine_id: Mutex<Option<String>>,
+    /// After so many more beginnings and ends of calls whoever calls dies.
+    fuse: Arc<Mutex<Option<usize>>>,
 }
 
 impl FakeRuntimes {
@@ -171,7 +179,64 @@ impl FakeRuntimes {
         self.failures.lock().unwrap().push((call, error));
     }
 
+    /// Another engine, at an address of its own.
+    pub fn another(&self, host: &str) -> Arc<FakeRuntimes> {
+        let engine = Arc::new(FakeRuntimes { fuse: self.fuse.clone(), ..FakeRuntimes::default() });
+        *engine.engine_id.lock().unwrap() = Some(host.to_owned());
+        self.others.lock().unwrap().insert(host.to_owned(), engine.clone());
+        engine
+    }
+
+    /// An address leads to an engine that is there already.
+    pub fn alias(&self, host: &str, engine: &Arc<FakeRuntimes>) {
+        self.others.lock().unwrap().insert(host.to_owned(), engine.clone());
+    }
+
+    /// From now on it says that it is another one.
+    pub fn call_yourself(&self, other: &FakeRuntimes) {
+        *self.engine_id.lock().unwrap() = Some(other.id());
+    }
+
+    fn id(&self) -> String {
+        self.engine_id.lock().unwrap().clone().unwrap_or_else(|| "fake".to_owned())
+    }
+
+    /// The revision that it runs for an environment.
+    pub fn revision(&self, environment_id: &str) -> Option<i32> {
+        self.running.lock().unwrap().get(environment_id).map(|running| running.revision)
+    }
+
+    /// Calls so far that begin with this.
+    pub fn count(&self, call: &str) -> usize {
+        self.calls.lock().unwrap().iter().filter(|c| c.starts_with(call)).count()
+    }
+
+    /// Whoever calls one of the engines dies at one of the next moments, as a killed server does: before a call has
+    /// an effect, or after it and before its answer. None: nobody does any more.
+    pub fn die_after(&self, moments: Option<usize>) {
+        *self.fuse.lock().unwrap() = moments;
+    }
+
+    /// Whether somebody is still to die.
+    pub fn is_lit(&self) -> bool {
+        self.fuse.lock().unwrap().is_some()
+    }
+
+    fn moment(&self) {
+        let dies = {
+            let mut fuse = self.fuse.lock().unwrap();
+            let dies = *fuse == Some(0);
+            *fuse = fuse.and_then(|left| left.checked_sub(1));
+            dies
+        };
+        assert!(!dies, "killed");
+    }
+
     fn call(&self, name: &'static str, about: &str) -> Result<(), RuntimeError> {
+        self.moment();
+        if let Some(away) = self.away.lock().unwrap().clone() {
+            return Err(away);
+        }
         self.calls.lock().unwrap().push(format!("{name} {about}"));
         let mut failures = self.failures.lock().unwrap();
         match failures.iter().position(|(call, _)| *call == name) {
@@ -188,13 +253,15 @@ impl FakeRuntimes {
     }
 }
 
-/// All connections lead to the same engine.
+/// All connections lead to the same engine, but those to addresses of others.
 pub struct FakeEngine(pub Arc<FakeRuntimes>);
 
 impl Runtimes for FakeEngine {
-    fn connect(&self, _connection: &RuntimeConnection) -> Result<Arc<dyn Runtime>, RuntimeError> {
-        self.0.call("connect", "")?;
-        Ok(Arc::new(FakeEngine(self.0.clone())))
+    fn connect(&self, connection: &RuntimeConnection) -> Result<Arc<dyn Runtime>, RuntimeError> {
+        let RuntimeConnection::Docker(docker) = connection;
+        let engine = self.0.others.lock().unwrap().get(&docker.host).cloned().unwrap_or_else(|| self.0.clone());
+        engine.call("connect", "")?;
+        Ok(Arc::new(FakeEngine(engine)))
     }
 }
 
@@ -206,7 +273,8 @@ fn about(rollout: &Rollout) -> String {
 impl Runtime for FakeEngine {
     async fn check(&self) -> Result<RuntimeInfo, RuntimeError> {
         self.0.call("check", "")?;
-        Ok(RuntimeInfo { version: "28.5.1".to_owned(), engine_id: Some("fake".to_owned()) })
+        let engine_id = self.0.id();
+        Ok(RuntimeInfo { version: "28.5.1".to_owned(), engine_id: Some(engine_id) })
     }
 
     async fn local_image(&self, _repository: &Repository, _tag: &Tag) -> Result<Option<LocalImage>, RuntimeError> {
@@ -223,6 +291,7 @@ impl Runtime for FakeEngine {
         progress.line("applying").await;
         self.0.call("apply", &about(rollout))?;
         self.0.bring_up(rollout);
+        self.0.moment();
         let published = rollout.spec.containers.iter().filter(|c| !c.is_internal);
         let host_ports = published.filter_map(|c| Some((c.name.clone(), c.host_port.or(c.port)?))).collect();
         Ok(Applied { host_ports, warnings: Vec::new() })
@@ -267,6 +336,7 @@ impl Runtime for FakeEngine {
     async fn remove(&self, target: &Target, volumes: Volumes) -> Result<(), RuntimeError> {
         self.0.call("remove", &format!("{} {volumes:?}", target.environment_id))?;
         self.0.running.lock().unwrap().remove(&target.environment_id);
+        self.0.moment();
         Ok(())
     }
 

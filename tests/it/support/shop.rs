@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use entity::Role;
 use kiops::app::deployments::perform::{self, Outcome};
-use kiops::app::deployments::{control, jobs, remove};
+use kiops::app::deployments::{control, jobs, leftovers, remove};
 use kiops::app::settings::{LocalEngine, Settings};
 use kiops::app::{Actor, Result, Scope};
 use kiops::queue;
@@ -154,6 +154,7 @@ pub async fn work(test: &TestApp) -> Vec<Result<Outcome>> {
             jobs::STOP | jobs::RESTART => control::run(&test.app, &claim).await,
             jobs::REMOVE_ENVIRONMENT => remove::run_environment(&test.app, &claim).await,
             jobs::REMOVE_SERVICE => remove::run_service(&test.app, &claim).await,
+            jobs::TAKE_DOWN => leftovers::run(&test.app, &claim).await,
             other => panic!("nobody knows jobs of kind {other}"),
         };
         let why = match &outcome {

@@ -1,0 +1,322 @@
+//! Where a deployment goes: to the runtime where its environment serves, or away from there to another one.
+
+use entity::{environment, runtime};
+use sea_orm::ConnectionTrait;
+
+use super::{environments, leftovers, request};
+use crate::app::runtimes::same::{self, Sameness};
+use crate::app::{App, Result, Scope, runtimes};
+use crate::domain::spec::{ContainerSpec, Spec, Target};
+
+/// A runtime, as far as a plan has to name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl From<&runtime::Model> for Stop {
+    fn from(row: &runtime::Model) -> Self {
+        Self { id: row.id.clone(), name: row.name.clone() }
+    }
+}
+
+/// Where a deployment goes, and from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Course {
+    /// Where the revision will serve.
+    pub to: Stop,
+    /// Where the one before serves.
+    pub from: Origin,
+    /// The environment served there before, and left its volumes.
+    pub was_there: bool,
+}
+
+/// Where what serves now is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// There too, or nowhere.
+    Here,
+    /// There too, under another registration of the same engine.
+    Alias(Stop),
+    /// On another engine or cluster, which goes on serving until the new revision does.
+    Elsewhere(Stop),
+}
+
+impl Course {
+    /// The runtime that the environment leaves.
+    #[must_use]
+    pub fn leaves(&self) -> Option<&Stop> {
+        match &self.from {
+            Origin::Elsewhere(from) => Some(from),
+            Origin::Here | Origin::Alias(_) => None,
+        }
+    }
+
+    /// What the person should know of the way, before it is gone.
+    #[must_use]
+    pub fn notes(&self, spec: &Spec, current: Option<&Spec>) -> Vec<String> {
+        let to = &self.to.name;
+        let from = match &self.from {
+            Origin::Here => return Vec::new(),
+            Origin::Alias(from) => {
+                return vec![format!(
+                    "runtime {to} is the same engine as {}: nothing moves, it only belongs to {to} from then on",
+                    from.name
+                )];
+            }
+            Origin::Elsewhere(from) => &from.name,
+        };
+        let mut notes = vec![format!(
+            "it moves from runtime {from} to runtime {to}: {from} goes on serving until the new revision serves on \
+             {to}; then its containers and networks are taken down there, and its volumes stay there"
+        )];
+        if spec.containers.iter().any(|c| c.port.is_some() && !c.is_internal) {
+            notes.push(format!("its addresses will be those of {to}, and host ports are chosen anew there"));
+        }
+        let volumes = |spec: &Spec| -> Vec<(String, String)> {
+            let paths = |c: &ContainerSpec| -> Vec<_> {
+                c.volumes.iter().map(|v| (c.name.clone(), v.mount_path.clone())).collect()
+            };
+            spec.containers.iter().flat_map(paths).collect()
+        };
+        let (wanted, held) = (volumes(spec), current.map(volumes).unwrap_or_default());
+        for (container, path) in &wanted {
+            let begins = match self.was_there {
+                true => format!("holds what was left there on {to}, if it was there then, else it starts empty"),
+                false => format!("starts empty on {to}"),
+            };
+            let stays = match held.contains(&(container.clone(), path.clone())) {
+                true => format!("; what it holds on {from} stays there and is not copied"),
+                false => String::new(),
+            };
+            notes.push(format!("volume {path} of {container} {begins}{stays}"));
+        }
+        for (container, path) in held.iter().filter(|volume| !wanted.contains(volume)) {
+            notes.push(format!("volume {path} of {container} stays on {from}"));
+        }
+        notes
+    }
+}
+
+/// The way to a runtime, from what is stored.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn course(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    environment: &environment::Model,
+    to: &runtime::Model,
+) -> Result<Course> {
+    let Some(from) = origin(db, scope, environment, to).await? else { return Ok(here(to)) };
+    let from = match same::as_stored(&from, to) {
+        Sameness::Same => Origin::Alias(Stop::from(&from)),
+        // The deployment itself asks both before it does anything.
+        Sameness::Different | Sameness::Unknown => Origin::Elsewhere(Stop::from(&from)),
+    };
+    complete(db, environment, to, from).await
+}
+
+/// The way to a runtime, after asking both ends which engine they are. The inner error says why there is none now.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn course_for_certain(
+    app: &App,
+    scope: &Scope,
+    environment: &environment::Model,
+    to: &runtime::Model,
+) -> Result<std::result::Result<Course, String>> {
+    let db = app.db.read();
+    let Some(from) = origin(db, scope, environment, to).await? else { return Ok(Ok(here(to))) };
+    let from = match same::ask(app, &from, to).await {
+        Sameness::Same if is_there(app, environment, &from, to).await? => Origin::Alias(Stop::from(&from)),
+        Sameness::Same => {
+            return Ok(Err(format!(
+                "runtimes {} and {} say that they are the same engine, and what runs on {} is not seen on {}: if one \
+                 is a copy of the other, give it an id of its own",
+                from.name, to.name, from.name, to.name
+            )));
+        }
+        Sameness::Different => Origin::Elsewhere(Stop::from(&from)),
+        Sameness::Unknown => {
+            return Ok(Err(format!(
+                "runtimes {} and {} do not say whether they are one engine, so that nothing can be moved between them",
+                from.name, to.name
+            )));
+        }
+    };
+    if matches!(from, Origin::Elsewhere(_))
+        && let Some(why) = leftovers::in_the_way(app, &environment.id, to).await?
+    {
+        return Ok(Err(why));
+    }
+    complete(db, environment, to, from).await.map(Ok)
+}
+
+/// Whether what serves is seen at both addresses of what says to be one engine. Machines that were copied have engines
+/// of one id, and are two all the same.
+async fn is_there(
+    app: &App,
+    environment: &environment::Model,
+    from: &runtime::Model,
+    to: &runtime::Model,
+) -> Result<bool> {
+    let scope = Scope { organization_id: environment.organization_id.clone() };
+    let Some(current) = request::current_spec(app.db.read(), &scope, environment).await? else { return Ok(true) };
+    Ok(match (count(app, to, &current.target).await, from.endpoint == to.endpoint) {
+        (_, true) | (Some(1..), _) => true,
+        // Perhaps nothing runs at all: then it is not seen at the other address either.
+        (Some(0), _) => count(app, from, &current.target).await == Some(0),
+        (None, _) => false,
+    })
+}
+
+/// How many instances a runtime shows; none when it does not answer.
+async fn count(app: &App, runtime: &runtime::Model, target: &Target) -> Option<usize> {
+    let client = runtimes::connect(app, runtime).await.ok()?;
+    client.instances(target).await.ok().map(|instances| instances.len())
+}
+
+/// Whether the environment served on a runtime before, so that volumes there may be its own of old.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn was_on(db: &impl ConnectionTrait, scope: &Scope, environment_id: &str, runtime_id: &str) -> Result<bool> {
+    let found = leftovers::on(db, scope, environment_id, runtime_id).await?;
+    Ok(found.is_some_and(|row| !row.delete_volumes))
+}
+
+/// The other runtime on which the environment serves.
+async fn origin(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    environment: &environment::Model,
+    to: &runtime::Model,
+) -> Result<Option<runtime::Model>> {
+    if environment.current_deployment_id.is_none() || environment.runtime_id == to.id {
+        return Ok(None);
+    }
+    environments::runtime(db, scope, &environment.runtime_id).await.map(Some)
+}
+
+fn here(to: &runtime::Model) -> Course {
+    Course { to: Stop::from(to), from: Origin::Here, was_there: false }
+}
+
+async fn complete(
+    db: &impl ConnectionTrait,
+    environment: &environment::Model,
+    to: &runtime::Model,
+    from: Origin,
+) -> Result<Course> {
+    let scope = Scope { organization_id: environment.organization_id.clone() };
+    let was_there = was_on(db, &scope, &environment.id, &to.id).await?;
+    Ok(Course { to: Stop::from(to), from, was_there })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::app::deployments::plan;
+    use crate::domain::spec::Strategy;
+
+    fn spec(containers: serde_json::Value) -> Spec {
+        let base = serde_json::json!({
+            "name": "", "repository": "docker.io/library/nginx", "tag": "1", "digest": null, "port": null,
+            "host_port": null, "env": {}, "volumes": [], "ingress_path": null, "is_internal": false, "health": null,
+            "command": null, "restricted": false,
+            "resources": { "cpu_request": null, "memory_request": null, "cpu_limit": null, "memory_limit": null },
+        });
+        let merged = containers.as_array().unwrap().iter().map(|given| {
+            let mut whole = base.clone();
+            whole.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
+            whole
+        });
+        let target = serde_json::json!({
+            "organization_id": "o", "service_id": "s", "service": "shop", "environment_id": "e",
+            "environment": "production", "namespace": "shop",
+        });
+        let containers: Vec<_> = merged.collect();
+        serde_json::from_value(serde_json::json!({ "target": target, "containers": containers })).unwrap()
+    }
+
+    fn db(path: &str) -> serde_json::Value {
+        serde_json::json!({ "name": "db", "volumes": [{ "mount_path": path, "size": "1Gi" }] })
+    }
+
+    fn web(tag: &str) -> serde_json::Value {
+        serde_json::json!({ "name": "web", "tag": tag, "port": 80, "host_port": 8080 })
+    }
+
+    fn course(from: Origin) -> Course {
+        Course { to: Stop { id: "b".to_owned(), name: "near".to_owned() }, from, was_there: false }
+    }
+
+    fn elsewhere() -> Origin {
+        Origin::Elsewhere(Stop { id: "a".to_owned(), name: "far".to_owned() })
+    }
+
+    #[test]
+    fn what_stays_and_what_starts_empty_is_named() {
+        let (old, new) =
+            (spec(serde_json::json!([web("1"), db("/old")])), spec(serde_json::json!([web("1"), db("/new")])));
+        assert_eq!(course(Origin::Here).notes(&new, Some(&old)), Vec::<String>::new());
+        let notes = course(elsewhere()).notes(&new, Some(&old));
+        assert_eq!(
+            notes[1..],
+            [
+                "its addresses will be those of near, and host ports are chosen anew there",
+                "volume /new of db starts empty on near",
+                "volume /old of db stays on far",
+            ]
+        );
+        assert!(notes[0].starts_with("it moves from runtime far to runtime near"), "{notes:?}");
+        let kept = course(elsewhere()).notes(&old, Some(&old));
+        assert_eq!(
+            kept[2],
+            "volume /old of db starts empty on near; what it holds on far stays there and is not copied"
+        );
+        let again = Course { was_there: true, ..course(elsewhere()) }.notes(&old, Some(&old));
+        assert!(again[2].contains("holds what was left there on near"), "{again:?}");
+    }
+
+    #[test]
+    fn a_move_is_part_of_a_plan_and_stops_nothing() {
+        let current = spec(serde_json::json!([web("1"), db("/data")]));
+        let changed = spec(serde_json::json!([web("2"), db("/data")]));
+        let stays = plan::compare(changed.clone(), Some(&current), course(Origin::Here), Vec::new());
+        assert_eq!(stays.downtime, ["web keeps host port 8080, which must change hands"]);
+        assert_eq!(stays.spec.containers[0].host_port, Some(8080));
+        let moves = plan::compare(changed.clone(), Some(&current), course(elsewhere()), Vec::new());
+        assert_eq!(moves.downtime, Vec::<String>::new());
+        assert_eq!(moves.spec.containers[0].host_port, None, "the other engine's ports are its own");
+        assert!(moves.diff.contains("-# on far\n") && moves.diff.contains("+# on near\n"), "{}", moves.diff);
+        assert_ne!(moves.hash(), stays.hash());
+
+        // Nothing but the place changes.
+        let only_moves = plan::compare(current.clone(), Some(&current), course(elsewhere()), Vec::new());
+        assert!(!only_moves.diff.is_empty());
+        let other = Origin::Elsewhere(Stop { id: "c".to_owned(), name: "far".to_owned() });
+        let from_elsewhere = plan::compare(current.clone(), Some(&current), course(other), Vec::new());
+        assert_ne!(only_moves.hash(), from_elsewhere.hash());
+    }
+
+    #[test]
+    fn recreating_says_that_it_stops_what_changes_and_why() {
+        let current = spec(serde_json::json!([web("1"), db("/data")]));
+        let recreated = |containers| Spec { strategy: Strategy::Recreate, ..spec(containers) };
+        let changed = recreated(serde_json::json!([web("2"), db("/data")]));
+        let plan = plan::compare(changed, Some(&current), course(Origin::Here), Vec::new());
+        assert_eq!(plan.downtime, ["web is stopped before its new one starts: the strategy is RECREATE"]);
+        let same = recreated(serde_json::json!([web("1"), db("/data")]));
+        assert_eq!(
+            plan::compare(same, Some(&current), course(Origin::Here), Vec::new()).downtime,
+            Vec::<String>::new()
+        );
+    }
+}

@@ -1,0 +1,422 @@
+//! Services that move from one runtime to another: what is shown before, what happens, and what is never forgotten.
+#![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use entity::{LeftoverState, environment, leftover};
+use kiops::app::deployments::{leftovers, perform};
+use kiops::queue;
+use kiops::runtime::RuntimeError;
+use sea_orm::EntityTrait as _;
+use serde_json::{Value, json};
+
+use crate::support::app::{TestApp, code};
+use crate::support::fakes::FakeRuntimes;
+use crate::support::shop::{Shop, mutate, shared_engine, text, web, work};
+
+/// A service that serves on one engine, and a second engine.
+struct Move {
+    test: TestApp,
+    shop: Shop,
+    here: Arc<FakeRuntimes>,
+    there: Arc<FakeRuntimes>,
+    /// The second engine's runtime.
+    far: String,
+}
+
+impl Move {
+    async fn new() -> Self {
+        let test = TestApp::with(shared_engine(&["acme"])).await;
+        let shop = Shop::open(&test, "acme").await;
+        let there = test.runtimes.another("tcp://192.0.2.2:2375");
+        let here = test.runtimes.clone();
+        let mut new = Self { test, shop, here, there, far: String::new() };
+        new.far = new.register("far", 2).await;
+        new
+    }
+
+    async fn register(&self, name: &str, last: u8) -> String {
+        let input = json!({ "name": name, "docker": { "host": format!("tcp://192.0.2.{last}:2375") } });
+        mutate(&self.test, &self.shop.admin, "registerRuntime", input).await
+    }
+
+    async fn go_to(&self, runtime: &str) {
+        mutate(&self.test, &self.shop.admin, "updateService", json!({ "id": self.shop.service, "runtimeId": runtime }))
+            .await;
+    }
+
+    async fn queue(&self) -> String {
+        mutate(&self.test, &self.shop.admin, "deployService", json!({ "serviceId": self.shop.service })).await
+    }
+
+    async fn deploy(&self) -> Value {
+        let id = self.queue().await;
+        work(&self.test).await;
+        self.deployment(&id).await
+    }
+
+    async fn deployment(&self, id: &str) -> Value {
+        let one = "query($id: ID!) { node(id: $id) { ... on Deployment { revision status message current warnings
+            runtime { name } log(first: 100) { nodes { text } } } } }";
+        self.test.data(&self.shop.admin, one, json!({ "id": id })).await["node"].take()
+    }
+
+    async fn preview(&self) -> Value {
+        let preview = "query($id: ID!) { deploymentPreview(input: {serviceId: $id}) {
+            planHash diff downtime downtimeReasons warnings } }";
+        self.test.data(&self.shop.admin, preview, json!({ "id": self.shop.service })).await["deploymentPreview"].take()
+    }
+
+    async fn state(&self) -> Value {
+        let state = "query($id: ID!) { service(id: $id) { status statusMessage runtime { name }
+            environment(name: \"production\") { undeployedChanges runtime { name } currentDeployment { revision } } } }";
+        self.test.data(&self.shop.admin, state, json!({ "id": self.shop.service })).await["service"].take()
+    }
+
+    async fn remove_runtime(&self, id: &str) -> async_graphql::Response {
+        let remove = "mutation($id: ID!) { removeRuntime(input: {id: $id}) { id } }";
+        self.test.run(Some(&self.shop.admin), remove, json!({ "id": id })).await
+    }
+
+    async fn row(&self) -> environment::Model {
+        environment::Entity::find().one(self.test.app.db.read()).await.unwrap().unwrap()
+    }
+
+    async fn leftovers(&self) -> Vec<leftover::Model> {
+        leftover::Entity::find().all(self.test.app.db.read()).await.unwrap()
+    }
+
+    /// Revisions that the two engines run.
+    async fn revisions(&self) -> (Option<i32>, Option<i32>) {
+        let id = self.row().await.id;
+        (self.here.revision(&id), self.there.revision(&id))
+    }
+}
+
+fn away() -> Option<RuntimeError> {
+    Some(RuntimeError::Unreachable("the engine does not answer".to_owned()))
+}
+
+fn all(list: &Value) -> String {
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line.as_str().or(line["text"].as_str()).unwrap())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[tokio::test]
+async fn it_moves_with_the_next_deployment_and_the_old_one_is_taken_down_then() {
+    let m = Move::new().await;
+    let mut container = web();
+    container["volumes"] = json!([{ "mountPath": "/data" }]);
+    let input = json!({ "id": m.shop.service, "containers": [container] });
+    mutate(&m.test, &m.shop.admin, "updateService", input).await;
+    m.deploy().await;
+    let stays = m.preview().await;
+    assert_eq!((&stays["diff"], &stays["warnings"]), (&json!(""), &json!([])));
+
+    m.go_to(&m.far).await;
+    work(&m.test).await;
+    assert_eq!(m.revisions().await, (Some(3), None), "nothing happens before the next deployment");
+    let state = m.state().await;
+    assert_eq!(state["environment"]["undeployedChanges"], true);
+    assert_eq!(state["runtime"]["name"], "acme-engine");
+    let preview = m.preview().await;
+    assert_ne!(preview["planHash"], stays["planHash"]);
+    assert_eq!(preview["downtime"], false, "{preview:#}");
+    let diff = text(&preview["diff"]);
+    assert!(diff.contains("-# on acme-engine") && diff.contains("+# on far"), "{diff}");
+    let warnings = all(&preview["warnings"]);
+    for part in
+        ["moves from runtime acme-engine to runtime far", "volume /data of web starts empty on far", "stays there"]
+    {
+        assert!(warnings.contains(part), "{part}: {warnings}");
+    }
+
+    let before = m.here.calls.lock().unwrap().len();
+    let moved = m.deploy().await;
+    assert_eq!((&moved["status"], &moved["current"]), (&json!("SUCCEEDED"), &json!(true)), "{moved:#}");
+    assert_eq!(moved["runtime"]["name"], "far");
+    assert!(all(&moved["warnings"]).contains("starts empty on far"), "{moved:#}");
+    assert_eq!(m.revisions().await, (None, Some(4)));
+    let asked: Vec<String> = m.here.calls.lock().unwrap()[before..].to_vec();
+    let changing: Vec<_> =
+        asked.iter().filter(|c| !["connect", "check"].iter().any(|free| c.starts_with(free))).collect();
+    assert_eq!(changing.len(), 1, "{asked:?}");
+    assert!(changing[0].starts_with("remove") && changing[0].ends_with("Keep"), "{asked:?}");
+    let state = m.state().await;
+    assert_eq!(state["status"], "RUNNING");
+    assert_eq!((&state["runtime"]["name"], &state["environment"]["undeployedChanges"]), (&json!("far"), &json!(false)));
+
+    // Back goes to where it is now.
+    let back = mutate(&m.test, &m.shop.admin, "rollbackService", json!({ "serviceId": m.shop.service })).await;
+    work(&m.test).await;
+    let back = m.deployment(&back).await;
+    assert_eq!((&back["status"], &back["runtime"]["name"]), (&json!("SUCCEEDED"), &json!("far")), "{back:#}");
+    assert_eq!(m.revisions().await, (None, Some(5)));
+
+    // Nothing needs the old one any more, and the revisions that went there can be read all the same.
+    let removed = m.remove_runtime(&m.shop.runtime).await;
+    assert!(removed.errors.is_empty(), "{:?}", removed.errors);
+    assert_eq!(m.deployment(&m.shop.deployment).await["runtime"]["name"], "far");
+}
+
+#[tokio::test]
+async fn a_move_that_fails_leaves_nothing_there_and_the_old_one_alone() {
+    let m = Move::new().await;
+    m.go_to(&m.far).await;
+    let before = m.here.calls.lock().unwrap().len();
+    m.there.fail("apply", RuntimeError::Failed("web did not become healthy".to_owned()));
+    let failed = m.deploy().await;
+    assert_eq!((&failed["status"], &failed["message"]), (&json!("FAILED"), &json!("web did not become healthy")));
+    assert_eq!(m.revisions().await, (Some(2), None));
+    let id = m.row().await.id;
+    assert!(m.there.calls.lock().unwrap().contains(&format!("remove {id} Delete")), "volumes made there go too");
+    let asked: Vec<String> = m.here.calls.lock().unwrap()[before..].to_vec();
+    assert!(
+        asked.iter().all(|c| ["connect", "check", "instances"].iter().any(|free| c.starts_with(free))),
+        "{asked:?}"
+    );
+    let state = m.state().await;
+    assert_eq!((&state["status"], &state["runtime"]["name"]), (&json!("DEPLOY_FAILED"), &json!("acme-engine")));
+    assert_eq!(m.leftovers().await, []);
+
+    // What can't be removed there at the moment is not forgotten.
+    m.there.fail("apply", RuntimeError::Failed("still not".to_owned()));
+    let id = m.queue().await;
+    let mut tries = 0;
+    while m.deployment(&id).await["status"] != "FAILED" {
+        // Once for the deployment, once for the job that it leaves it to in the end.
+        for _ in 0..2 {
+            m.there.fail("remove", RuntimeError::Unreachable("gone in the middle".to_owned()));
+        }
+        work(&m.test).await;
+        m.test.clock.advance(TimeDelta::hours(2));
+        tries += 1;
+        assert!(tries < 20);
+    }
+    let left = m.leftovers().await;
+    assert_eq!((left.len(), left[0].delete_volumes), (1, true));
+    assert_eq!(code(&m.remove_runtime(&m.far).await).as_deref(), Some("CONFLICT"));
+    m.there.failures.lock().unwrap().clear();
+    m.test.clock.advance(TimeDelta::hours(2));
+    work(&m.test).await;
+    assert_eq!(m.leftovers().await, []);
+    assert_eq!(m.revisions().await, (Some(2), None));
+    m.deploy().await;
+    assert_eq!(m.revisions().await, (None, Some(5)));
+}
+
+#[tokio::test]
+async fn an_old_runtime_that_does_not_answer_is_taken_down_when_it_does() {
+    let m = Move::new().await;
+    m.go_to(&m.far).await;
+    *m.here.away.lock().unwrap() = away();
+    let moved = m.deploy().await;
+    assert_eq!(moved["status"], "SUCCEEDED", "{moved:#}");
+    let log = all(&moved["log"]["nodes"]);
+    assert!(log.contains("what ran on runtime acme-engine is not taken down yet"), "{log}");
+    assert_eq!(m.revisions().await, (Some(2), Some(3)));
+    assert_eq!(m.state().await["status"], "RUNNING");
+    let refused = m.remove_runtime(&m.shop.runtime).await;
+    assert_eq!(code(&refused).as_deref(), Some("CONFLICT"));
+    let message = &refused.errors[0].message;
+    assert!(message.contains("what environment production of acme-shop left there"), "{message}");
+    assert!(message.contains("does not answer"), "{message}");
+
+    // Deployments where it is now do not wait for it.
+    assert_eq!(m.deploy().await["status"], "SUCCEEDED");
+    // Back to where something has to be taken down first: it waits for that, in vain for the time being.
+    m.go_to(&m.shop.runtime).await;
+    let back = m.queue().await;
+    work(&m.test).await;
+    assert_ne!(m.deployment(&back).await["status"], "SUCCEEDED");
+    *m.here.away.lock().unwrap() = None;
+    for _ in 0..3 {
+        m.test.clock.advance(TimeDelta::hours(2));
+        work(&m.test).await;
+    }
+    let back = m.deployment(&back).await;
+    assert_eq!(back["status"], "SUCCEEDED", "{back:#}");
+    assert_eq!(m.revisions().await, (Some(5), None));
+    let left: Vec<_> = m.leftovers().await.into_iter().map(|row| row.state).collect();
+    assert_eq!(left, [LeftoverState::Volumes], "only what is on the other one");
+    let removed = m.remove_runtime(&m.far).await;
+    assert!(removed.errors.is_empty(), "{:?}", removed.errors);
+}
+
+#[tokio::test]
+async fn a_second_move_goes_on_from_the_first() {
+    let m = Move::new().await;
+    let third = m.test.runtimes.another("tcp://192.0.2.3:2375");
+    let farther = m.register("farther", 3).await;
+    m.go_to(&m.far).await;
+    let first = m.queue().await;
+    m.go_to(&farther).await;
+    let second = m.queue().await;
+    let rollback = mutate(&m.test, &m.shop.admin, "rollbackService", json!({ "serviceId": m.shop.service })).await;
+    work(&m.test).await;
+    for (id, runtime) in [(&first, "far"), (&second, "farther"), (&rollback, "farther")] {
+        let seen = m.deployment(id).await;
+        assert_eq!((&seen["status"], &seen["runtime"]["name"]), (&json!("SUCCEEDED"), &json!(runtime)), "{seen:#}");
+    }
+    assert!(all(&m.deployment(&second).await["warnings"]).contains("moves from runtime far to runtime farther"));
+    assert_eq!(m.revisions().await, (None, None));
+    assert_eq!(third.revision(&m.row().await.id), Some(5));
+    assert_eq!(m.state().await["environment"]["undeployedChanges"], false);
+}
+
+#[tokio::test]
+async fn two_registrations_of_one_engine_are_one_place() {
+    let m = Move::new().await;
+    m.test.runtimes.alias("tcp://192.0.2.4:2375", &m.here);
+    let alias = m.register("alias", 4).await;
+    m.go_to(&alias).await;
+    let warnings = all(&m.preview().await["warnings"]);
+    assert!(warnings.contains("alias is the same engine as acme-engine"), "{warnings}");
+    assert_eq!(m.deploy().await["status"], "SUCCEEDED");
+    assert_eq!(m.revisions().await, (Some(3), None));
+    assert_eq!(m.here.count("remove"), 0);
+    assert_eq!(m.state().await["runtime"]["name"], "alias");
+    assert_eq!(m.leftovers().await, []);
+}
+
+#[tokio::test]
+async fn a_copy_of_an_engine_is_not_taken_for_it() {
+    let m = Move::new().await;
+    m.there.call_yourself(&m.here);
+    // What is stored about the second one is not true any more; the deployment asks.
+    m.go_to(&m.far).await;
+    let id = m.queue().await;
+    for _ in 0..10 {
+        work(&m.test).await;
+        m.test.clock.advance(TimeDelta::hours(2));
+    }
+    let failed = m.deployment(&id).await;
+    assert_eq!(failed["status"], "FAILED");
+    assert!(text(&failed["message"]).contains("if one is a copy of the other"), "{failed:#}");
+    assert_eq!(m.revisions().await, (Some(2), None));
+}
+
+#[tokio::test]
+async fn a_runtime_that_comes_to_mean_the_serving_engine_is_not_taken_down() {
+    let m = Move::new().await;
+    m.go_to(&m.far).await;
+    *m.here.away.lock().unwrap() = away();
+    m.deploy().await;
+    *m.here.away.lock().unwrap() = None;
+    let update = "mutation($id: ID!) { updateRuntime(input: {id: $id, docker: {host: \"tcp://192.0.2.2:2375\"}}) {
+        runtime { id } } }";
+    m.test.data(&m.shop.admin, update, json!({ "id": m.shop.runtime })).await;
+    m.test.clock.advance(TimeDelta::hours(2));
+    work(&m.test).await;
+    assert_eq!(m.revisions().await, (Some(2), Some(3)));
+    assert_eq!(m.there.count("remove"), 0);
+    assert_eq!(m.leftovers().await[0].state, LeftoverState::Volumes);
+}
+
+#[tokio::test]
+async fn a_removed_service_takes_what_it_left_with_it() {
+    let remove = "mutation($id: ID!) { removeService(input: {id: $id, deleteVolumes: true}) { id } }";
+    let m = Move::new().await;
+    m.go_to(&m.far).await;
+    m.deploy().await;
+    let id = m.row().await.id;
+    m.test.data(&m.shop.admin, remove, json!({ "id": m.shop.service })).await;
+    work(&m.test).await;
+    for engine in [&m.here, &m.there] {
+        assert!(engine.calls.lock().unwrap().contains(&format!("remove {id} Delete")));
+    }
+    assert_eq!(m.leftovers().await, []);
+
+    // Also when the old one answers only after the service is gone.
+    let m = Move::new().await;
+    m.go_to(&m.far).await;
+    *m.here.away.lock().unwrap() = away();
+    m.deploy().await;
+    let id = m.row().await.id;
+    m.test.data(&m.shop.admin, remove, json!({ "id": m.shop.service })).await;
+    work(&m.test).await;
+    assert!(environment::Entity::find().one(m.test.app.db.read()).await.unwrap().is_none());
+    assert_eq!(m.here.revision(&id), Some(2));
+    *m.here.away.lock().unwrap() = None;
+    m.test.clock.advance(TimeDelta::hours(2));
+    work(&m.test).await;
+    assert!(m.here.calls.lock().unwrap().contains(&format!("remove {id} Delete")));
+    assert_eq!((m.here.revision(&id), m.leftovers().await.len()), (None, 0));
+}
+
+/// Claims and works as servers do of which one dies: the next takes the job up when the lease has run out.
+async fn work_with_deaths(m: &Move) {
+    let now = || m.test.app.clock.now();
+    loop {
+        let claimed = queue::claim(&m.test.app.db, "worker", now(), Duration::from_secs(60)).await.unwrap();
+        let Some(claim) = claimed else { return };
+        let app = m.test.app.clone();
+        let died = tokio::spawn(async move {
+            match claim.job.kind.as_str() {
+                kiops::app::deployments::jobs::DEPLOYMENT => perform::run(&app, &claim).await,
+                _ => leftovers::run(&app, &claim).await,
+            }
+            .unwrap()
+        });
+        if died.await.is_err() {
+            m.test.clock.advance(TimeDelta::minutes(2));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_dies_at_whatever_moment_of_a_move_another_goes_on() {
+    let mut moments = 0;
+    loop {
+        let m = Move::new().await;
+        m.go_to(&m.far).await;
+        let id = m.queue().await;
+        m.test.runtimes.die_after(Some(moments));
+        work_with_deaths(&m).await;
+        let over = m.test.runtimes.is_lit();
+        m.test.runtimes.die_after(None);
+        let moved = m.deployment(&id).await;
+        assert_eq!(moved["status"], "SUCCEEDED", "{moments}: {moved:#}");
+        assert_eq!(m.revisions().await, (None, Some(3)), "{moments}");
+        assert_eq!(m.state().await["runtime"]["name"], "far");
+        assert_eq!(m.leftovers().await.len(), 1);
+        if over {
+            break;
+        }
+        moments += 1;
+    }
+    assert!(moments > 10, "{moments}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_dies_at_whatever_moment_of_a_failed_move_the_old_one_serves() {
+    let mut moments = 0;
+    loop {
+        let m = Move::new().await;
+        m.go_to(&m.far).await;
+        let id = m.queue().await;
+        // Whoever tries it again fails again.
+        for _ in 0..3 {
+            m.there.fail("apply", RuntimeError::Failed("web did not become healthy".to_owned()));
+        }
+        m.test.runtimes.die_after(Some(moments));
+        work_with_deaths(&m).await;
+        let over = m.test.runtimes.is_lit();
+        m.test.runtimes.die_after(None);
+        assert_eq!(m.deployment(&id).await["status"], "FAILED", "{moments}");
+        assert_eq!(m.revisions().await, (Some(2), None), "{moments}");
+        assert_eq!(m.state().await["runtime"]["name"], "acme-engine");
+        assert_eq!(m.leftovers().await, []);
+        if over {
+            break;
+        }
+        moments += 1;
+    }
+    assert!(moments > 8, "{moments}");
+}
