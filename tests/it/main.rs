@@ -10,6 +10,7 @@ mod identity;
 mod isolation;
 mod policy;
 mod rooms;
+mod run_status;
 mod schema;
 mod secrets;
 mod services;

@@ -5,6 +5,7 @@ pub mod environments;
 pub mod list;
 pub mod live;
 pub mod log;
+mod machine;
 pub mod perform;
 pub mod plan;
 pub mod remove;

@@ -12,7 +12,7 @@ use entity::{DeploymentPhase, RunStatus, ServiceStatus, deployment, environment,
 use sea_orm::{ActiveModelTrait, EntityTrait as _, Set};
 
 use super::log::RunLog;
-use super::{environments, list, plan, resolve, status};
+use super::{environments, list, machine, plan, resolve, status};
 use crate::app::services::definition;
 use crate::app::{App, Error, Event, Result, Scope, runtimes, secrets};
 use crate::domain::compose;
@@ -109,12 +109,7 @@ async fn give_up(
     let (id, service_id) = (deployment.id.clone(), deployment.service_id.clone());
     let newest = environment.latest_deployment_id.as_ref() == Some(&id);
     let serves = environment.current_deployment_id.is_some();
-    let mut ended: deployment::ActiveModel = deployment.into();
-    ended.status = Set(RunStatus::Failed);
-    ended.message = Set(Some(why.to_owned()));
-    ended.phase = Set(DeploymentPhase::Done);
-    ended.finished_at = Set(Some(app.clock.now()));
-    ended.update(&tx).await?;
+    machine::end(&deployment, RunStatus::Failed, Some(why.to_owned()), app.clock.now())?.update(&tx).await?;
     if newest {
         let mut change: environment::ActiveModel = environment.into();
         change.status = Set(if serves { ServiceStatus::Degraded } else { ServiceStatus::DeployFailed });
@@ -223,13 +218,10 @@ impl Work<'_> {
     }
 
     async fn store_plan(&mut self, spec: &Spec, warnings: &[String]) -> Result<bool> {
-        let now = self.app.clock.now();
-        let mut change: deployment::ActiveModel = self.deployment.clone().into();
+        let mut change = machine::begin(&self.deployment, self.app.clock.now())?;
         change.spec = Set(serde_json::to_value(spec)?);
         change.manifest = Set(compose::export(spec));
         change.warnings = Set(serde_json::to_value(warnings)?);
-        change.status = Set(RunStatus::Running);
-        change.started_at = Set(self.deployment.started_at.or(Some(now)));
         self.write(change).await
     }
 
@@ -353,11 +345,7 @@ impl Work<'_> {
         if !self.claim.complete(&tx).await? {
             return Ok(Outcome::Lost);
         }
-        let mut change: deployment::ActiveModel = self.deployment.clone().into();
-        change.status = Set(ended);
-        change.message = Set(message);
-        change.phase = Set(DeploymentPhase::Done);
-        change.finished_at = Set(Some(self.app.clock.now()));
+        let change = machine::end(&self.deployment, ended, message, self.app.clock.now())?;
         self.deployment = change.update(&tx).await?;
         let row = environment::Entity::find_by_id(&self.environment.id).one(&tx).await?;
         if let Some(row) = row {
