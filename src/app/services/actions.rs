@@ -3,8 +3,8 @@
 use entity::{RunStatus, RuntimeStatus, deployment, environment, runtime, service};
 use sea_orm::{ColumnTrait, PaginatorTrait, QueryFilter};
 
-use super::list::environment_of;
 use super::menus::no_runtime;
+use crate::app::deployments::environments;
 use crate::app::{Actor, App, Precondition, Result, runtimes};
 
 /// What can be done to a service.
@@ -60,7 +60,7 @@ pub async fn actions(
     environment: Option<&str>,
 ) -> Result<Vec<ActionState>> {
     let scope = &actor.scope;
-    let environment = environment_of(app, scope, &service.id, environment).await?;
+    let environment = environments::meant(app.db.read(), scope, &service.id, environment).await?;
     let deploys_to = service.runtime_id.clone().or_else(|| environment.as_ref().map(|e| e.runtime_id.clone()));
     let runtime = match deploys_to {
         Some(id) => runtimes::by_id(app, scope, &id).await?,

@@ -8,7 +8,7 @@ use super::check;
 use super::input::{ContainerInput, RegistryAuth};
 use crate::app::error::is_unique_violation;
 use crate::app::events::ChangeKind;
-use crate::app::{Actor, App, Error, Event, Result, Scope, Violations, audit, secrets};
+use crate::app::{Actor, App, Error, Result, Scope, Violations, audit, secrets};
 use crate::domain::names::{Namespace, ServiceName};
 
 /// A service made of images.
@@ -85,11 +85,7 @@ pub async fn register_images(app: &App, actor: &Actor, input: RegisterImages) ->
     };
     audit::record(app, &tx, actor, entry).await?;
     tx.commit().await?;
-    app.events.publish(Event::Service {
-        organization_id: row.organization_id.clone(),
-        service_id: row.id.clone(),
-        kind: ChangeKind::Added,
-    });
+    app.events.service(&row, ChangeKind::Added);
     Ok(row)
 }
 

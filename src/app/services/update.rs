@@ -9,11 +9,12 @@ use serde_json::json;
 use super::check;
 use super::definition::containers_of;
 use super::input::{ContainerInput, RegistryAuth};
-use super::list::PRODUCTION;
 use super::register::runtime_for_use;
 use crate::app::change::Change;
+use crate::app::deployments::PRODUCTION;
+use crate::app::deployments::request::refuse_while_removing;
 use crate::app::events::ChangeKind;
-use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope, Violations, audit, secrets};
+use crate::app::{Actor, App, Error, Result, Scope, Violations, audit, secrets};
 
 /// What becomes of a service; what is left out stays.
 #[derive(Clone, Default)]
@@ -36,9 +37,7 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
     let scope = &actor.scope;
     let tx = app.begin().await?;
     let stored = for_change(&tx, scope, &input.id).await?;
-    if stored.removing {
-        return Err(being_removed());
-    }
+    refuse_while_removing(&stored)?;
     let before = containers_of(&stored)?;
     let runtime_changes = input.runtime_id.is_given();
     let runtime = match input.runtime_id.over(stored.runtime_id.clone()) {
@@ -115,11 +114,7 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
     };
     audit::record(app, &tx, actor, entry).await?;
     tx.commit().await?;
-    app.events.publish(Event::Service {
-        organization_id: row.organization_id.clone(),
-        service_id: row.id.clone(),
-        kind: ChangeKind::Changed,
-    });
+    app.events.service(&row, ChangeKind::Changed);
     Ok(row)
 }
 
@@ -160,8 +155,4 @@ pub(in crate::app) async fn forget_secret(tx: &impl ConnectionTrait, scope: &Sco
         .exec(tx)
         .await?;
     Ok(())
-}
-
-pub(in crate::app) fn being_removed() -> Error {
-    Error::precondition(Precondition::InProgress, "the service is being removed")
 }
