@@ -6,6 +6,7 @@ mod deploying;
 mod docker_runtime;
 mod environments;
 mod gone;
+mod graphiql;
 mod identity;
 mod isolation;
 mod policy;

@@ -7,6 +7,7 @@ mod failures;
 mod logs;
 mod registries;
 mod statuses;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::process::Command;
