@@ -27,6 +27,8 @@ step() {
 # These need no network any more: the step before has built them. Inside, there is none.
 # shellcheck disable=SC2329 # called by step
 with_services() { CARGO_NET_OFFLINE=true scripts/with-services.sh "$@"; }
+# shellcheck disable=SC2329 # called by step
+on_sqlite() { KIOPS_TEST_DATABASE=sqlite with_services "$@"; }
 
 apt_install docker.io=dockerd docker-registry=docker-registry 'postgresql=/usr/lib/postgresql/*/bin/initdb' git=git \
     chromium=chromium busybox-static=/usr/share/doc/busybox-static apache2-utils=htpasswd iptables=iptables \
@@ -44,13 +46,13 @@ step clippy cargo clippy --workspace --all-targets -- -D warnings
 if have cargo-nextest; then
     step build cargo nextest run --workspace --no-run
     step tests with_services cargo nextest run --workspace
-    # The run before had PostgreSQL under everything that takes either; tests of the engine are not run twice.
-    step 'tests on SQLite' env KIOPS_TEST_DATABASE=sqlite cargo nextest run --test it \
-        -E 'not test(/^(docker_runtime|deploying)::/)'
+    # The run before had PostgreSQL under everything that takes either. Of the tests of the engine those from end to
+    # end are run again too (they take less than a minute), and only those that have no database are not.
+    step 'tests on SQLite' on_sqlite cargo nextest run --test it -E 'not test(/^docker_runtime::/)'
 else
     step build cargo test --workspace --all-targets --no-run
     step tests with_services cargo test --workspace --all-targets --no-fail-fast
-    step 'tests on SQLite' env KIOPS_TEST_DATABASE=sqlite cargo test --test it -- --skip docker_runtime --skip deploying
+    step 'tests on SQLite' on_sqlite cargo test --test it -- --skip docker_runtime
 fi
 step 'doc tests' cargo test --workspace --doc
 

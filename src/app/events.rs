@@ -1,5 +1,6 @@
 //! Tells the subscribers of this server what changed. Losing an event is harmless: who follows reads what is stored.
 
+use entity::service;
 use tokio::sync::broadcast;
 
 /// Something changed and is committed. It says where to look, never what is there.
@@ -54,6 +55,12 @@ impl Events {
     pub fn publish(&self, event: Event) {
         // An error means that nobody listens.
         let _nobody = self.0.send(event);
+    }
+
+    /// Tells that a service came, changed or went. Call it after the commit.
+    pub fn service(&self, service: &service::Model, kind: ChangeKind) {
+        let organization_id = service.organization_id.clone();
+        self.publish(Event::Service { organization_id, service_id: service.id.clone(), kind });
     }
 
     /// Hears what is published from now on. Lagging behind means: read everything anew.

@@ -10,9 +10,9 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use entity::{deployment, environment, registry, runtime, service};
 
 use super::errors::Result;
+use crate::app::deployments::environments;
 use crate::app::git;
 use crate::app::identity::{Person, users};
-use crate::app::services;
 use crate::app::{self, App, Error, Scope, lookup};
 
 /// As long as the fields of one level take to ask.
@@ -74,7 +74,7 @@ loaders! {
     /// An environment; none for another organization's.
     environments, environment: Environments(lookup::environments) -> Arc<environment::Model>;
     /// By service: the environment that is meant where none is named, production or the only one there is.
-    main_environments, main_environment: MainEnvironments(services::main_environments) -> Arc<environment::Model>;
+    main_environments, main_environment: MainEnvironments(environments::main) -> Arc<environment::Model>;
     /// A deployment; none for another organization's.
     deployments, deployment: Deployments(lookup::deployments) -> Arc<deployment::Model>;
 }

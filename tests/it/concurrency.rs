@@ -18,7 +18,8 @@ use migration::{Migrator, MigratorTrait as _};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 use serde_json::{Value, json};
 
-use crate::support::app::{PASSWORD, TestApp, code, new_postgres};
+use crate::support::app::{TestApp, code, new_database};
+use crate::support::server::{self, Server};
 use crate::support::shop::{Shop, shared_engine, text, web, work};
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -108,19 +109,45 @@ async fn one_key_is_one_deployment() {
     assert_eq!(all, 3);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn logins_and_questions_in_a_crowd_all_get_an_answer() {
-    let (test, shop) = shop().await;
+/// Two hundred real logins at once, each with its Argon2 and its writes, and two thousand questions meanwhile, of the
+/// real server over HTTP.
+#[test]
+fn logins_and_questions_in_a_crowd_all_get_an_answer() {
+    let server = Server::start();
     let login = "mutation($i: LoginInput!) { login(input: $i) { token } }";
-    let input = json!({ "email": "admin@acme.example", "password": PASSWORD });
-    let question = "query { services { totalCount nodes { name status environments { name } } } viewer { role } }";
-    let (logins, answers) =
-        tokio::join!(at_once(&test, &shop, 100, login, input), at_once(&test, &shop, 1000, question, Value::Null),);
-    for answer in logins.iter().chain(&answers) {
-        assert!(answer.errors.is_empty(), "{:?}", answer.errors);
+    let input = json!({ "i": { "email": "admin@localhost", "password": server::PASSWORD } });
+    let question = "{ viewer { user { email } role } users { totalCount } services { totalCount nodes { name } } \
+        apiTokens { name } auditEvents(first: 5) { nodes { action at } } }";
+    let (logins, answers) = std::thread::scope(|scope| {
+        let logins: Vec<_> = (0..200).map(|_| scope.spawn(|| server.post(login, input.clone()))).collect();
+        let ask = || (0..40).map(|_| server.post(question, Value::Null)).collect::<Vec<_>>();
+        let askers: Vec<_> = (0..50).map(|_| scope.spawn(ask)).collect();
+        let logins: Vec<_> = logins.into_iter().map(|thread| thread.join().unwrap()).collect();
+        (logins, askers.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>())
+    });
+    for (status, answer) in logins.iter().chain(&answers) {
+        assert_eq!(*status, 200, "{answer:#}");
+        assert!(answer.get("errors").is_none(), "{answer:#}");
     }
-    let tokens: HashSet<String> = logins.iter().map(|a| a.data.to_string()).collect();
-    assert_eq!(tokens.len(), 100);
+    assert_eq!((logins.len(), answers.len()), (200, 2000));
+    let tokens: HashSet<String> = logins.iter().map(|(_, a)| text(&a["data"]["login"]["token"])).collect();
+    assert_eq!(tokens.len(), 200);
+    // Nobody had to be told, and nothing was tried in vain.
+    let log = server.log();
+    assert!(!log.contains("ERROR") && !log.contains("WARN") && !log.contains("locked"), "{log}");
+    // Each is in the audit trail, and so is the one of the server's start.
+    let trail = "query($after: String) { auditEvents(first: 100, after: $after, action: \"auth.logged_in\") {
+        nodes { at } pageInfo { endCursor } } }";
+    let (mut after, mut told) = (Value::Null, 0);
+    loop {
+        let page = server.data(trail, json!({ "after": after }))["auditEvents"].take();
+        match page["nodes"].as_array().unwrap().len() {
+            0 => break,
+            some => told += some,
+        }
+        after = page["pageInfo"]["endCursor"].clone();
+    }
+    assert_eq!(told, 201);
 }
 
 /// Everything that touches a service and its environment, with workers at it: nothing waits for each other in a circle,
@@ -199,20 +226,10 @@ async fn two_admins_who_lower_each_other_leave_one() {
     }
 }
 
-/// A database without tables: its URL, and the folder it may be in.
-#[expect(clippy::disallowed_methods, reason = "where the tests' server is, is said by the environment")]
-async fn empty_database() -> (String, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let url = match std::env::var("KIOPS_TEST_POSTGRES_URL") {
-        Ok(server) => new_postgres(&server).await,
-        Err(_) => format!("sqlite://{}", folder.path().join("kiops.db").display()),
-    };
-    (url, folder)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn servers_that_start_at_once_all_find_the_tables() {
-    let (url, folder) = empty_database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let url = new_database(folder.path()).await;
     let source = ConfigSource { file: None, env: Vec::new(), dir: folder.path().to_owned() };
     let mut config = Config::load(&source).unwrap();
     config.database.url = url;

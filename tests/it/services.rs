@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::app::{TestApp, code};
 
 const RUNTIME: &str = r"mutation($input: RegisterRuntimeInput!) { registerRuntime(input: $input) { runtime {
-    id name kind endpoint status version exposure missingPermissions declared services { totalCount } } } }";
+    id name kind endpoint status version declared services { totalCount } } } }";
 const REGISTER: &str = r"mutation($input: RegisterDockerHubServiceInput!) { registerDockerHubService(input: $input) {
     service { id name source namespace status runtime { id name } createdBy { email } containers {
       name image tag port isInternal env { name value secret } volumes { mountPath size }

@@ -1,5 +1,8 @@
 //! Environments: found, made, saved.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use entity::{DeployStrategy, ServiceStatus, environment, runtime, service};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, QueryFilter, QueryOrder, QuerySelect as _, Set};
 use serde_json::json;
@@ -43,12 +46,35 @@ pub async fn meant(
     service_id: &str,
     name: Option<&str>,
 ) -> Result<Option<environment::Model>> {
-    let mut all = of_service(db, scope, service_id).await?;
+    Ok(pick(of_service(db, scope, service_id).await?, name))
+}
+
+/// By service, the environment that is meant where none is named. Services without one are left out.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn main(
+    app: &App,
+    scope: &Scope,
+    service_ids: &[String],
+) -> Result<HashMap<String, Arc<environment::Model>>> {
+    let rows =
+        scope.environments().filter(environment::Column::ServiceId.is_in(service_ids)).all(app.db.read()).await?;
+    let mut by_service: HashMap<String, Vec<environment::Model>> = HashMap::new();
+    for row in rows {
+        by_service.entry(row.service_id.clone()).or_default().push(row);
+    }
+    let main = by_service.into_iter();
+    Ok(main.filter_map(|(id, rows)| Some((id, Arc::new(pick(rows, None)?)))).collect())
+}
+
+/// Of a service's environments the named one, else production, else the only one there is.
+fn pick(mut all: Vec<environment::Model>, name: Option<&str>) -> Option<environment::Model> {
     let wanted = name.unwrap_or(PRODUCTION);
     if let Some(at) = all.iter().position(|e| e.name == wanted) {
-        return Ok(Some(all.swap_remove(at)));
+        return Some(all.swap_remove(at));
     }
-    Ok(if name.is_none() && all.len() == 1 { all.pop() } else { None })
+    if name.is_none() && all.len() == 1 { all.pop() } else { None }
 }
 
 /// An environment as it is now, held until the transaction ends: revisions are counted in it.
@@ -229,9 +255,5 @@ pub async fn remove(app: &App, actor: &Actor, id: &str) -> Result<()> {
 
 /// Tells the subscribers that a service changed.
 pub fn changed(app: &App, service: &service::Model) {
-    app.events.publish(Event::Service {
-        organization_id: service.organization_id.clone(),
-        service_id: service.id.clone(),
-        kind: ChangeKind::Changed,
-    });
+    app.events.service(service, ChangeKind::Changed);
 }

@@ -6,6 +6,7 @@ pub mod leftovers;
 pub mod list;
 pub mod live;
 pub mod log;
+mod machine;
 pub mod moving;
 pub mod perform;
 pub mod plan;

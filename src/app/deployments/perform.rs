@@ -15,7 +15,7 @@ use sea_orm::{ActiveModelTrait, EntityTrait as _, Set};
 
 use super::log::RunLog;
 use super::moving::Course;
-use super::{environments, leftovers, list, plan, request, resolve, status};
+use super::{environments, leftovers, list, machine, plan, request, resolve, status};
 use crate::app::services::definition;
 use crate::app::{App, Error, Event, Result, Scope, runtimes, secrets};
 use crate::domain::compose;
@@ -126,12 +126,7 @@ async fn give_up(
         DeploymentPhase::Finish => RunStatus::Succeeded,
         _ => RunStatus::Failed,
     };
-    let mut ended: deployment::ActiveModel = deployment.into();
-    ended.status = Set(status);
-    ended.message = Set(Some(why.to_owned()));
-    ended.phase = Set(DeploymentPhase::Done);
-    ended.finished_at = Set(Some(app.clock.now()));
-    ended.update(&tx).await?;
+    machine::end(&deployment, status, Some(why.to_owned()), app.clock.now())?.update(&tx).await?;
     if newest {
         let mut change: environment::ActiveModel = environment.into();
         let degraded = serves && !elsewhere;
@@ -250,15 +245,12 @@ impl Work<'_> {
     }
 
     async fn store_plan(&mut self, spec: &Spec, warnings: &[String], course: &Course) -> Result<bool> {
-        let now = self.app.clock.now();
-        let mut change: deployment::ActiveModel = self.deployment.clone().into();
+        let mut change = machine::begin(&self.deployment, self.app.clock.now())?;
         change.spec = Set(serde_json::to_value(spec)?);
         change.manifest = Set(compose::export(spec));
         change.warnings = Set(serde_json::to_value(warnings)?);
         change.runtime_id = Set(course.to.id.clone());
         change.moved_from = Set(course.leaves().map(|from| from.id.clone()));
-        change.status = Set(RunStatus::Running);
-        change.started_at = Set(self.deployment.started_at.or(Some(now)));
         self.write(change).await
     }
 
@@ -391,11 +383,7 @@ impl Work<'_> {
         if !self.claim.complete(&tx).await? {
             return Ok(Outcome::Lost);
         }
-        let mut change: deployment::ActiveModel = self.deployment.clone().into();
-        change.status = Set(ended);
-        change.message = Set(message);
-        change.phase = Set(DeploymentPhase::Done);
-        change.finished_at = Set(Some(self.app.clock.now()));
+        let change = machine::end(&self.deployment, ended, message, self.app.clock.now())?;
         self.deployment = change.update(&tx).await?;
         let row = environment::Entity::find_by_id(&self.environment.id).one(&tx).await?;
         if let Some(row) = row {

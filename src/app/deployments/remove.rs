@@ -10,7 +10,7 @@ use super::{environments, leftovers, status};
 use crate::app::events::ChangeKind;
 use crate::app::services::definition::removal_of;
 use crate::app::services::spec::target_of;
-use crate::app::{App, Event, Result, Scope, runtimes};
+use crate::app::{App, Result, Scope, runtimes};
 use crate::queue::{self, Claim};
 use crate::runtime::{RuntimeError, Volumes};
 
@@ -91,11 +91,7 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
     }
     service::Entity::delete_by_id(&service.id).exec(&tx).await?;
     tx.commit().await?;
-    app.events.publish(Event::Service {
-        organization_id: service.organization_id.clone(),
-        service_id: service.id.clone(),
-        kind: ChangeKind::Removed,
-    });
+    app.events.service(&service, ChangeKind::Removed);
     Ok(Outcome::Done)
 }
 

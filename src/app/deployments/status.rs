@@ -31,7 +31,12 @@ pub async fn settle(app: &App, tx: &impl ConnectionTrait, service_id: &str) -> R
 }
 
 fn worst(environments: &[environment::Model]) -> Option<&environment::Model> {
-    let rank = |e: &environment::Model| match e.status {
+    environments.iter().rev().max_by_key(|e| rank(e.status))
+}
+
+/// What is under way comes before what is wrong: the contract's order of a service's statuses.
+const fn rank(status: ServiceStatus) -> u8 {
+    match status {
         ServiceStatus::Removing => 8,
         ServiceStatus::Building => 7,
         ServiceStatus::Deploying => 6,
@@ -41,8 +46,7 @@ fn worst(environments: &[environment::Model]) -> Option<&environment::Model> {
         ServiceStatus::Stopped => 2,
         ServiceStatus::Running => 1,
         ServiceStatus::Registered => 0,
-    };
-    environments.iter().rev().max_by_key(|e| rank(e))
+    }
 }
 
 /// Looks at what runs and writes down what that means. Does nothing while a job is at work on the environment or
@@ -155,4 +159,26 @@ pub async fn observed_on(app: &App, runtime_id: &str) -> Result<Vec<String>> {
 /// INTERNAL when the database does not answer.
 pub async fn watched(app: &App) -> Result<Vec<runtime::Model>> {
     Ok(runtime::Entity::find().all(app.db.read()).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_under_way_comes_first_and_then_the_worst() {
+        use ServiceStatus as S;
+        let order = [
+            S::Removing,
+            S::Building,
+            S::Deploying,
+            S::Degraded,
+            S::DeployFailed,
+            S::BuildFailed,
+            S::Stopped,
+            S::Running,
+            S::Registered,
+        ];
+        assert!(order.is_sorted_by(|a, b| rank(*a) > rank(*b)));
+    }
 }

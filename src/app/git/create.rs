@@ -9,8 +9,8 @@ use sea_orm::{ActiveModelTrait as _, ColumnTrait, ConnectionTrait, EntityTrait a
 use super::register::{self, GitService, Registration};
 use super::{Connected, Visibility, connect, project_path, source_kind, stored};
 use crate::app::error::is_unique_violation;
+use crate::app::events::ChangeKind;
 use crate::app::services::check::{self, Against};
-use crate::app::services::register::announce;
 use crate::app::{Actor, App, Code, Error, Result, Violations};
 use crate::domain::git::{Provider, TokenRight};
 use crate::domain::names::{BranchName, NamespacePath, ProjectName, SourcePath};
@@ -81,7 +81,7 @@ pub async fn create_project(app: &App, actor: &Actor, input: CreateGitProject) -
         Ok(row)
     };
     let row = registered.await.map_err(|error| half_done(which, &project, error))?;
-    announce(app, &row);
+    app.events.service(&row, ChangeKind::Added);
     Ok(row)
 }
 

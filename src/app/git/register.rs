@@ -5,9 +5,10 @@ use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter};
 use serde_json::json;
 
 use super::{Connected, Source, branch, connect, project_path, source_kind};
+use crate::app::events::ChangeKind;
 use crate::app::services::check::{self, Against, Checked};
 use crate::app::services::input::ContainerInput;
-use crate::app::services::register::{NewService, Origin, announce, insert, runtime_for_use};
+use crate::app::services::register::{NewService, Origin, insert, runtime_for_use};
 use crate::app::{Actor, App, Error, Result, Scope, Violations, runtimes};
 use crate::domain::git::{Provider, TokenRight};
 use crate::domain::names::{BranchName, Namespace, ServiceName, SourcePath};
@@ -90,7 +91,7 @@ pub async fn register_project(app: &App, actor: &Actor, input: RegisterGitProjec
     let new = Registration { service: input.service, namespace, containers, source };
     let row = store(app, &tx, actor, new).await?;
     tx.commit().await?;
-    announce(app, &row);
+    app.events.service(&row, ChangeKind::Added);
     Ok(row)
 }
 

@@ -8,7 +8,7 @@ use sea_orm::{ColumnTrait, EntityTrait as _, QueryFilter as _};
 
 use super::{Connected, of_stored, services_of, source_kind, source_of};
 use crate::app::events::ChangeKind;
-use crate::app::{App, Event, Result, Scope};
+use crate::app::{App, Result, Scope};
 use crate::git::{GitProvider, Project};
 
 /// Notes where projects are now, for the services that come from them.
@@ -69,10 +69,6 @@ async fn moved(app: &App, service: &service::Model, project: &Project) -> Result
         .filter(service::Column::Id.eq(&service.id))
         .exec(app.db.read_write())
         .await?;
-    app.events.publish(Event::Service {
-        organization_id: service.organization_id.clone(),
-        service_id: service.id.clone(),
-        kind: ChangeKind::Changed,
-    });
+    app.events.service(service, ChangeKind::Changed);
     Ok(())
 }

@@ -150,13 +150,7 @@ pub async fn create(app: &App, actor: &Actor, new: NewUser) -> Result<Person> {
         Err(e) if is_unique_violation(&e) => return Err(taken()),
         Err(e) => return Err(e.into()),
     };
-    let entry = Entry {
-        action: "user.created",
-        subject_kind: "User",
-        subject_id: &user.id,
-        subject_name: &user.email,
-        detail: json!({ "role": membership.role }),
-    };
+    let entry = about(&user, "user.created", json!({ "role": membership.role }));
     audit::record(app, &tx, actor, entry).await?;
     tx.commit().await?;
     Ok(Person::new(user, membership))
@@ -216,13 +210,7 @@ pub async fn set_role(app: &App, actor: &Actor, user_id: &str, role: Role) -> Re
             .exec(&tx)
             .await?;
     }
-    let entry = Entry {
-        action: "user.role_set",
-        subject_kind: "User",
-        subject_id: &user.id,
-        subject_name: &user.email,
-        detail: json!({ "from": before, "to": role }),
-    };
+    let entry = about(&user, "user.role_set", json!({ "from": before, "to": role }));
     audit::record(app, &tx, actor, entry).await?;
     tx.commit().await?;
     Ok(Person::new(user, membership))
@@ -250,16 +238,15 @@ pub async fn remove(app: &App, actor: &Actor, user_id: &str) -> Result<()> {
     if elsewhere == 0 {
         user::Entity::delete_by_id(&user.id).exec(&tx).await?;
     }
-    let entry = Entry {
-        action: "user.removed",
-        subject_kind: "User",
-        subject_id: &user.id,
-        subject_name: &user.email,
-        detail: json!({ "role": membership.role }),
-    };
+    let entry = about(&user, "user.removed", json!({ "role": membership.role }));
     audit::record(app, &tx, actor, entry).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// An entry of the audit trail about somebody.
+fn about<'a>(user: &'a user::Model, action: &'a str, detail: serde_json::Value) -> Entry<'a> {
+    Entry { action, subject_kind: "User", subject_id: &user.id, subject_name: &user.email, detail }
 }
 
 fn check_declared(membership: &membership::Model) -> Result<()> {

@@ -5,7 +5,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, DbErr, IntoActiveModel, QueryFilter
 use serde_json::json;
 
 use super::local::{self, DEFAULT_HOST, Endpoint};
-use super::{by_id, no_kubernetes, not_declared};
+use super::{by_id, not_declared};
 use crate::app::change::Change;
 use crate::app::error::is_unique_violation;
 use crate::app::services::update::forget_secret;
@@ -37,10 +37,6 @@ pub struct RegisterRuntime {
     pub name: String,
     /// A Docker engine.
     pub docker: Option<DockerInput>,
-    /// Whether a Kubernetes cluster was given.
-    pub kubernetes: bool,
-    /// Fields that were given and are for Kubernetes alone: `input.ingressClass`.
-    pub kubernetes_only: Vec<&'static str>,
 }
 
 /// What becomes of a runtime.
@@ -52,10 +48,6 @@ pub struct UpdateRuntime {
     pub name: Change<String>,
     /// How it is reached.
     pub docker: Change<DockerInput>,
-    /// Whether a Kubernetes cluster was given.
-    pub kubernetes: bool,
-    /// Fields that were given and are for Kubernetes alone.
-    pub kubernetes_only: Vec<&'static str>,
 }
 
 /// A connection that answered.
@@ -75,15 +67,10 @@ pub async fn register(app: &App, actor: &Actor, input: RegisterRuntime) -> Resul
     let scope = &actor.scope;
     let mut v = Violations::default();
     v.check("input.name", RuntimeName::parse(&input.name));
-    kubernetes_only(&mut v, &input.kubernetes_only);
-    let docker = match (input.docker, input.kubernetes) {
-        (Some(docker), false) => docker,
-        (None, true) => return Err(no_kubernetes()),
-        (Some(_), true) | (None, false) => {
-            v.add("input.docker", "give exactly one of docker and kubernetes");
-            DockerInput::default()
-        }
-    };
+    if input.docker.is_none() {
+        v.add("input.docker", "say how the engine is reached");
+    }
+    let docker = input.docker.unwrap_or_default();
     let connection = read(&mut v, docker, None);
     v.finish()?;
     let tried = try_out(app, scope, connection).await?;
@@ -127,11 +114,7 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateRuntime) -> Result<ru
     let stored = by_id(app, scope, &input.id).await?.ok_or_else(|| Error::not_found("runtime"))?;
     actor.require(Action::ChangeRuntimes)?;
     not_declared(&stored)?;
-    if input.kubernetes {
-        return Err(no_kubernetes());
-    }
     let mut v = Violations::default();
-    kubernetes_only(&mut v, &input.kubernetes_only);
     match &input.name {
         Change::Set(name) => {
             v.check("input.name", RuntimeName::parse(name));
@@ -210,12 +193,6 @@ async fn record(
         detail: json!({ "kind": "DOCKER", "endpoint": row.endpoint, "tls": row.secret_id.is_some() }),
     };
     audit::record(app, tx, actor, entry).await
-}
-
-fn kubernetes_only(v: &mut Violations, fields: &[&'static str]) {
-    for field in fields {
-        v.add(*field, "this is for Kubernetes runtimes");
-    }
 }
 
 /// The connection as it will be, or none after a fault.

@@ -4,10 +4,9 @@ use entity::{RunStatus, RuntimeStatus, deployment, environment, runtime, service
 use sea_orm::{ColumnTrait, PaginatorTrait, QueryFilter};
 
 use super::definition::containers_of;
-use super::list::{PRODUCTION, environment_of};
 use super::menus::no_runtime;
 use super::spec::nothing_built;
-use crate::app::deployments::environments;
+use crate::app::deployments::{PRODUCTION, environments};
 use crate::app::{Actor, App, Error, Precondition, Result, runtimes};
 
 /// What can be done to a service.
@@ -67,7 +66,7 @@ pub async fn actions(
     name: Option<&str>,
 ) -> Result<Vec<ActionState>> {
     let scope = &actor.scope;
-    let environment = environment_of(app, scope, &service.id, name).await?;
+    let environment = environments::meant(app.db.read(), scope, &service.id, name).await?;
     // Where none is named a deployment goes to production, also when that is not there yet.
     let deploys_to = match &environment {
         Some(found) if name.is_some() || found.name == PRODUCTION => Some(environments::destination(found)),

@@ -3,8 +3,8 @@
 use entity::service;
 
 use super::definition::containers_of;
-use super::list::{PRODUCTION, environment_of};
 use super::spec::{container, spec_of};
+use crate::app::deployments::{PRODUCTION, environments};
 use crate::app::{App, Error, Result, Scope};
 use crate::domain::compose::{self, Import};
 use crate::domain::spec::{Resources, Spec, Strategy, Target};
@@ -14,8 +14,6 @@ use crate::domain::spec::{Resources, Spec, Strategy, Target};
 pub enum ExportFormat {
     /// A Compose file.
     Compose,
-    /// Kubernetes manifests.
-    Kubernetes,
 }
 
 /// Reads a Compose file into containers to register.
@@ -30,19 +28,16 @@ pub fn import(text: &str) -> Result<Import> {
 /// environment, else as it was registered.
 ///
 /// # Errors
-/// BAD_USER_INPUT at `format` for one that this server does not write, FAILED_PRECONDITION (NOTHING_BUILT) for a service
-/// that is still to be built, INTERNAL when a row holds no definition or the
-/// database does not answer.
+/// FAILED_PRECONDITION (NOTHING_BUILT) for a service that is still to be built, INTERNAL when a row holds no definition or
+/// the database does not answer.
 pub async fn export(app: &App, scope: &Scope, service: &service::Model, format: ExportFormat) -> Result<String> {
-    if format == ExportFormat::Kubernetes {
-        let message = "this server does not export Kubernetes manifests yet; it exports Compose files (COMPOSE)";
-        return Err(Error::bad_input("format", message));
-    }
-    let spec = match environment_of(app, scope, &service.id, None).await? {
+    let spec = match environments::meant(app.db.read(), scope, &service.id, None).await? {
         Some(environment) => spec_of(service, &environment, &Default::default())?,
         None => registered(service)?,
     };
-    Ok(compose::export(&spec))
+    Ok(match format {
+        ExportFormat::Compose => compose::export(&spec),
+    })
 }
 
 /// The spec of a service that has no environment yet.

@@ -1,6 +1,5 @@
 //! Finding services.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::DateTime;
@@ -14,9 +13,6 @@ use crate::app::page::{Count, Page};
 use crate::app::{App, Error, Result, Scope};
 use crate::domain::paging::{Cursor, Direction, PageRequest};
 
-/// The environment that is meant where none is named.
-pub const PRODUCTION: &str = "production";
-
 /// Which services.
 #[derive(Debug, Clone, Default)]
 pub struct ServiceFilter {
@@ -26,8 +22,6 @@ pub struct ServiceFilter {
     pub source: Option<Vec<SourceKind>>,
     /// One of these statuses; none: all.
     pub status: Option<Vec<ServiceStatus>>,
-    /// Only those that were scanned: none, until there are scans.
-    pub scanned: bool,
     /// With this runtime, or with an environment there.
     pub runtime_id: Option<String>,
 }
@@ -119,47 +113,6 @@ pub async fn by_name(app: &App, scope: &Scope, name: &str) -> Result<Option<serv
     Ok(row.await?)
 }
 
-/// The environment that is meant: the named one, else production, else the only one there is.
-///
-/// # Errors
-/// INTERNAL when the database does not answer.
-pub async fn environment_of(
-    app: &App,
-    scope: &Scope,
-    service_id: &str,
-    name: Option<&str>,
-) -> Result<Option<environment::Model>> {
-    let rows = scope.environments().filter(environment::Column::ServiceId.eq(service_id)).all(app.db.read()).await?;
-    Ok(meant(rows, name))
-}
-
-/// By service, the environment that is meant where none is named. Services without environments are left out.
-///
-/// # Errors
-/// INTERNAL when the database does not answer.
-pub async fn main_environments(
-    app: &App,
-    scope: &Scope,
-    service_ids: &[String],
-) -> Result<HashMap<String, Arc<environment::Model>>> {
-    let rows =
-        scope.environments().filter(environment::Column::ServiceId.is_in(service_ids)).all(app.db.read()).await?;
-    let mut by_service: HashMap<String, Vec<environment::Model>> = HashMap::new();
-    for row in rows {
-        by_service.entry(row.service_id.clone()).or_default().push(row);
-    }
-    let main = by_service.into_iter();
-    Ok(main.filter_map(|(id, rows)| Some((id, Arc::new(meant(rows, None)?)))).collect())
-}
-
-fn meant(mut rows: Vec<environment::Model>, name: Option<&str>) -> Option<environment::Model> {
-    let wanted = name.unwrap_or(PRODUCTION);
-    if let Some(i) = rows.iter().position(|e| e.name == wanted) {
-        return Some(rows.swap_remove(i));
-    }
-    rows.pop().filter(|_| name.is_none() && rows.is_empty())
-}
-
 fn filtered(scope: &Scope, filter: &ServiceFilter) -> Select<service::Entity> {
     let mut rows = scope.services();
     if let Some(text) = filter.search.as_deref().map(str::trim).filter(|t| !t.is_empty()) {
@@ -170,9 +123,6 @@ fn filtered(scope: &Scope, filter: &ServiceFilter) -> Select<service::Entity> {
     }
     if let Some(statuses) = &filter.status {
         rows = rows.filter(service::Column::Status.is_in(statuses.iter().copied()));
-    }
-    if filter.scanned {
-        rows = rows.filter(Expr::val(false));
     }
     if let Some(id) = &filter.runtime_id {
         let deployed_there = scope

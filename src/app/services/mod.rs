@@ -16,7 +16,7 @@ pub mod update;
 
 pub use check::resources as check_resources;
 pub use definition::{ContainerDefinition, EnvEntry, NamedImage, Removal, containers_of, env_of, removal_of};
-pub use list::{ServiceFilter, ServiceOrder, by_id, by_name, environment_of, list, main_environments, of_runtime};
+pub use list::{ServiceFilter, ServiceOrder, by_id, by_name, list, of_runtime};
 pub use register::{RegisterImages, register_images};
 pub use remove::{REMOVE_JOB, remove};
 pub use spec::{spec_of, target_of};

@@ -10,7 +10,7 @@ use super::input::{ContainerInput, RegistryAuth};
 use crate::app::error::is_unique_violation;
 use crate::app::events::ChangeKind;
 use crate::app::git::{self, Source};
-use crate::app::{Actor, App, Error, Event, Result, Scope, Violations, audit, secrets};
+use crate::app::{Actor, App, Error, Result, Scope, Violations, audit, secrets};
 use crate::domain::names::{Namespace, ServiceName};
 
 /// A service made of images.
@@ -71,7 +71,7 @@ pub async fn register_images(app: &App, actor: &Actor, input: RegisterImages) ->
     };
     let row = insert(app, &tx, actor, new).await?;
     tx.commit().await?;
-    announce(app, &row);
+    app.events.service(&row, ChangeKind::Added);
     Ok(row)
 }
 
@@ -157,15 +157,6 @@ pub(in crate::app) async fn insert(
     };
     audit::record(app, tx, actor, entry).await?;
     Ok(row)
-}
-
-/// Tells subscribers of a new service, after the commit.
-pub(in crate::app) fn announce(app: &App, row: &service::Model) {
-    app.events.publish(Event::Service {
-        organization_id: row.organization_id.clone(),
-        service_id: row.id.clone(),
-        kind: ChangeKind::Added,
-    });
 }
 
 /// The runtime, held so that nobody removes it before the transaction ends.

@@ -47,11 +47,7 @@ pub async fn remove(app: &App, actor: &Actor, id: &str, how: Removal) -> Result<
     };
     audit::record(app, &tx, actor, entry).await?;
     tx.commit().await?;
-    app.events.publish(Event::Service {
-        organization_id: row.organization_id.clone(),
-        service_id: row.id.clone(),
-        kind: ChangeKind::Changed,
-    });
+    app.events.service(&row, ChangeKind::Changed);
     app.events.publish(Event::Jobs);
     Ok(row)
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use entity::{DeployStrategy, ServiceStatus, environment, runtime, service};
+use entity::{ServiceStatus, environment, runtime, service};
 use sea_orm::{EntityTrait as _, PaginatorTrait as _};
 use serde_json::json;
 
 use super::input::{ContainerInput, EnvVarInput, HealthInput, RegistryAuth, VolumeInput};
 use super::*;
 use crate::app::change::Change;
+use crate::app::deployments::environments;
 use crate::app::testing::{World, container, world};
 use crate::app::{Actor, Code, Error, Precondition, Result, registries, runtimes, secrets};
 use crate::domain::paging::{PageLimits, PageRequest};
@@ -17,7 +18,7 @@ use crate::domain::spec::{EnvValue, Resources};
 
 async fn engine(w: &World, actor: &Actor) -> runtime::Model {
     let docker = runtimes::DockerInput { host: Change::Set("tcp://192.0.2.1".to_owned()), ..Default::default() };
-    let new = runtimes::RegisterRuntime { name: "far".to_owned(), docker: Some(docker), ..Default::default() };
+    let new = runtimes::RegisterRuntime { name: "far".to_owned(), docker: Some(docker) };
     runtimes::register(&w.app, actor, new).await.unwrap()
 }
 
@@ -256,8 +257,6 @@ async fn lists_in_every_order() {
     }
     let filter = ServiceFilter { runtime_id: Some(runtime.id.clone()), ..Default::default() };
     assert_eq!(list(&w.app, scope, &filter, ServiceOrder::Name, &page(20, None)).await.unwrap().items.len(), 5);
-    let filter = ServiceFilter { scanned: true, ..Default::default() };
-    assert_eq!(list(&w.app, scope, &filter, ServiceOrder::Name, &page(20, None)).await.unwrap().items.len(), 0);
     let filter = ServiceFilter { status: Some(vec![ServiceStatus::Running]), ..Default::default() };
     assert_eq!(list(&w.app, scope, &filter, ServiceOrder::Name, &page(20, None)).await.unwrap().items.len(), 0);
     let theirs = list(&w.app, &w.stranger.scope, &none, ServiceOrder::Name, &page(20, None)).await.unwrap();
@@ -277,31 +276,10 @@ async fn a_spec_merges_the_environment_over_the_service() {
     let db = ContainerInput { port: Some(3306), is_internal: true, ..container("db", "mysql") };
     let service = register(&w, &runtime.id, "shop", vec![web, db]).await.unwrap();
     let staging = environment::Model {
-        id: "e".to_owned(),
-        organization_id: service.organization_id.clone(),
-        service_id: service.id.clone(),
-        name: "staging".to_owned(),
-        runtime_id: runtime.id,
-        next_runtime_id: None,
-        namespace: "shop-staging".to_owned(),
-        status: ServiceStatus::Registered,
-        status_message: None,
-        replicas: 1,
-        strategy: DeployStrategy::RollingUpdate,
-        domain: None,
         env: json!([{ "name": "B", "value": { "plain": "environment" } }]),
         resources: json!({ "cpu_limit": "2", "memory_limit": "1Gi" }),
-        autoscaling: None,
-        tls: None,
-        auto_deploy: false,
-        require_approval: false,
-        settings_version: 1,
-        current_deployment_id: None,
-        latest_deployment_id: None,
-        next_revision: 1,
-        stopped: false,
         host_ports: json!({ "web": 8080, "db": 3306 }),
-        created_at: service.created_at,
+        ..environments::fresh(&w.app, &service, "staging", runtime.id)
     };
     let tags = BTreeMap::from([("web".to_owned(), crate::domain::image::Tag::parse("1.27").unwrap())]);
     let spec = spec_of(&service, &staging, &tags).unwrap();

@@ -9,13 +9,14 @@ use serde_json::json;
 use super::check::{self, Against};
 use super::definition::containers_of;
 use super::input::{ContainerInput, RegistryAuth};
-use super::list::{PRODUCTION, by_id};
+use super::list::by_id;
 use super::register::runtime_for_use;
 use crate::app::change::Change;
-use crate::app::deployments::{environments, save};
+use crate::app::deployments::request::refuse_while_removing;
+use crate::app::deployments::{PRODUCTION, environments, save};
 use crate::app::events::ChangeKind;
 use crate::app::git;
-use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope, Violations, audit, secrets};
+use crate::app::{Actor, App, Error, Result, Scope, Violations, audit, secrets};
 
 /// How often it is tried when something is made meanwhile.
 const TRIES: usize = 5;
@@ -48,9 +49,7 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
         git::branch::check(app, actor, &service, branch).await?;
     }
     let (tx, production, stored) = held(app, scope, &input).await?;
-    if stored.removing {
-        return Err(being_removed());
-    }
+    refuse_while_removing(&stored)?;
     let before = containers_of(&stored)?;
     let runtime_changes = input.runtime_id.is_given();
     let runtime = match input.runtime_id.over(stored.runtime_id.clone()) {
@@ -138,11 +137,7 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
     };
     audit::record(app, &tx, actor, entry).await?;
     tx.commit().await?;
-    app.events.publish(Event::Service {
-        organization_id: row.organization_id.clone(),
-        service_id: row.id.clone(),
-        kind: ChangeKind::Changed,
-    });
+    app.events.service(&row, ChangeKind::Changed);
     Ok(row)
 }
 
@@ -190,8 +185,4 @@ pub(in crate::app) async fn forget_secret(tx: &impl ConnectionTrait, scope: &Sco
         .exec(tx)
         .await?;
     Ok(())
-}
-
-pub(in crate::app) fn being_removed() -> Error {
-    Error::precondition(Precondition::InProgress, "the service is being removed")
 }

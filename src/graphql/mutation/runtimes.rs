@@ -6,25 +6,15 @@ use crate::app::runtimes::{self, RegisterRuntime, UpdateRuntime};
 use crate::graphql::errors::Result;
 use crate::graphql::guard::{actor, app};
 use crate::graphql::ids::NodeKind;
-use crate::graphql::types::enums::ServiceExposure;
-use crate::graphql::types::runtime::{DockerConnectionInput, KubernetesConnectionInput, Runtime};
+use crate::graphql::types::runtime::{DockerConnectionInput, Runtime};
 
 /// A place to deploy to.
 #[derive(InputObject)]
 pub struct RegisterRuntimeInput {
     /// Unique in the organization.
     name: String,
-    /// A Docker engine. Exactly one of the two.
+    /// A Docker engine.
     docker: Option<DockerConnectionInput>,
-    /// A Kubernetes cluster.
-    kubernetes: Option<KubernetesConnectionInput>,
-    /// Kubernetes only: what ingresses use unless told otherwise.
-    ingress_class: Option<String>,
-    /// Kubernetes only: what volumes use unless told otherwise.
-    storage_class: Option<String>,
-    /// Kubernetes only.
-    #[graphql(default_with = "Some(ServiceExposure::NodePort)")]
-    exposure: Option<ServiceExposure>,
 }
 
 /// The runtime answered and is stored.
@@ -43,14 +33,6 @@ pub struct UpdateRuntimeInput {
     name: MaybeUndefined<String>,
     /// How the engine is reached from now on.
     docker: MaybeUndefined<DockerConnectionInput>,
-    /// How the cluster is reached from now on.
-    kubernetes: Option<KubernetesConnectionInput>,
-    /// Kubernetes only.
-    ingress_class: Option<String>,
-    /// Kubernetes only.
-    storage_class: Option<String>,
-    /// Kubernetes only.
-    exposure: Option<ServiceExposure>,
 }
 
 /// The runtime is saved.
@@ -100,14 +82,7 @@ impl RuntimeMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Its name and how it is reached.")] input: RegisterRuntimeInput,
     ) -> Result<Option<RegisterRuntimePayload>> {
-        // A node port is what it says when nobody gave anything.
-        let exposure = input.exposure.filter(|e| *e != ServiceExposure::NodePort);
-        let new = RegisterRuntime {
-            name: input.name,
-            docker: input.docker.map(Into::into),
-            kubernetes: input.kubernetes.is_some(),
-            kubernetes_only: kubernetes_only(&input.ingress_class, &input.storage_class, exposure),
-        };
+        let new = RegisterRuntime { name: input.name, docker: input.docker.map(Into::into) };
         let runtime = Runtime(runtimes::register(app(ctx)?, actor(ctx)?, new).await?);
         Ok(Some(RegisterRuntimePayload { runtime }))
     }
@@ -122,8 +97,6 @@ impl RuntimeMutation {
             id: NodeKind::Runtime.row(&input.id)?,
             name: input.name.into(),
             docker: input.docker.map_value(Into::into).into(),
-            kubernetes: input.kubernetes.is_some(),
-            kubernetes_only: kubernetes_only(&input.ingress_class, &input.storage_class, input.exposure),
         };
         let runtime = Runtime(runtimes::update(app(ctx)?, actor(ctx)?, change).await?);
         Ok(Some(UpdateRuntimePayload { runtime }))
@@ -150,17 +123,4 @@ impl RuntimeMutation {
         let runtime = Runtime(runtimes::check(app(ctx)?, &actor(ctx)?.scope, &row).await?);
         Ok(Some(CheckRuntimePayload { runtime }))
     }
-}
-
-fn kubernetes_only(
-    ingress_class: &Option<String>,
-    storage_class: &Option<String>,
-    exposure: Option<ServiceExposure>,
-) -> Vec<&'static str> {
-    let given = [
-        ("input.ingressClass", ingress_class.is_some()),
-        ("input.storageClass", storage_class.is_some()),
-        ("input.exposure", exposure.is_some()),
-    ];
-    given.into_iter().filter(|(_, given)| *given).map(|(field, _)| field).collect()
 }

@@ -42,8 +42,6 @@ pub struct ImportedContainer {
 pub enum ExportFormat {
     /// A Compose file.
     Compose,
-    /// Kubernetes manifests.
-    Kubernetes,
 }
 
 impl From<compose::Import> for ComposeImport {

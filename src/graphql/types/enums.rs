@@ -100,15 +100,6 @@ pub enum RuntimeStatus {
     Unknown,
 }
 
-/// Kubernetes: how a container that is neither internal nor behind an ingress is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-pub enum ServiceExposure {
-    /// At a port of every node.
-    NodePort,
-    /// Through a load balancer of its own.
-    LoadBalancer,
-}
-
 /// Why something can't be done now: the words of extensions.reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::app::Precondition")]
@@ -135,19 +126,4 @@ pub enum Precondition {
     LocalEngineNotAllowed,
     /// It is stated in kiops.toml.
     Declared,
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-pub enum Severity {
-    /// To be mended at once.
-    Critical,
-    /// To be mended soon.
-    High,
-    /// To be mended.
-    Medium,
-    /// Of little weight.
-    Low,
-    /// Good to know.
-    Info,
 }

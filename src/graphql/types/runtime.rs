@@ -6,7 +6,7 @@ use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
 use chrono::{DateTime, Utc};
 use entity::runtime;
 
-use super::enums::{RuntimeKind, RuntimeStatus, ServiceExposure};
+use super::enums::{RuntimeKind, RuntimeStatus};
 use super::service::Service;
 use crate::app::runtimes::DockerInput;
 use crate::app::services;
@@ -70,21 +70,6 @@ impl Runtime {
         self.0.checked_at
     }
 
-    /// Kubernetes only: what ingresses use unless told otherwise.
-    async fn ingress_class(&self) -> Option<&str> {
-        None
-    }
-
-    /// Kubernetes only: what volumes use unless told otherwise.
-    async fn storage_class(&self) -> Option<&str> {
-        None
-    }
-
-    /// Kubernetes: how a container that is neither internal nor behind an ingress is reached.
-    async fn exposure(&self) -> Option<ServiceExposure> {
-        None
-    }
-
     /// Services that are deployed there or will be, the newest first.
     #[graphql(complexity = "cost(first, None, child_complexity)")]
     async fn services(
@@ -96,16 +81,6 @@ impl Runtime {
         let page = Window::forward(first, after).check(app(ctx)?)?;
         let found = services::of_runtime(app(ctx)?, &actor(ctx)?.scope, &self.0.id, &page).await?;
         Ok(counted(found, Service))
-    }
-
-    /// Kubernetes: the RBAC manifest that grants the permissions that are missing; null when none is.
-    async fn grant_manifest(&self) -> Option<&str> {
-        None
-    }
-
-    /// Kubernetes: what the login may not do.
-    async fn missing_permissions(&self) -> Vec<String> {
-        Vec::new()
     }
 
     /// Stated in kiops.toml; mutations that would change it are FAILED_PRECONDITION, DECLARED.
@@ -126,18 +101,6 @@ pub struct DockerConnectionInput {
     /// The client's private key, PEM; never returned.
     #[graphql(secret)]
     tls_key: MaybeUndefined<String>,
-}
-
-/// How a Kubernetes cluster is reached. Exactly one of kubeconfig and inCluster.
-#[derive(InputObject)]
-pub struct KubernetesConnectionInput {
-    /// A kubeconfig (YAML).
-    #[graphql(secret)]
-    pub kubeconfig: Option<String>,
-    /// The kubeconfig's context; its current one when left out.
-    pub context: Option<String>,
-    /// The cluster that this server runs in.
-    pub in_cluster: Option<bool>,
 }
 
 impl From<DockerConnectionInput> for DockerInput {

@@ -8,6 +8,7 @@ mod logs;
 mod moving;
 mod registries;
 mod statuses;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -25,6 +25,7 @@ use tempfile::TempDir;
 
 use super::fakes::{FakeClock, FakeEngine, FakeIds, FakeRegistries, FakeRuntimes};
 use super::git::{Clients, FakeGits};
+use super::is_required;
 
 /// Every account's password.
 pub const PASSWORD: &str = "correct horse battery";
@@ -53,21 +54,9 @@ impl TestApp {
     }
 
     /// An empty one that is configured like this.
-    #[expect(clippy::disallowed_methods, reason = "where the tests' server is, is said by the environment")]
     pub async fn with(settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let only_sqlite = std::env::var("KIOPS_TEST_DATABASE").is_ok_and(|name| name == "sqlite");
-        let url = match std::env::var("KIOPS_TEST_POSTGRES_URL") {
-            Ok(server) if !only_sqlite => new_postgres(&server).await,
-            _ => {
-                let required = std::env::var("KIOPS_TEST_REQUIRE").unwrap_or_default();
-                assert!(
-                    only_sqlite || !required.split(',').any(|part| part == "postgres"),
-                    "KIOPS_TEST_REQUIRE lists postgres, and KIOPS_TEST_POSTGRES_URL is not set"
-                );
-                format!("sqlite://{}", folder.path().join("kiops.db").display())
-            }
-        };
+        let url = new_database(folder.path()).await;
         let db = Db::connect(&url, 4).await.unwrap();
         Migrator::up(db.read(), None).await.unwrap();
         let clock = Arc::new(FakeClock::default());
@@ -217,9 +206,28 @@ pub fn settings() -> Settings {
     }
 }
 
-/// A new database of the server, by its URL.
+/// A new database without tables, by its URL: of the PostgreSQL server that KIOPS_TEST_POSTGRES_URL names, unless
+/// KIOPS_TEST_DATABASE is sqlite; else a file of SQLite in the folder.
+///
+/// # Panics
+/// When KIOPS_TEST_REQUIRE lists postgres, and there is none.
+#[expect(clippy::disallowed_methods, reason = "where the tests' server is, is said by the environment")]
+pub async fn new_database(folder: &Path) -> String {
+    let only_sqlite = std::env::var("KIOPS_TEST_DATABASE").is_ok_and(|name| name == "sqlite");
+    match std::env::var("KIOPS_TEST_POSTGRES_URL") {
+        Ok(server) if !only_sqlite => new_postgres(&server).await,
+        _ => {
+            assert!(
+                only_sqlite || !is_required("postgres"),
+                "KIOPS_TEST_REQUIRE lists postgres, and KIOPS_TEST_POSTGRES_URL is not set"
+            );
+            format!("sqlite://{}", folder.join("kiops.db").display())
+        }
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "test runs must not meet on the same server")]
-pub async fn new_postgres(server: &str) -> String {
+async fn new_postgres(server: &str) -> String {
     let name = format!("kiops_test_{}", uuid::Uuid::now_v7().simple());
     let admin = Database::connect(server).await.unwrap();
     admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::skip;
+
 /// The shared engine's address.
 static HOST: OnceLock<Option<String>> = OnceLock::new();
 /// One build at a time: the classic builder is not in a hurry.
@@ -19,9 +21,7 @@ static BUILD: Mutex<()> = Mutex::new(());
 pub fn docker(test: &str) -> Option<String> {
     let host = HOST.get_or_init(|| std::env::var("KIOPS_TEST_DOCKER_HOST").ok().or_else(start)).clone();
     if host.is_none() {
-        let required = std::env::var("KIOPS_TEST_REQUIRE").unwrap_or_default();
-        assert!(!required.split(',').any(|word| word.trim() == "docker"), "{test} needs a Docker engine");
-        println!("skipped: {test}: docker");
+        skip(test, "docker");
     }
     host
 }

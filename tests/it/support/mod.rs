@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
 pub mod app;
+pub mod browser;
 pub mod engine;
 pub mod fakes;
 pub mod git;
@@ -9,11 +10,27 @@ pub mod gitlab_double;
 pub mod registry;
 pub mod server;
 pub mod shop;
+pub mod tls;
 
 use app::TestApp;
 use kiops::domain::image::{Repository, Tag};
 use kiops::registry::RegistryError;
 use kiops::runtime::{DockerConnection, RuntimeConnection, RuntimeError};
+
+/// Whether a part that not every machine has (docker, registry, postgres, git, browser) must be there.
+#[expect(clippy::disallowed_methods, reason = "what must be there is said by the environment")]
+pub fn is_required(part: &str) -> bool {
+    std::env::var("KIOPS_TEST_REQUIRE").is_ok_and(|all| all.split(',').any(|word| word.trim() == part))
+}
+
+/// Says that a test is skipped because a part is not there.
+///
+/// # Panics
+/// When `KIOPS_TEST_REQUIRE` lists the part.
+pub fn skip(test: &str, part: &str) {
+    assert!(!is_required(part), "{test} needs {part}, which KIOPS_TEST_REQUIRE lists and which is not there");
+    println!("skipped: {test}: {part}");
+}
 
 #[tokio::test]
 async fn the_fakes_keep_what_they_are_told_and_fail_when_told() {

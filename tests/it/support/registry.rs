@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 use super::server::{talk, until};
+use super::skip;
 
 /// The account that may push and pull.
 pub const USER: &str = "ada";
@@ -25,7 +26,6 @@ impl Registry {
     ///
     /// # Panics
     /// When the program is not installed and `KIOPS_TEST_REQUIRE` lists `registry`.
-    #[expect(clippy::disallowed_methods, reason = "what must be there is said by the environment")]
     pub fn start(test: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -33,9 +33,7 @@ impl Registry {
         drop(free);
         let child = run(&folder, &address);
         if child.is_none() {
-            let required = std::env::var("KIOPS_TEST_REQUIRE").unwrap_or_default();
-            assert!(!required.split(',').any(|word| word.trim() == "registry"), "{test} needs docker-registry");
-            println!("skipped: {test}: registry");
+            skip(test, "registry");
         }
         let registry = Self { address, folder, child: child? };
         until("the registry", 20, || {

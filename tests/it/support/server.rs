@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::app::new_database;
+
 /// The first admin's password.
-const PASSWORD: &str = "correct horse battery";
+pub const PASSWORD: &str = "correct horse battery";
 
 /// A server that can be killed and started again on what it left.
 pub struct Server {
@@ -18,19 +20,21 @@ pub struct Server {
     pub address: String,
     /// The first admin's session.
     pub token: String,
+    database: String,
     folder: TempDir,
     child: Child,
 }
 
 impl Server {
-    /// One with an empty database, ready to answer, and its admin logged in.
+    /// One with an empty database of the kind that the suite runs on, ready to answer, and its admin logged in.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap().to_string();
         drop(free);
-        let child = spawn(&folder, &address);
-        let mut server = Self { address, token: String::new(), folder, child };
+        let database = database_in(&folder);
+        let child = spawn(&folder, &address, &database);
+        let mut server = Self { address, token: String::new(), database, folder, child };
         server.wait_until_ready();
         let login = "mutation($p: String!) { login(input: {email: \"admin@localhost\", password: $p}) { token } }";
         let data = server.data(login, json!({ "p": PASSWORD }));
@@ -40,6 +44,11 @@ impl Server {
 
     /// The whole response to a document.
     pub fn ask(&self, document: &str, variables: Value) -> Value {
+        self.post(document, variables).1
+    }
+
+    /// The status of HTTP and the whole response to a document.
+    pub fn post(&self, document: &str, variables: Value) -> (u16, Value) {
         let body = json!({ "query": document, "variables": variables }).to_string();
         let authorization = match self.token.is_empty() {
             true => String::new(),
@@ -53,7 +62,9 @@ impl Server {
         );
         let answer = talk(&self.address, &request).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {head}\n{body}"))
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let body = serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {head}\n{body}"));
+        (status.unwrap_or_else(|| panic!("no status: {head}")), body)
     }
 
     /// The data of a document that must succeed.
@@ -71,7 +82,7 @@ impl Server {
 
     /// Starts it again on what it left.
     pub fn restart(&mut self) {
-        self.child = spawn(&self.folder, &self.address);
+        self.child = spawn(&self.folder, &self.address, &self.database);
         self.wait_until_ready();
     }
 
@@ -134,9 +145,17 @@ pub fn talk(address: &str, request: &str) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-fn spawn(folder: &TempDir, address: &str) -> Child {
+/// A new database for a server. From a thread of its own: a test's thread may be a runtime's already.
+fn database_in(folder: &TempDir) -> String {
+    let folder = folder.path().to_owned();
+    let make = move || tokio::runtime::Runtime::new().unwrap().block_on(new_database(&folder));
+    std::thread::spawn(make).join().unwrap()
+}
+
+fn spawn(folder: &TempDir, address: &str, database: &str) -> Child {
     let log = File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
     let settings = [
+        ("DATABASE__URL", database),
         ("SERVER__LISTEN", address),
         ("SERVER__PUBLIC_URL", &format!("http://{address}")),
         ("BOOTSTRAP__ADMIN_PASSWORD", PASSWORD),
