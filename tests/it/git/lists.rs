@@ -1,6 +1,6 @@
 //! Projects, branches and namespaces.
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use kiops::domain::git::Provider;
 use kiops::git::GitError;
 use serde_json::{Value, json};
@@ -88,7 +88,7 @@ async fn bounds_and_cursors_are_checked_before_anything_is_asked() {
 async fn a_provider_that_is_down_nulls_its_own_field_and_is_named() {
     let house = House::new().await;
     house.project("group/shop", &["main"]);
-    let at = Utc::now() + TimeDelta::minutes(5);
+    let at = house.test.app.clock.now() + TimeDelta::minutes(5);
     for (error, retry) in [
         (GitError::Unreachable("GitLab at https://gitlab.example: no answer within 10 s".to_owned()), false),
         (
