@@ -4,6 +4,7 @@
 pub mod app;
 pub mod engine;
 pub mod fakes;
+pub mod github_double;
 pub mod registry;
 pub mod server;
 pub mod shop;
