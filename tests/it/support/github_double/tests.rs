@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::state::Branch;
-use super::{GithubDouble, Trouble};
+use super::{Branch, GithubDouble, Trouble};
 
 /// Status, head and JSON of an answer; status 0 where the line was cut before its end.
 async fn ask(double: &GithubDouble, what: &str, token: &str, more: &str) -> (u16, String, Value) {
