@@ -19,7 +19,12 @@ const PAUSE: Duration = Duration::from_millis(400);
 pub(super) async fn project(github: &Github, new: &NewProject) -> Result<Project, GitError> {
     let own = match &new.namespace {
         None => true,
-        Some(namespace) => github.owner().await?.login.eq_ignore_ascii_case(namespace),
+        Some(namespace) => match github.owner().await {
+            Ok(owner) => owner.login.eq_ignore_ascii_case(namespace),
+            // Tokens of an app's installation are nobody's, and make repositories in its organization.
+            Err(GitError::Forbidden(_)) => false,
+            Err(error) => return Err(error),
+        },
     };
     let url = match &new.namespace {
         Some(organization) if !own => github.api.url(&["orgs", organization, "repos"]),
@@ -42,12 +47,10 @@ pub(super) async fn first_branch(github: &Github, project: &Project, branch: &Br
     let known = ProjectRef::Known { external_id: project.external_id.clone(), path: project.path.clone() };
     let mut refused = None;
     let mut asked = false;
-    let mut left = LOOKS;
-    while left > 0 {
-        if left < LOOKS {
+    for look in 0..LOOKS {
+        if look > 0 {
             tokio::time::sleep(PAUSE).await;
         }
-        left -= 1;
         let Some(now) = github.repository(&known, Memory::Never).await? else {
             return Err(GitError::NotFound(format!("{} has no {} any more", github.api.name(), project.path.as_str())));
         };
@@ -71,11 +74,8 @@ pub(super) async fn first_branch(github: &Github, project: &Project, branch: &Br
         asked = true;
         match github.api.send(Method::POST, github.api.url(&segments), &body).await {
             Ok(_) => {}
-            // Another call may have renamed it meanwhile: the next looks tell.
-            Err(error @ (GitError::Invalid(_) | GitError::NotFound(_))) => {
-                refused = Some(error);
-                left = left.min(2);
-            }
+            // An earlier call's renaming may be under way: the next looks tell.
+            Err(error @ (GitError::Invalid(_) | GitError::NotFound(_))) => refused = Some(error),
             Err(error) => return Err(error),
         }
         github.api.forget();

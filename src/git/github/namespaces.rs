@@ -84,7 +84,6 @@ pub(super) async fn list(github: &Github, request: &ListRequest) -> Result<Liste
     let mut items: Vec<Item<Namespace>> = Vec::new();
     let first = request.first as usize;
     loop {
-        // The own account alone needs no question about organizations.
         let wanted = (first + 1).saturating_sub(items.len()).clamp(1, 2 * AT_A_TIME);
         let rows = walk.some(wanted).await?;
         if rows.is_empty() {

@@ -355,3 +355,39 @@ fn find<R>(rows: &[Entry<R>], cursor: &Cursor, order: Order) -> Spot {
         None => Spot::After,
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn of(link: &str) -> (bool, Option<u32>) {
+        let headers = HeaderMap::from_iter([(LINK, link.parse().unwrap())]);
+        let page = Page::<()>::linked(Vec::new(), &headers);
+        (page.more, page.last)
+    }
+
+    #[test]
+    fn links_say_whether_there_is_more_and_how_much() {
+        let github = r#"<https://api.github.com/user/repos?a=b%2Cc&page=2>; rel="next", <https://api.github.com/user/repos?page=7>; rel="last""#;
+        let cases = [
+            (github, (true, Some(7))),
+            (r#"<https://x/?page=1>; rel="prev", <https://x/?page=1>; rel="first""#, (false, None)),
+            (r#"<https://x/?page=99999999999>; rel="last", <y>; rel="next""#, (true, None)),
+            (r#"<https://x/?page=2>; title="a"; rel=next"#, (true, None)),
+            ("", (false, None)),
+            ("next", (false, None)),
+            ("<>;;rel", (false, None)),
+        ];
+        for (link, expected) in cases {
+            assert_eq!(of(link), expected, "{link}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_comes_back_as_it_was() {
+        let cursor = Cursor(2, 17, 99, "feature/ä".to_owned(), Some("k".to_owned()));
+        assert_eq!(Cursor::parse(&cursor.text()), Some(cursor));
+        assert_eq!(Cursor::parse(&"A".repeat(CURSOR + 1)), None);
+    }
+}

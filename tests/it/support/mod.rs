@@ -7,6 +7,7 @@ pub mod engine;
 pub mod fakes;
 pub mod git;
 pub mod gitlab_double;
+pub mod github_double;
 pub mod registry;
 pub mod server;
 pub mod shop;

@@ -68,6 +68,23 @@ async fn github_may_take_its_time() {
 }
 
 #[tokio::test]
+async fn a_renaming_that_another_call_began_is_waited_for() {
+    let bench = Bench::new().await;
+    bench.double.with(|state| state.slow_rename = 6);
+    let made = bench.github.create_project(&new(None, "shop", "trunk")).await.unwrap();
+    let trunk = branch("trunk");
+    let both = tokio::join!(bench.github.first_branch(&made, &trunk), bench.github.first_branch(&made, &trunk));
+    assert_eq!(both, (Ok(()), Ok(())));
+    // A name that another branch has is refused, in GitHub's words.
+    bench.double.with(|state| {
+        let shop = state.at("ada/shop").unwrap();
+        shop.branches.insert("other".to_owned(), github_double::Branch::new(1));
+    });
+    let error = bench.github.first_branch(&made, &branch("other")).await.unwrap_err();
+    assert!(matches!(&error, GitError::Invalid(said) if said.ends_with("Branch already exists")), "{error}");
+}
+
+#[tokio::test]
 async fn a_branch_that_does_not_come_is_said_to_be_missing() {
     let bench = Bench::new().await;
     bench.double.with(|state| state.slow_readme = 1000);

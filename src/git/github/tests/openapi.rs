@@ -8,6 +8,15 @@ use super::github_double::Asked;
 
 pub(super) struct Description(Value);
 
+/// What a request is for.
+struct Operation<'a> {
+    /// `GET /repos/{owner}/{repo}`.
+    name: String,
+    rules: &'a Value,
+    /// What stands in the path's variables, as it was sent.
+    variables: Vec<(String, String)>,
+}
+
 /// Words that say nothing about what is valid.
 const SILENT: [&str; 6] = ["default", "deprecated", "readOnly", "writeOnly", "example", "externalDocs"];
 
@@ -29,8 +38,7 @@ impl Description {
         &self.0["components"]["examples"][name]["value"]
     }
 
-    /// The operation that a request is for, and what its path's variables are.
-    fn operation(&self, asked: &Asked) -> Option<(String, &Value, Vec<(String, String)>)> {
+    fn operation(&self, asked: &Asked) -> Option<Operation<'_>> {
         let sent: Vec<&str> = asked.path.trim_start_matches('/').split('/').collect();
         for (template, item) in self.0["paths"].as_object().unwrap() {
             let parts: Vec<&str> = template.trim_start_matches('/').split('/').collect();
@@ -40,7 +48,8 @@ impl Description {
             if let (true, Some(operation)) = (fits, item.get(asked.method.to_lowercase())) {
                 let named =
                     parts.iter().zip(&sent).filter_map(|(part, text)| Some((variable(part)?, (*text).to_owned())));
-                return Some((format!("{} {template}", asked.method), operation, named.collect()));
+                let name = format!("{} {template}", asked.method);
+                return Some(Operation { name, rules: operation, variables: named.collect() });
             }
         }
         None
@@ -48,7 +57,7 @@ impl Description {
 
     /// The operation's name; or what is wrong with the request.
     pub(super) fn check_request(&self, asked: &Asked) -> Result<String, Vec<String>> {
-        let Some((name, operation, variables)) = self.operation(asked) else {
+        let Some(Operation { name, rules: operation, variables }) = self.operation(asked) else {
             return Err(vec![format!("{} {} is no operation", asked.method, asked.path)]);
         };
         let mut faults = Vec::new();
@@ -91,7 +100,9 @@ impl Description {
 
     /// What is wrong with the answer to a request.
     pub(super) fn check_answer(&self, asked: &Asked) -> Vec<String> {
-        let Some((_, operation, _)) = self.operation(asked) else { return vec!["it is no operation".to_owned()] };
+        let Some(Operation { rules: operation, .. }) = self.operation(asked) else {
+            return vec!["it is no operation".to_owned()];
+        };
         let mut faults = Vec::new();
         let Some(answer) = operation["responses"].get(asked.status.to_string()) else {
             // Any operation may be refused, in the one form that refusals have.

@@ -6,6 +6,9 @@ use crate::git::{GitError, TokenInfo};
 
 const FINE: &str = "github_pat_0123456789abcdefghijABCDEFGHIJ";
 
+/// Rights, and what would give them.
+type Lacks = &'static [(TokenRight, &'static str)];
+
 fn lacks(info: &TokenInfo) -> Vec<(TokenRight, &str)> {
     info.missing.iter().map(|lack| (lack.right, lack.scope.as_str())).collect()
 }
@@ -52,7 +55,7 @@ async fn fine_grained_tokens_are_tried_with_reads_alone() {
     let fine = connect(&bench.double.url(), FINE, &bench.clock);
     let everything =
         ["metadata=read", "contents=read", "members=read", "administration=write", "repository_hooks=write"];
-    let cases: [(&[&'static str], &[(TokenRight, &str)]); 5] = [
+    let cases: [(&[&'static str], Lacks); 5] = [
         (&everything, &[]),
         // Whether it may write is not to be seen.
         (&["contents=read", "members=read", "administration=read", "repository_hooks=read"], &[]),
