@@ -92,15 +92,16 @@ pub(super) fn missing(scopes: &[String], standing: Standing) -> Vec<MissingRight
         (TokenRight::ReadNamespaces, lacks(&["read_api", "api"])),
         (TokenRight::CreateProjects, lacks(&["api"])),
         (TokenRight::InstallWebhooks, lacks(&["api"])),
-        (TokenRight::CreateAccounts, lacks_accounts(standing).or_else(|| lacks(&["api"]))),
+        (TokenRight::CreateAccounts, lacks_accounts(standing, lacks(&["api"]))),
     ];
     collect(rights)
 }
 
-fn lacks_accounts(standing: Standing) -> Option<&'static str> {
+/// An administrator's token first needs the scope that everybody's does: without it, Admin Mode can't be told.
+fn lacks_accounts(standing: Standing, scope: Option<&'static str>) -> Option<&'static str> {
     match standing {
-        Standing::Administrator => None,
-        Standing::Unarmed => Some("admin_mode"),
+        Standing::Administrator => scope,
+        Standing::Unarmed => scope.or(Some("admin_mode")),
         Standing::Ordinary => Some("instance administrator"),
     }
 }
@@ -121,7 +122,7 @@ async fn without_scopes(gitlab: &Gitlab, standing: Standing) -> Result<Vec<Missi
         (TokenRight::ReadNamespaces, unless_it_lists("read_api")),
         (TokenRight::CreateProjects, unless_it_lists("api")),
         (TokenRight::InstallWebhooks, unless_it_lists("api")),
-        (TokenRight::CreateAccounts, lacks_accounts(standing).or_else(|| unless_it_lists("api"))),
+        (TokenRight::CreateAccounts, lacks_accounts(standing, unless_it_lists("api"))),
     ]))
 }
 

@@ -31,8 +31,10 @@ async fn every_scope_gives_its_rights_and_no_others() {
         assert_eq!(info.account.as_deref(), (!scopes.contains(&"read_repository")).then_some("ada"));
     }
     assert_eq!(lacks(&bench.with("glpat-root", root, &["api"])).await, [""; 0]);
-    let reader = lacks(&bench.with("glpat-root-reads", root, &["read_api"])).await;
-    assert_eq!(reader.last().unwrap(), "creating GitLab accounts: api");
+    for scope in ["read_api", "read_user"] {
+        let reader = lacks(&bench.with(&format!("glpat-root-{scope}"), root, &[scope])).await;
+        assert_eq!(reader.last().unwrap(), "creating GitLab accounts: api", "{scope}");
+    }
 }
 
 #[tokio::test]
