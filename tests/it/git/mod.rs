@@ -7,6 +7,7 @@ mod lists;
 mod menus;
 mod registering;
 mod settings;
+mod wire;
 
 use async_graphql::Response;
 use entity::Role;

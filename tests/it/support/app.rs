@@ -15,6 +15,7 @@ use kiops::app::settings::{BuildProfile, LocalEngine, Settings};
 use kiops::app::{Actor, App, Events};
 use kiops::domain::paging::PageLimits;
 use kiops::domain::secret::SecretString;
+use kiops::git::GitProviders;
 use kiops::graphql::guard::Caller;
 use kiops::graphql::{Schemas, schemas};
 use kiops::vault::{Key, Keys, Vault};
@@ -55,12 +56,17 @@ impl TestApp {
 
     /// An empty one that is configured like this.
     pub async fn with(settings: Settings) -> Self {
+        let fakes = Arc::new(FakeGits::default());
+        Self::with_gits(settings, Arc::new(Clients(fakes.clone())), fakes).await
+    }
+
+    /// An empty one with these Git providers; `gits` are the fakes, whether they are asked or not.
+    pub async fn with_gits(settings: Settings, providers: Arc<dyn GitProviders>, gits: Arc<FakeGits>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = new_database(folder.path()).await;
         let db = Db::connect(&url, 4).await.unwrap();
         Migrator::up(db.read(), None).await.unwrap();
         let clock = Arc::new(FakeClock::default());
-        let gits = Arc::new(FakeGits::default());
         let registries = Arc::new(FakeRegistries::default());
         let runtimes = Arc::new(FakeRuntimes::default());
         let app = App {
@@ -69,7 +75,7 @@ impl TestApp {
             clock: clock.clone(),
             ids: Arc::new(FakeIds::default()),
             events: Events::default(),
-            gits: Arc::new(Clients(gits.clone())),
+            gits: providers,
             registries: registries.clone(),
             runtimes: Arc::new(FakeEngine(runtimes.clone())),
             settings: Arc::new(settings),
