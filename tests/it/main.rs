@@ -4,6 +4,7 @@ mod concurrency;
 mod contract;
 mod deploying;
 mod docker_runtime;
+mod doctor;
 mod environments;
 mod git;
 mod gone;

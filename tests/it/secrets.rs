@@ -26,7 +26,14 @@ const TLS: &str = "markerTlsKey6a9f27d5e0b84c1f";
 
 /// What the log of the program would hold, every target at trace.
 #[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
+pub struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    /// All that was heard so far.
+    pub fn taken(&self) -> Vec<u8> {
+        self.0.lock().unwrap().clone()
+    }
+}
 
 impl Write for Captured {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -60,7 +67,8 @@ fn spellings(secret: &str) -> Vec<Vec<u8>> {
     all
 }
 
-fn holds(haystack: &[u8], secret: &str) -> bool {
+/// Whether a text holds a secret, in any spelling.
+pub fn holds(haystack: &[u8], secret: &str) -> bool {
     spellings(secret).iter().any(|needle| haystack.windows(needle.len()).any(|window| window == &needle[..]))
 }
 
@@ -210,7 +218,7 @@ async fn use_everything(session: &mut Session) -> Vec<String> {
 }
 
 /// Every row of every table as text, and SQLite's files as they are.
-async fn stored(test: &TestApp) -> Vec<u8> {
+pub async fn stored(test: &TestApp) -> Vec<u8> {
     let mut all = format!("{:?}", test.rows().await).into_bytes();
     for file in std::fs::read_dir(test.folder()).unwrap() {
         all.extend(std::fs::read(file.unwrap().path()).unwrap());
@@ -241,7 +249,7 @@ fn a_secret_is_nowhere_but_sealed() {
             assert!(!said.contains("INTERNAL"), "{said}");
             let stored = stored(&session.test).await;
             assert!(holds(&stored, "exited with code 1"));
-            let log = log.0.lock().unwrap().clone();
+            let log = log.taken();
             assert!(holds(&log, "whoever listens hears this"));
             for secret in &secrets {
                 for (place, text) in [("an answer", said.as_bytes()), ("the database", &stored), ("the log", &log)] {

@@ -6,6 +6,7 @@ mod creating;
 mod lists;
 mod menus;
 mod registering;
+mod secrecy;
 mod settings;
 mod wire;
 

@@ -18,8 +18,8 @@ use crate::support::gitlab_double::GitlabDouble;
 use crate::support::gitlab_double::faults::{Fault, How};
 use crate::support::shop::mutate;
 
-const GITLAB_TOKEN: &str = "glpat-marker-of-the-gitlab-token";
-const GITHUB_TOKEN: &str = "ghp_markerOfTheGithubToken0123456789";
+pub const GITLAB_TOKEN: &str = "glpat-marker-of-the-gitlab-token";
+pub const GITHUB_TOKEN: &str = "ghp_markerOfTheGithubToken0123456789";
 
 /// An organization whose providers are doubles on loopback.
 struct Wired {
@@ -31,7 +31,7 @@ struct Wired {
 }
 
 /// Clients that reach what `allow` lists.
-fn clients(allow: &[&str], github: &str) -> GitClients {
+pub fn clients(allow: &[&str], github: &str) -> GitClients {
     let allow: Vec<String> = allow.iter().map(|a| (*a).to_owned()).collect();
     let timeouts = Timeouts { connect: Duration::from_secs(2), request: Duration::from_secs(10) };
     let outbound = Outbound::new(Policy::new(&allow, &[], None, timeouts).unwrap()).unwrap();

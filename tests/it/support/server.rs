@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -94,6 +95,17 @@ impl Server {
         assert_eq!(ended.code(), Some(0), "{}", self.log());
     }
 
+    /// Runs another command of the program beside the server, with its configuration: exit code and standard output.
+    pub fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let ended = program(&self.folder, &self.address, &self.database).args(arguments).output().unwrap();
+        (ended.status.code(), String::from_utf8_lossy(&ended.stdout).into_owned())
+    }
+
+    /// The folder of the server.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// What it logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
@@ -154,6 +166,11 @@ fn database_in(folder: &TempDir) -> String {
 
 fn spawn(folder: &TempDir, address: &str, database: &str) -> Child {
     let log = File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
+    program(folder, address, database).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+}
+
+/// The program with its configuration, to be told what to do.
+fn program(folder: &TempDir, address: &str, database: &str) -> Command {
     let settings = [
         ("DATABASE__URL", database),
         ("SERVER__LISTEN", address),
@@ -170,12 +187,10 @@ fn spawn(folder: &TempDir, address: &str, database: &str) -> Child {
         ("DOCKER_HUB__API_URL", "http://127.0.0.1:1"),
         ("DOCKER_HUB__AUTH_URL", "http://127.0.0.1:1"),
     ];
-    Command::new(env!("CARGO_BIN_EXE_kiops"))
+    let mut program = Command::new(env!("CARGO_BIN_EXE_kiops"));
+    program
         .current_dir(folder.path())
         .envs(settings.map(|(key, value)| (format!("KIOPS_{key}"), value)))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap()
+        .stdin(Stdio::null());
+    program
 }
