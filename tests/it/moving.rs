@@ -350,6 +350,22 @@ async fn a_removed_service_takes_what_it_left_with_it() {
     assert_eq!((m.here.revision(&id), m.leftovers().await.len()), (None, 0));
 }
 
+#[tokio::test]
+async fn an_address_that_changes_in_the_middle_of_a_failing_move_takes_nothing_down() {
+    let m = Move::new().await;
+    m.go_to(&m.far).await;
+    let id = m.queue().await;
+    m.there.fail("apply", RuntimeError::Unreachable("gone in the middle".to_owned()));
+    work(&m.test).await;
+    assert_eq!(m.deployment(&id).await["status"], "RUNNING");
+    m.test.runtimes.alias("tcp://192.0.2.2:2375", &m.here);
+    m.here.fail("apply", RuntimeError::Failed("web did not become healthy".to_owned()));
+    m.test.clock.advance(TimeDelta::hours(2));
+    work(&m.test).await;
+    assert_eq!(m.deployment(&id).await["status"], "FAILED");
+    assert_eq!((m.revisions().await.0, m.here.count("remove")), (Some(2), 0));
+}
+
 /// Claims and works as servers do of which one dies: the next takes the job up when the lease has run out.
 async fn work_with_deaths(m: &Move) {
     let now = || m.test.app.clock.now();

@@ -313,7 +313,7 @@ impl Work<'_> {
     }
 
     async fn undo(&mut self) -> Result<Step> {
-        if self.deployment.moved_from.is_some() {
+        if self.is_away().await? {
             return self.turn_back().await;
         }
         let failed = self.rollout(&self.deployment).await?;

@@ -11,6 +11,7 @@ use sea_orm::{ConnectionTrait, Set};
 use super::{ATTEMPTS, Step, Work};
 use crate::app::deployments::moving::{self, Course};
 use crate::app::deployments::{environments, leftovers, plan};
+use crate::app::runtimes::same::{self, Sameness};
 use crate::app::services::spec::target_of;
 use crate::app::{App, Result, Scope, runtimes};
 use crate::runtime::{Progress as _, Runtime, RuntimeError, Volumes};
@@ -70,6 +71,18 @@ impl Work<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the new runtime is another place than the one that serves: still so, since an address may have been
+    /// changed meanwhile.
+    pub(super) async fn is_away(&self) -> Result<bool> {
+        if self.deployment.moved_from.is_none() {
+            return Ok(false);
+        }
+        let db = self.app.db.read();
+        let to = environments::runtime(db, &self.scope, &self.deployment.runtime_id).await?;
+        let serving = environments::runtime(db, &self.scope, &self.environment.runtime_id).await?;
+        Ok(same::ask(self.app, &to, &serving).await != Sameness::Same)
     }
 
     /// After a move that failed: removes what was made on the new runtime, where nothing of this environment serves.
