@@ -16,9 +16,19 @@ pub struct Model {
     pub provider: super::GitProvider,
     /// The provider's address.
     pub base_url: String,
-    /// The namespace as it was asked for (empty: the token's own account), a slash, and the name.
+    /// The namespace (empty: the token's own account, which is not known), a slash, and the name.
     pub path: String,
-    /// When the provider was asked.
+    /// The service that it is to become.
+    pub service_name: String,
+    /// Its first branch.
+    pub branch: String,
+    /// Who may see it.
+    pub private: bool,
+    /// The provider's own id, once it has said that it made the project.
+    pub external_id: Option<String>,
+    /// The project's path then.
+    pub project_path: Option<String>,
+    /// When the provider was last asked to make it.
     pub started_at: DateTimeUtc,
 }
 

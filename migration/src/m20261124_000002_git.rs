@@ -78,6 +78,11 @@ fn git_creation() -> TableCreateStatement {
         .col(ColumnDef::new(Alias::new("provider")).string_len(32).not_null())
         .col(ColumnDef::new(Alias::new("base_url")).string().not_null())
         .col(ColumnDef::new(Alias::new("path")).string().not_null())
+        .col(ColumnDef::new(Alias::new("service_name")).string().not_null())
+        .col(ColumnDef::new(Alias::new("branch")).string().not_null())
+        .col(ColumnDef::new(Alias::new("private")).boolean().not_null())
+        .col(ColumnDef::new(Alias::new("external_id")).string())
+        .col(ColumnDef::new(Alias::new("project_path")).string())
         .col(ColumnDef::new(Alias::new("started_at")).timestamp_with_time_zone().not_null())
         .foreign_key(
             ForeignKey::create()

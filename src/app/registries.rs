@@ -11,7 +11,7 @@ use sea_orm::{
 use serde_json::json;
 
 use super::change::Change;
-use super::services::{check, definition::containers_of, update::forget_secret};
+use super::services::{check, definition::containers_of};
 use super::{Actor, App, Error, Result, Scope, Violations, audit, secrets};
 use crate::domain::image::{Repository, normalise_host};
 use crate::domain::policy::Action;
@@ -106,7 +106,7 @@ pub async fn save(app: &App, actor: &Actor, input: SaveRegistry) -> Result<regis
         }
     };
     if let Some(old) = &stored {
-        forget_secret(&tx, scope, &old.secret_id).await?;
+        secrets::forget(&tx, scope, &old.secret_id).await?;
     }
     let entry = audit::Entry {
         action: "registry.saved",
@@ -128,9 +128,11 @@ pub async fn delete(app: &App, actor: &Actor, host: &str) -> Result<String> {
     actor.require(Action::ChangeRegistries)?;
     let scope = &actor.scope;
     let tx = app.begin().await?;
+    // Somebody who saves at the same time is waited for.
+    organization::Entity::find_by_id(&scope.organization_id).lock_exclusive().one(&tx).await?;
     let row = by_host(&tx, scope, &normalise_host(host)).await?.ok_or_else(|| Error::not_found("registry"))?;
     row.clone().delete(&tx).await?;
-    forget_secret(&tx, scope, &row.secret_id).await?;
+    secrets::forget(&tx, scope, &row.secret_id).await?;
     let entry = audit::Entry {
         action: "registry.deleted",
         subject_kind: "Registry",

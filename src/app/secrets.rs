@@ -46,6 +46,19 @@ pub async fn store(app: &App, tx: &impl ConnectionTrait, scope: &Scope, value: &
     Ok(id)
 }
 
+/// Deletes a row that nothing refers to any more.
+///
+/// # Errors
+/// INTERNAL when the database refuses.
+pub async fn forget(tx: &impl ConnectionTrait, scope: &Scope, id: &str) -> Result<()> {
+    secret::Entity::delete_many()
+        .filter(secret::Column::OrganizationId.eq(&scope.organization_id))
+        .filter(secret::Column::Id.eq(id))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
 /// Opens one row.
 ///
 /// # Errors

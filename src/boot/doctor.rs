@@ -16,7 +16,12 @@ pub async fn examine(config: &Config) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let Some(db) = database(config, &mut findings).await else { return Ok(findings) };
     let vault = match keys::existing(config, &db).await {
-        Ok(vault) => vault,
+        Ok(Some(vault)) => vault,
+        Ok(None) => {
+            let what = "the database has no key yet".to_owned();
+            findings.push(ill("secret key", what, "start the server once: `kiops serve` makes it"));
+            return Ok(findings);
+        }
         Err(error) => {
             let remedy = "put the key file of this database at secrets.key_file; without it what is sealed is lost";
             findings.push(ill("secret key", format!("{error:#}"), remedy));
@@ -46,7 +51,7 @@ async fn database(config: &Config, findings: &mut Vec<Finding>) -> Option<Db> {
             return None;
         }
     };
-    match Migrator::get_pending_migrations(db.read()).await {
+    match Migrator::get_pending_migrations_read_only(db.read()).await {
         Ok(pending) if pending.is_empty() => {
             let verdict = Verdict::Well("it answers and is up to date".to_owned());
             findings.push(Finding { subject: subject.to_owned(), verdict });

@@ -31,16 +31,16 @@ pub(super) async fn vault(config: &Config, db: &Db) -> anyhow::Result<Vault> {
     Ok(vault)
 }
 
-/// The key of a database that holds secrets; nothing is made.
-pub(super) async fn existing(config: &Config, db: &Db) -> anyhow::Result<Vault> {
+/// The key of a database that holds secrets; none while it holds none. Nothing is made.
+pub(super) async fn existing(config: &Config, db: &Db) -> anyhow::Result<Option<Vault>> {
     let path = &config.secrets.key_file;
-    let probe = meta::Entity::find_by_id(PROBE).one(db.read()).await?.context("the database has no key yet")?;
+    let Some(probe) = meta::Entity::find_by_id(PROBE).one(db.read()).await? else { return Ok(None) };
     if !path.exists() {
         return Err(missing(path));
     }
     let vault = Vault::open(Keys::from_files(path, &config.secrets.previous_key_files)?);
     check(&vault, &probe.value).with_context(|| not_the_key(path))?;
-    Ok(vault)
+    Ok(Some(vault))
 }
 
 fn missing(path: &Path) -> anyhow::Error {

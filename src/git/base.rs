@@ -62,6 +62,17 @@ fn parse(provider: Provider, typed: &str, plain: impl Fn(&str) -> bool) -> Resul
     Ok(url)
 }
 
+/// An address that a browser may be sent to: a server of somebody's own could answer `javascript:`.
+pub(super) fn page(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
+    Some(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// A provider's text on one line, without what no terminal and no database takes.
+pub(super) fn line(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
 /// What was typed, without scheme and slashes.
 fn bare(typed: &str) -> String {
     let text = typed.trim_end_matches('/').to_ascii_lowercase();

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use url::Url;
 
@@ -22,8 +23,11 @@ use crate::domain::secret::{ExposeSecret, SecretString};
 use crate::net::{NetError, Outbound, Request, Response, Trust, origin_of, retry_at};
 use crate::vault::Masker;
 
-/// All of a call ends within this, repetitions included.
-const WHOLE: Duration = Duration::from_secs(10);
+/// All of a call ends within this, repetitions included: sooner than a query does (`limits.query_timeout`), so that a
+/// provider which is silent fails its own field and not the whole query.
+const WHOLE: Duration = Duration::from_secs(8);
+/// Requests at once with one token. What is more waits: a list may ask for the branches of a hundred projects.
+const AT_ONCE: usize = 10;
 /// How often a read is sent at most.
 const ATTEMPTS: u32 = 3;
 /// The pause before the first repetition; each later one is three times as long.
@@ -46,6 +50,7 @@ pub(super) struct Shared {
     clock: Arc<dyn Clock>,
     answers: Cache<(Key, String), Arc<Kept>>,
     limits: Cache<(Key, Budget), DateTime<Utc>>,
+    gates: Cache<Key, Arc<Semaphore>>,
 }
 
 /// What a request counts against. GitHub counts searches apart (30 a minute), and a spent budget for them must not
@@ -80,7 +85,15 @@ impl Shared {
                 .support_invalidation_closures()
                 .build(),
             limits: Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(3600)).build(),
+            gates: Cache::builder().max_capacity(10_000).time_to_idle(KEPT).build(),
         }
+    }
+
+    /// Waits until there are fewer requests at once.
+    async fn turn(&self, key: Key) -> Option<OwnedSemaphorePermit> {
+        let gate = self.gates.get_with(key, async { Arc::new(Semaphore::new(AT_ONCE)) }).await;
+        // It fails only once it is closed, which nobody does.
+        gate.acquire_owned().await.ok()
     }
 
     pub(super) fn outbound(&self) -> &Outbound {
@@ -228,7 +241,7 @@ impl Api {
         }
     }
 
-    /// Several reads as one call: they end within the same ten seconds.
+    /// Several reads as one call: they end within the time of one.
     pub(super) async fn within<T>(&self, work: impl Future<Output = Result<T, GitError>>) -> Result<T, GitError> {
         tokio::time::timeout(WHOLE, work).await.unwrap_or_else(|_| {
             Err(GitError::Unreachable(format!("{} did not answer within {} s", self.name, WHOLE.as_secs())))
@@ -240,6 +253,7 @@ impl Api {
         let budget = self.budget(&url);
         self.may_ask(budget).await?;
         let request = self.request(method, url).json(body).map_err(|error| self.unreachable(error))?;
+        let _turn = self.shared.turn(self.key).await;
         let response = self.shared.outbound.send(request.timeout(WHOLE)).await.map_err(|e| self.unsent(e))?;
         self.judge(&response, budget).await?;
         Ok(answer_of(&response))
@@ -308,6 +322,7 @@ impl Api {
         if let Some(etag) = etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
+        let _turn = self.shared.turn(self.key).await;
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let response = self.shared.outbound.send(request.timeout(left)).await.map_err(|e| self.unsent(e))?;
         if response.status != StatusCode::NOT_MODIFIED {

@@ -62,6 +62,8 @@ pub struct Project {
     pub private: bool,
     /// It can be read and no longer changed.
     pub archived: bool,
+    /// When it was made, where the provider says.
+    pub created_at: Option<DateTime<Utc>>,
     /// When anything last happened in it.
     pub last_activity_at: Option<DateTime<Utc>>,
 }
@@ -234,7 +236,8 @@ pub enum GitError {
 /// - What is listed is remembered for half a minute for each organization; after that the provider is asked whether
 ///   it has changed (ETag) where it can say so. [`GitProvider::project`] and [`GitProvider::branch`] always ask.
 /// - Reads are repeated a few times, with growing pauses, while the provider breaks off or answers 5xx; what changes
-///   something is sent once. All of a call ends within ten seconds.
+///   something is sent once. All of a call ends within eight seconds, and at most
+///   ten requests are sent at once with one token.
 /// - While a rate limit is spent nothing is sent: [`GitError::Limited`] says until when.
 /// - `None` and an empty list mean that the provider answered and there is nothing that this token may see. Any
 ///   failure is an error; which one says who can mend it.

@@ -193,6 +193,27 @@ async fn a_name_is_as_good_as_what_it_resolves_to() {
 }
 
 #[tokio::test]
+async fn a_name_that_changes_its_address_leads_nowhere_else() {
+    let server = MockServer::start().await;
+    let once = ResponseTemplate::new(200).insert_header("connection", "close");
+    Mock::given(method("GET")).respond_with(once).mount(&server).await;
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = asked.clone();
+    // Let through when it is asked for the first time, and somewhere else ever after.
+    let lookup: Lookup = Arc::new(move |_| {
+        let first = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+        let ip: IpAddr = if first { "127.0.0.1" } else { "169.254.169.254" }.parse().unwrap();
+        Box::pin(async move { Ok(vec![ip]) })
+    });
+    let client = Outbound::with_lookup(policy(&["127.0.0.1"]), lookup).unwrap();
+    let address = format!("http://gitlab.example:{}/", server.address().port());
+    let answer = client.send(Request::get(url(&address), Trust::User)).await.unwrap();
+    assert_eq!((answer.status.as_u16(), asked.load(std::sync::atomic::Ordering::SeqCst)), (200, 1));
+    // What is checked is what is connected to, each time anew.
+    assert_eq!(why(&client, &address).await, Why::Metadata);
+}
+
+#[tokio::test]
 async fn the_own_port_stays_closed_though_loopback_is_open() {
     let own = policy(&["127.0.0.0/8"]).with_own_port(Some(8080));
     let client = resolving_to(own, &["127.0.0.1"]);

@@ -153,7 +153,7 @@ pub fn destination(environment: &environment::Model) -> &str {
 }
 
 /// Nobody said where to deploy to.
-pub(super) fn no_runtime() -> Error {
+pub(in crate::app) fn no_runtime() -> Error {
     Error::precondition(
         Precondition::NoRuntime,
         "the service has no runtime: choose one with updateService (an admin registers them)",

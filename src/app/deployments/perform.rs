@@ -296,7 +296,7 @@ impl Work<'_> {
 
         let tags: BTreeMap<String, Tag> = serde_json::from_value(self.deployment.tags.clone())?;
         if !tags.is_empty() {
-            definition::keep_tags(&tx, &self.service.id, &tags).await?;
+            definition::keep_tags(&tx, &self.scope, &self.service.id, &tags).await?;
         }
         tx.commit().await?;
         self.publish();

@@ -128,6 +128,9 @@ pub async fn save(app: &App, actor: &Actor, input: SaveEnvironment) -> Result<en
         require_approval: approval,
         ..before.clone()
     };
+    if service.source == SourceKind::Github && row.namespace != default_namespace {
+        v.add("input.namespace", "the namespace of a GitHub service follows its name: leave this out");
+    }
     place(&mut v, &input, runtime.kind, &default_namespace, (&before, &row));
     match runtime.kind {
         RuntimeKind::Docker => on_docker(&mut v, &input, &row),

@@ -18,10 +18,16 @@ use crate::domain::names::gitlab_usernames;
 use crate::domain::policy::Action;
 use crate::git::{GitAccounts, GitError, NewAccount};
 
+/// What it takes of the token.
+pub const RIGHTS: &[TokenRight] = &[TokenRight::CreateAccounts];
 /// How many people are looked after at once.
 const AT_ONCE: usize = 5;
-/// How many people one call takes.
-const MAX_PEOPLE: usize = 2_000;
+/// How many people one call may name.
+const MAX_NAMED: usize = 2_000;
+/// What is said to whom there was no time for.
+const NO_TIME: &str = "there was no time left: call again, with the userIds of those who are left";
+/// What the answer of a call that was begun in time may take, and a little more.
+const LAST_CALL: Duration = Duration::from_secs(10);
 /// How many user names are tried for one person.
 const NAMES_TRIED: usize = 20;
 
@@ -70,8 +76,8 @@ pub enum Outcome {
 }
 
 /// Makes an account for each person who has none, by e-mail address. One that fails does not stop the others, and calling
-/// again makes no second one. Who is not reached within two thirds of `limits.mutation_timeout` is FAILED, and reached by
-/// the next call.
+/// again makes no second one. Nobody is begun with in the last ten seconds of `limits.mutation_timeout`: who is left by then
+/// is FAILED, and named in another call.
 ///
 /// # Errors
 /// FORBIDDEN for members; NOT_FOUND for a user of no or another organization, before anything is done;
@@ -79,7 +85,7 @@ pub enum Outcome {
 pub async fn create(app: &App, actor: &Actor, input: CreateAccounts) -> Result<Vec<AccountResult>> {
     actor.require(Action::CreateGitlabAccounts)?;
     let people = people(app, actor, input.user_ids).await?;
-    let connected = connect(app, actor, Provider::Gitlab, &[TokenRight::CreateAccounts]).await?;
+    let connected = connect(app, actor, Provider::Gitlab, RIGHTS).await?;
     let accounts = connected.client.accounts();
     let accounts = accounts.ok_or_else(|| Error::internal("a GitLab client makes no accounts"))?;
     let round = Round {
@@ -104,20 +110,16 @@ pub async fn create(app: &App, actor: &Actor, input: CreateAccounts) -> Result<V
     Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
-/// What is left for the answer after this stays within the request's own limit.
+/// What is begun within this ends within the request's own limit.
 fn budget(app: &App) -> Duration {
-    app.settings.mutation_timeout * 2 / 3
+    let limit = app.settings.mutation_timeout;
+    limit.saturating_sub(LAST_CALL).max(limit / 3)
 }
 
 async fn people(app: &App, actor: &Actor, ids: Option<Vec<String>>) -> Result<Vec<Person>> {
-    let too_many = |n: usize| n > MAX_PEOPLE;
-    let refuse = || Error::bad_input("input.userIds", format!("name at most {MAX_PEOPLE} users at a time"));
-    let Some(mut ids) = ids else {
-        let everyone = users::everyone(app, actor).await?;
-        return if too_many(everyone.len()) { Err(refuse()) } else { Ok(everyone) };
-    };
-    if too_many(ids.len()) {
-        return Err(refuse());
+    let Some(mut ids) = ids else { return users::everyone(app, actor).await };
+    if ids.len() > MAX_NAMED {
+        return Err(Error::bad_input("input.userIds", format!("name at most {MAX_NAMED} users at a time")));
     }
     let mut seen = std::collections::HashSet::new();
     ids.retain(|id| seen.insert(id.clone()));
@@ -168,7 +170,7 @@ impl Round<'_> {
             let new = NewAccount { email: person.email.clone(), name: person.name.clone(), username: username.clone() };
             match self.accounts.create(&new).await {
                 Ok(()) => {
-                    self.record(person, &username).await?;
+                    self.record(person, &username).await;
                     return Ok((Outcome::Created, username));
                 }
                 // Somebody was faster: with the address, or with the name.
@@ -190,11 +192,7 @@ impl Round<'_> {
 
     /// Asked before each request, so that none is cut off whose effect would then not be known.
     fn in_time(&self) -> std::result::Result<(), String> {
-        if Instant::now() < self.deadline {
-            Ok(())
-        } else {
-            Err("there was no time left: call again to go on".to_owned())
-        }
+        if Instant::now() < self.deadline { Ok(()) } else { Err(NO_TIME.to_owned()) }
     }
 
     /// The answer, or why not in words; what would meet everybody else too stops the round.
@@ -212,7 +210,7 @@ impl Round<'_> {
     }
 
     /// The account is there whatever becomes of the rest, so it is written down at once.
-    async fn record(&self, person: &Person, username: &str) -> std::result::Result<(), String> {
+    async fn record(&self, person: &Person, username: &str) {
         let entry = audit::Entry {
             action: "gitlab_account.created",
             subject_kind: "User",
@@ -220,7 +218,8 @@ impl Round<'_> {
             subject_name: &person.email,
             detail: json!({ "username": username }),
         };
-        let recorded = audit::record(self.app, self.app.db.read_write(), self.actor, entry).await;
-        recorded.map_err(|error| format!("the account {username} was made: {error}"))
+        if let Err(error) = audit::record(self.app, self.app.db.read_write(), self.actor, entry).await {
+            tracing::error!(%username, %error, "a GitLab account was made and is missing in the audit trail");
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! Trying stored tokens again from time to time, so that one that has ended is known before it is needed.
 
 use chrono::TimeDelta;
-use entity::{git_creation, git_settings, organization};
+use entity::{git_settings, organization};
 use futures_util::StreamExt as _;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait as _, QueryFilter as _};
 
 use super::settings::{CHECKED_EVERY, store_check};
-use super::{client, seen};
+use super::{client, create, seen};
 use crate::app::{App, Result, Scope};
 use crate::git::GitError;
 
@@ -15,10 +15,9 @@ use crate::git::GitError;
 const AGAIN: TimeDelta = TimeDelta::hours(1);
 /// How many providers are asked at once.
 const AT_ONCE: usize = 4;
-/// How long it is remembered that a project is being made.
-const CREATIONS_KEPT: TimeDelta = TimeDelta::days(7);
 
-/// Tries every token that is due, in every organization. Servers that share a database try each once.
+/// Tries every token that is due, in every organization, and forgets what was left of making projects long ago. Servers
+/// that share a database try each token once.
 ///
 /// # Errors
 /// INTERNAL when the database does not answer.
@@ -29,12 +28,10 @@ pub async fn check_due(app: &App) -> Result<()> {
     for organization in organizations {
         let scope = Scope { organization_id: organization.id };
         let rows = scope.git_settings().filter(git_settings::Column::NextCheckAt.lte(now)).all(app.db.read()).await?;
+        if !rows.is_empty() {
+            create::forget_old(app, &scope).await?;
+        }
         due.extend(rows);
-        git_creation::Entity::delete_many()
-            .filter(git_creation::Column::OrganizationId.eq(&scope.organization_id))
-            .filter(git_creation::Column::StartedAt.lt(now - CREATIONS_KEPT))
-            .exec(app.db.read_write())
-            .await?;
     }
     futures_util::stream::iter(due)
         .for_each_concurrent(AT_ONCE, |row| async move {
@@ -66,7 +63,7 @@ async fn check_claimed(app: &App, row: &git_settings::Model) -> Result<()> {
 /// INTERNAL when the database does not answer or the sealed token does not open. A token that is not taken is no error:
 /// the settings say so.
 pub async fn check(app: &App, row: &git_settings::Model) -> Result<()> {
-    let client = client(app, row).await?;
+    let Some(client) = client(app, row).await? else { return Ok(()) };
     let found = client.identify().await;
     let next = app.clock.now() + if found.is_ok() { CHECKED_EVERY } else { AGAIN };
     let taken = found.is_ok();

@@ -1,20 +1,32 @@
 //! Making a project on a provider and registering it as a service: two halves that a crash may part.
 //!
-//! What is asked of the provider is written down first. Whoever asks again while that is there goes on where it broke
-//! off: a project that the provider has by now is the one that was asked for.
+//! What is asked of the provider is written down first, and the project's id as soon as the provider has said it. Whoever
+//! asks again while that is there goes on where it broke off. Where the answer was lost, a project that is there by now
+//! is taken for the one that was asked for if it was made in that moment and is as it was to be.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::{git_creation, service};
-use sea_orm::{ActiveModelTrait as _, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, Set};
+use sea_orm::{ActiveModelTrait as _, ColumnTrait, EntityTrait as _, IntoActiveModel as _, QueryFilter, Set};
 
 use super::register::{self, GitService, Registration};
 use super::{Connected, Visibility, connect, project_path, source_kind, stored};
 use crate::app::error::is_unique_violation;
 use crate::app::events::ChangeKind;
 use crate::app::services::check::{self, Against};
-use crate::app::{Actor, App, Code, Error, Result, Violations};
+use crate::app::{Actor, App, Code, Error, Result, Scope, Violations};
 use crate::domain::git::{Provider, TokenRight};
-use crate::domain::names::{BranchName, NamespacePath, ProjectName, SourcePath};
+use crate::domain::names::{BranchName, NamespacePath, ProjectName, ProjectPath, SourcePath};
 use crate::git::{GitError, NewProject, Project, ProjectRef};
+
+/// What making and registering takes of the token.
+pub const RIGHTS: &[TokenRight] = &[TokenRight::CreateProjects, TokenRight::ReadProjects, TokenRight::ReadSource];
+
+/// How far a provider's clock may be from ours.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(5);
+/// How long after it was asked a provider may still make a project, its clock aside.
+const MADE_WITHIN: TimeDelta = TimeDelta::minutes(2);
+/// How long it is remembered that a project is being made.
+const KEPT: TimeDelta = TimeDelta::days(7);
 
 /// A project to be made and registered.
 #[derive(Clone)]
@@ -56,27 +68,34 @@ pub async fn create_project(app: &App, actor: &Actor, input: CreateGitProject) -
     let branch = branch.ok_or_else(|| Error::internal("a branch was neither read nor refused"))?;
     register::name_is_free(app.db.read(), scope, &input.service.name).await?;
 
-    let rights = [TokenRight::CreateProjects, TokenRight::ReadProjects, TokenRight::ReadSource];
-    let connected = connect(app, actor, which, &rights).await?;
-    let new = NewProject {
-        namespace: input.git_namespace,
-        name: input.project_name,
-        branch: branch.clone(),
-        visibility: input.visibility,
+    let connected = connect(app, actor, which, RIGHTS).await?;
+    let making = Making {
+        app,
+        actor,
+        connected: &connected,
+        new: NewProject {
+            namespace: input.git_namespace,
+            name: input.project_name,
+            branch: branch.clone(),
+            visibility: input.visibility,
+        },
+        service_name: input.service.name.clone(),
     };
-    let begun = begin(app, actor, &connected, &new).await?;
-    let project = make(app, actor, &connected, &new, &begun).await?;
+    let (project, begun) = making.project().await?;
 
     let registered = async {
         if let Err(error) = connected.client.first_branch(&project, &branch).await {
-            return Err(connected.failed(app, actor, error).await);
+            return Err(match error {
+                GitError::Invalid(message) => Error::bad_input("input.branch", message),
+                other => connected.failed(app, actor, other).await,
+            });
         }
         let source = register::source(&connected, &project, &branch, &SourcePath::root());
         let tx = app.begin().await?;
         let registration =
             Registration { namespace: input.service.name.clone(), service: input.service, containers, source };
         let row = register::store(app, &tx, actor, registration).await?;
-        forget(&tx, &begun).await?;
+        git_creation::Entity::delete_many().filter(git_creation::Column::Id.eq(&begun.id)).exec(&tx).await?;
         tx.commit().await?;
         Ok(row)
     };
@@ -85,109 +104,214 @@ pub async fn create_project(app: &App, actor: &Actor, input: CreateGitProject) -
     Ok(row)
 }
 
-/// Whether the project is asked for the first time.
-enum Attempt {
-    First,
-    Again,
+/// Forgets what was left of making projects long ago.
+///
+/// # Errors
+/// INTERNAL when the database refuses.
+pub(super) async fn forget_old(app: &App, scope: &Scope) -> Result<()> {
+    git_creation::Entity::delete_many()
+        .filter(git_creation::Column::OrganizationId.eq(&scope.organization_id))
+        .filter(git_creation::Column::StartedAt.lt(app.clock.now() - KEPT))
+        .exec(app.db.read_write())
+        .await?;
+    Ok(())
 }
 
-/// What was written down before the provider is asked.
-struct Begun {
-    id: String,
-    attempt: Attempt,
+/// The first half.
+struct Making<'a> {
+    app: &'a App,
+    actor: &'a Actor,
+    connected: &'a Connected,
+    new: NewProject,
+    service_name: String,
 }
 
-async fn begin(app: &App, actor: &Actor, connected: &Connected, new: &NewProject) -> Result<Begun> {
-    let scope = &actor.scope;
-    let path = format!("{}/{}", new.namespace.as_deref().unwrap_or_default(), new.name);
-    let same = || {
-        scope
-            .git_creations()
-            .filter(git_creation::Column::Provider.eq(stored(connected.which)))
-            .filter(git_creation::Column::BaseUrl.eq(&connected.settings.base_url))
-            .filter(git_creation::Column::Path.eq(&path))
-    };
-    if let Some(row) = same().one(app.db.read()).await? {
-        return Ok(Begun { id: row.id, attempt: Attempt::Again });
-    }
-    let row = git_creation::ActiveModel {
-        id: Set(app.ids.id()),
-        organization_id: Set(scope.organization_id.clone()),
-        provider: Set(stored(connected.which)),
-        base_url: Set(connected.settings.base_url.clone()),
-        path: Set(path.clone()),
-        started_at: Set(app.clock.now()),
-    };
-    match row.insert(app.db.read_write()).await {
-        Ok(row) => Ok(Begun { id: row.id, attempt: Attempt::First }),
-        // Somebody else asks for the same project at this moment.
-        Err(error) if is_unique_violation(&error) => match same().one(app.db.read_write()).await? {
-            Some(row) => Ok(Begun { id: row.id, attempt: Attempt::Again }),
-            None => Err(Error::conflict("input.projectName", "somebody else is making the same project: try again")),
-        },
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The project: made now, or found where it was made before.
-async fn make(app: &App, actor: &Actor, connected: &Connected, new: &NewProject, begun: &Begun) -> Result<Project> {
-    let which = connected.which;
-    let error = match connected.client.create_project(new).await {
-        Ok(project) => return Ok(project),
-        Err(error) => error,
-    };
-    match (&error, &begun.attempt) {
-        (GitError::Taken(_), Attempt::Again) => {
-            if let Some(project) = find(app, actor, connected, new).await? {
-                return Ok(project);
-            }
+impl Making<'_> {
+    /// The project, made now or found where it was made before, and what is written down about it.
+    async fn project(&self) -> Result<(Project, git_creation::Model)> {
+        if let Some(row) = self.written().one(self.app.db.read_write()).await? {
+            return self.go_on(row).await;
         }
-        // It may have been made: what was written down stays.
-        (GitError::Unreachable(message), _) => {
+        let row = git_creation::ActiveModel {
+            id: Set(self.app.ids.id()),
+            organization_id: Set(self.actor.scope.organization_id.clone()),
+            provider: Set(stored(self.connected.which)),
+            base_url: Set(self.connected.settings.base_url.clone()),
+            path: Set(self.key()),
+            service_name: Set(self.service_name.clone()),
+            branch: Set(self.new.branch.to_string()),
+            private: Set(self.is_private()),
+            external_id: Set(None),
+            project_path: Set(None),
+            started_at: Set(self.app.clock.now()),
+        };
+        match row.insert(self.app.db.read_write()).await {
+            Ok(row) => self.make(row).await,
+            Err(error) if is_unique_violation(&error) => Err(self.being_made()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Goes on where an earlier call broke off.
+    async fn go_on(&self, row: git_creation::Model) -> Result<(Project, git_creation::Model)> {
+        let now = self.app.clock.now();
+        let known = match (&row.external_id, &row.project_path) {
+            (Some(external_id), Some(path)) => {
+                let path =
+                    ProjectPath::parse(path).map_err(|e| Error::internal(format!("a stored project path: {e}")))?;
+                self.find(ProjectRef::Known { external_id: external_id.clone(), path }).await?
+            }
+            // The other call may be at it at this moment.
+            _ if now - row.started_at < MADE_WITHIN && !self.is_for(&row) => return Err(self.being_made()),
+            _ => match self.path() {
+                Some(path) => match self.find(ProjectRef::Path(path)).await? {
+                    Some(found) if self.is_the_one(&found, &row) => Some(found),
+                    Some(_) => return Err(self.taken()),
+                    None => None,
+                },
+                None => None,
+            },
+        };
+        let mut change = row.into_active_model();
+        change.service_name = Set(self.service_name.clone());
+        change.branch = Set(self.new.branch.to_string());
+        change.private = Set(self.is_private());
+        if known.is_none() {
+            change.started_at = Set(now);
+        }
+        // Deleted in between: the other call has registered it.
+        let row = match change.update(self.app.db.read_write()).await {
+            Ok(row) => row,
+            Err(sea_orm::DbErr::RecordNotUpdated) => return Err(self.taken()),
+            Err(error) => return Err(error.into()),
+        };
+        match known {
+            Some(project) if project.private == self.is_private() => Ok((project, row)),
+            Some(project) => Err(Error::conflict(
+                "input.private",
+                format!(
+                    "{} was made already, and others may see it otherwise: register it as an existing project",
+                    project.path
+                ),
+            )),
+            None => self.make(row).await,
+        }
+    }
+
+    async fn make(&self, row: git_creation::Model) -> Result<(Project, git_creation::Model)> {
+        let connected = self.connected;
+        let error = match connected.client.create_project(&self.new).await {
+            Ok(project) => {
+                let mut change = row.clone().into_active_model();
+                change.external_id = Set(Some(project.external_id.clone()));
+                change.project_path = Set(Some(project.path.to_string()));
+                return match change.update(self.app.db.read_write()).await {
+                    Ok(row) => Ok((project, row)),
+                    Err(error) => Err(half_done(connected.which, &project, error.into())),
+                };
+            }
+            Err(error) => error,
+        };
+        if let GitError::Unreachable(message) = &error {
+            // It may have been made: what was written down stays.
             return Err(Error::upstream(format!(
                 "{message}. Whether {} was made is not known: ask for it again in a while, and no second one is made",
-                new.name
+                self.new.name
             )));
         }
-        (_, Attempt::Again) => {}
-        (_, Attempt::First) => forget(app.db.read_write(), begun).await?,
+        // Nothing was made, so nothing is to go on with; unless another call has made it.
+        git_creation::Entity::delete_many()
+            .filter(git_creation::Column::Id.eq(&row.id))
+            .filter(git_creation::Column::ExternalId.is_null())
+            .exec(self.app.db.read_write())
+            .await?;
+        Err(match error {
+            GitError::Taken(_) => self.taken(),
+            GitError::NotFound(message) if self.new.namespace.is_some() => {
+                Error::bad_input("input.gitNamespace", message)
+            }
+            GitError::Invalid(message) => Error::bad_input("input.projectName", message),
+            other => connected.failed(self.app, self.actor, other).await,
+        })
     }
-    Err(match error {
-        GitError::Taken(_) => {
-            let message =
-                format!("{which} has a project of this name there already: register it as an existing project");
-            Error::conflict("input.projectName", message)
+
+    /// What is written down about the same project.
+    fn written(&self) -> sea_orm::Select<git_creation::Entity> {
+        let settings = &self.connected.settings;
+        let scope = &self.actor.scope;
+        scope
+            .git_creations()
+            .filter(git_creation::Column::Provider.eq(settings.provider))
+            .filter(git_creation::Column::BaseUrl.eq(&settings.base_url))
+            .filter(git_creation::Column::Path.eq(self.key()))
+    }
+
+    fn key(&self) -> String {
+        format!("{}/{}", self.namespace().unwrap_or_default(), self.new.name)
+    }
+
+    /// Where it is made.
+    fn namespace(&self) -> Option<&str> {
+        self.new.namespace.as_deref().or(self.connected.settings.account.as_deref())
+    }
+
+    fn path(&self) -> Option<ProjectPath> {
+        project_path(self.connected.which, &format!("{}/{}", self.namespace()?, self.new.name)).ok()
+    }
+
+    fn is_private(&self) -> bool {
+        self.new.visibility == Visibility::Private
+    }
+
+    /// Whether the earlier call wanted the same.
+    fn is_for(&self, row: &git_creation::Model) -> bool {
+        row.service_name == self.service_name
+            && row.branch == self.new.branch.as_str()
+            && row.private == self.is_private()
+    }
+
+    /// Whether a project that is there by now is what the earlier call asked for.
+    fn is_the_one(&self, found: &Project, row: &git_creation::Model) -> bool {
+        let made_then = |at: DateTime<Utc>| {
+            (row.started_at - CLOCKS_DIFFER..=row.started_at + MADE_WITHIN + CLOCKS_DIFFER).contains(&at)
+        };
+        found.created_at.is_some_and(made_then) && found.private == row.private
+    }
+
+    async fn find(&self, project: ProjectRef) -> Result<Option<Project>> {
+        match self.connected.client.project(&project).await {
+            Ok(project) => Ok(project),
+            Err(error) => Err(self.connected.failed(self.app, self.actor, error).await),
         }
-        GitError::NotFound(message) => Error::bad_input("input.gitNamespace", message),
-        GitError::Invalid(message) => Error::bad_input("input.projectName", message),
-        other => connected.failed(app, actor, other).await,
-    })
-}
-
-async fn find(app: &App, actor: &Actor, connected: &Connected, new: &NewProject) -> Result<Option<Project>> {
-    let Some(namespace) = new.namespace.as_ref().or(connected.settings.account.as_ref()) else { return Ok(None) };
-    let Ok(path) = project_path(connected.which, &format!("{namespace}/{}", new.name)) else { return Ok(None) };
-    match connected.client.project(&ProjectRef::Path(path)).await {
-        Ok(project) => Ok(project),
-        Err(error) => Err(connected.failed(app, actor, error).await),
     }
-}
 
-async fn forget(db: &impl ConnectionTrait, begun: &Begun) -> Result<()> {
-    git_creation::Entity::delete_many().filter(git_creation::Column::Id.eq(&begun.id)).exec(db).await?;
-    Ok(())
+    fn taken(&self) -> Error {
+        let which = self.connected.which;
+        let message = format!("{which} has a project of this name there already: register it as an existing project");
+        Error::conflict("input.projectName", message)
+    }
+
+    fn being_made(&self) -> Error {
+        Error::conflict(
+            "input.projectName",
+            "another request is making this project at this moment: try again in a while",
+        )
+    }
 }
 
 /// The provider did its half, and the other half failed.
 fn half_done(which: Provider, project: &Project, error: Error) -> Error {
     let path = &project.path;
+    let other = |field: &str| error.violations.iter().any(|v| v.field == field);
     let how = match error.code {
-        Code::Conflict => "call createGitProject again with another service name",
-        _ => "call createGitProject again with the same input",
+        Code::Conflict => "with another service name",
+        Code::NotFound => "with another runtime, or none",
+        Code::BadUserInput if other("input.branch") => "with another branch",
+        _ => "with the same input",
     };
     let message = format!(
-        "{which} has made {path}, and it is not registered yet: {}. To go on, {how}, or register {path} as an existing \
-         project",
+        "{which} has made {path}, and it is not registered yet: {}. To go on, call createGitProject again {how}, or \
+         register {path} as an existing project",
         error.message
     );
     Error { message, ..error }

@@ -6,6 +6,8 @@ use crate::domain::git::{Provider, TokenRight};
 use crate::domain::paging::{Cursor, PageRequest};
 use crate::git::{Branch, GitError, ListRequest, Listed, Namespace, Project, ProjectRef};
 
+/// Rows that providers list at a time.
+const MAX_ROWS: u32 = 100;
 /// Bytes of a search, at most.
 const MAX_SEARCH: usize = 255;
 
@@ -46,8 +48,8 @@ pub async fn projects(
     let connected = connect(app, actor, which, &[TokenRight::ReadProjects]).await?;
     let Some(request) = request(search, page)? else { return Ok(GitPage::empty(page)) };
     let found = connected.client.projects(&request).await;
-    let found = answered(app, actor, &connected, page, found).await?;
-    seen::note(app, &actor.scope, &connected, &found.items.iter().map(|i| &i.value).collect::<Vec<_>>()).await?;
+    let found = answered(app, actor, &connected, &request, found).await?;
+    seen::note(app, &actor.scope, &connected, found.items.iter().map(|i| &i.value)).await;
     Ok(GitPage::of(page, found).map(|project| connected.found(project)))
 }
 
@@ -62,9 +64,7 @@ pub async fn project(app: &App, actor: &Actor, which: Provider, path: &str) -> R
         Ok(project) => project,
         Err(error) => return Err(connected.failed(app, actor, error).await),
     };
-    if let Some(project) = &project {
-        seen::note(app, &actor.scope, &connected, &[project]).await?;
-    }
+    seen::note(app, &actor.scope, &connected, project.iter()).await;
     Ok(project.map(|project| connected.found(project)))
 }
 
@@ -84,7 +84,7 @@ pub async fn branches(
     let Some(request) = request(search, page)? else { return Ok(GitPage::empty(page)) };
     let found = connected.client.branches(&project, &request).await.transpose();
     let found = found.ok_or_else(|| Error::not_found("project"))?;
-    Ok(GitPage::of(page, answered(app, actor, &connected, page, found).await?))
+    Ok(GitPage::of(page, answered(app, actor, &connected, &request, found).await?))
 }
 
 /// Where the token may make projects: its own account first, then groups or organizations.
@@ -101,7 +101,7 @@ pub async fn namespaces(
     let connected = connect(app, actor, which, &[TokenRight::ReadNamespaces]).await?;
     let Some(request) = request(search, page)? else { return Ok(GitPage::empty(page)) };
     let found = connected.client.namespaces(&request).await;
-    Ok(GitPage::of(page, answered(app, actor, &connected, page, found).await?))
+    Ok(GitPage::of(page, answered(app, actor, &connected, &request, found).await?))
 }
 
 /// The project that an argument of this name means.
@@ -149,6 +149,9 @@ impl<T> GitPage<T> {
 /// What to ask for; none for a page of nothing, which no provider knows.
 fn request(search: Option<&str>, page: &PageRequest) -> Result<Option<ListRequest>> {
     let search = search.map(str::trim).filter(|text| !text.is_empty());
+    if page.size > MAX_ROWS {
+        return Err(Error::bad_input("first", format!("at most {MAX_ROWS} at a time: providers list no more")));
+    }
     if search.is_some_and(|text| text.len() > MAX_SEARCH || text.chars().any(char::is_control)) {
         return Err(Error::bad_input("search", format!("a search has at most {MAX_SEARCH} bytes on one line")));
     }
@@ -157,20 +160,21 @@ fn request(search: Option<&str>, page: &PageRequest) -> Result<Option<ListReques
         Some([cursor]) => Some(cursor.clone()),
         Some(_) => return Err(no_cursor()),
     };
-    Ok((page.size > 0).then(|| ListRequest { first: page.size.min(100), after, search: search.map(str::to_owned) }))
+    Ok((page.size > 0).then(|| ListRequest { first: page.size, after, search: search.map(str::to_owned) }))
 }
 
 async fn answered<T>(
     app: &App,
     actor: &Actor,
     connected: &Connected,
-    page: &PageRequest,
+    request: &ListRequest,
     answer: std::result::Result<Listed<T>, GitError>,
 ) -> Result<Listed<T>> {
     match answer {
         Ok(listed) => Ok(listed),
-        // A forged cursor is the one thing of a list that a provider can find fault with.
-        Err(GitError::Invalid(_)) if page.after.is_some() => Err(no_cursor()),
+        // A search that is too wide is given up, and a provider may find fault with a cursor that is forged.
+        Err(GitError::Invalid(message)) if request.search.is_some() => Err(Error::bad_input("search", message)),
+        Err(GitError::Invalid(_)) if request.after.is_some() => Err(no_cursor()),
         Err(error) => Err(connected.failed(app, actor, error).await),
     }
 }

@@ -24,6 +24,9 @@ use crate::git::{GitAccess, GitError, GitProvider, ProjectRef};
 pub use crate::git::{Branch, Commit, Namespace, NamespaceKind, Project, Visibility};
 pub(in crate::app) use obstacle::{mend, obstacle};
 
+/// How often settings are read that are replaced all the time.
+const TRIES: usize = 3;
+
 /// A provider, reached with the organization's token.
 pub(in crate::app) struct Connected {
     /// Which provider.
@@ -44,13 +47,18 @@ pub(in crate::app) async fn connect(
     which: Provider,
     needs: &[TokenRight],
 ) -> Result<Connected> {
-    let settings = settings::of(app, &actor.scope, which).await?;
-    if let Some((reason, message)) = obstacle(actor, which, settings.as_ref(), needs, app.clock.now())? {
-        return Err(Error::precondition(reason, message));
+    for _ in 0..TRIES {
+        let settings = settings::of(app, &actor.scope, which).await?;
+        if let Some((reason, message)) = obstacle(actor, which, settings.as_ref(), needs, app.clock.now())? {
+            return Err(Error::precondition(reason, message));
+        }
+        let settings = settings.ok_or_else(|| Error::internal("settings without an obstacle are missing"))?;
+        // Without its token the settings were replaced in between: the new ones are read.
+        if let Some(client) = client(app, &settings).await? {
+            return Ok(Connected { which, settings, client });
+        }
     }
-    let settings = settings.ok_or_else(|| Error::internal("settings without an obstacle are missing"))?;
-    let client = client(app, &settings).await?;
-    Ok(Connected { which, settings, client })
+    Err(Error::internal(format!("the token of {which} is missing")))
 }
 
 /// Reaches the provider that a service comes from, where it is still the one that the settings name.
@@ -77,16 +85,18 @@ pub(in crate::app) async fn connect_for(
     Ok(connected)
 }
 
-/// A client with what is stored.
-pub(in crate::app) async fn client(app: &App, settings: &git_settings::Model) -> Result<Arc<dyn GitProvider>> {
+/// A client with what is stored; none when the token is gone, because other settings were stored since.
+pub(in crate::app) async fn client(app: &App, settings: &git_settings::Model) -> Result<Option<Arc<dyn GitProvider>>> {
     let scope = Scope { organization_id: settings.organization_id.clone() };
+    let mut opened = secrets::open_all(app, &scope, vec![settings.secret_id.clone()]).await?;
+    let Some(token) = opened.remove(&settings.secret_id) else { return Ok(None) };
     let access = GitAccess {
         provider: of_stored(settings.provider),
         base_url: settings.base_url.clone(),
-        token: secrets::open(app, &scope, &settings.secret_id).await?,
+        token,
         organization_id: scope.organization_id,
     };
-    app.gits.connect(&access).map_err(|error| Error::upstream(error.to_string()))
+    app.gits.connect(&access).map(Some).map_err(|error| Error::upstream(error.to_string()))
 }
 
 impl Connected {

@@ -14,6 +14,9 @@ use crate::domain::git::{Provider, TokenRight};
 use crate::domain::names::{BranchName, Namespace, ServiceName, SourcePath};
 use crate::git::{Project, ProjectRef};
 
+/// What registering takes of the token.
+pub const RIGHTS: &[TokenRight] = &[TokenRight::ReadProjects, TokenRight::ReadSource];
+
 /// What the container is called that a build fills in, where nobody says.
 const BUILT_CONTAINER: &str = "app";
 
@@ -70,7 +73,7 @@ pub async fn register_project(app: &App, actor: &Actor, input: RegisterGitProjec
     };
     name_is_free(app.db.read(), &actor.scope, &input.service.name).await?;
 
-    let connected = connect(app, actor, which, &[TokenRight::ReadProjects, TokenRight::ReadSource]).await?;
+    let connected = connect(app, actor, which, RIGHTS).await?;
     let project = match connected.client.project(&ProjectRef::Path(path)).await {
         Ok(Some(project)) => project,
         Ok(None) => {

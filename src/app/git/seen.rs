@@ -9,26 +9,31 @@ use sea_orm::{ColumnTrait, EntityTrait as _, QueryFilter as _};
 use super::{Connected, of_stored, services_of, source_kind, source_of};
 use crate::app::events::ChangeKind;
 use crate::app::{App, Result, Scope};
-use crate::git::{GitProvider, Project};
+use crate::git::{GitError, GitProvider, Project};
 
-/// Notes where projects are now, for the services that come from them.
-///
-/// # Errors
-/// INTERNAL when the database does not answer.
-pub(super) async fn note(app: &App, scope: &Scope, connected: &Connected, projects: &[&Project]) -> Result<()> {
-    if projects.is_empty() {
-        return Ok(());
+/// Projects of one list that are asked for once more because they seem to have moved.
+const ASKED: usize = 5;
+
+/// Looks whether projects have moved, for the services that come from them. A list may be half a minute old, so whoever
+/// seems to have moved is asked for by its id. Whoever reads a list is not troubled with what goes wrong here.
+pub(super) async fn note(app: &App, scope: &Scope, connected: &Connected, projects: impl Iterator<Item = &Project>) {
+    let paths: HashMap<&str, &str> = projects.map(|p| (p.external_id.as_str(), p.path.as_str())).collect();
+    if paths.is_empty() {
+        return;
     }
-    let now: HashMap<&str, &Project> = projects.iter().map(|p| (p.external_id.as_str(), *p)).collect();
-    let ids = now.keys().map(|id| (*id).to_owned()).collect();
+    if let Err(error) = ask_again(app, scope, connected, &paths).await {
+        tracing::warn!(%error, "where projects are now could not be noted");
+    }
+}
+
+async fn ask_again(app: &App, scope: &Scope, connected: &Connected, paths: &HashMap<&str, &str>) -> Result<()> {
+    let ids = paths.keys().map(|id| (*id).to_owned()).collect();
     let services = services_of(scope, connected.which, &connected.settings.base_url, ids).all(app.db.read()).await?;
-    for service in services {
-        let project = service.git_project_id.as_deref().and_then(|id| now.get(id));
-        if let Some(project) = project {
-            moved(app, &service, project).await?;
-        }
-    }
-    Ok(())
+    let elsewhere = services.into_iter().filter(|service| {
+        let listed = service.git_project_id.as_deref().and_then(|id| paths.get(id).copied());
+        listed.is_some() && listed != service.git_project_path.as_deref()
+    });
+    look(app, connected.client.as_ref(), elsewhere.take(ASKED).collect()).await
 }
 
 /// Asks for every project that a service of the organization comes from.
@@ -43,15 +48,31 @@ pub(super) async fn refresh(app: &App, settings: &git_settings::Model, client: &
         .filter(service::Column::GitBaseUrl.eq(&settings.base_url))
         .all(app.db.read())
         .await?;
+    look(app, client, services).await
+}
+
+/// Asks for the projects of these services, each once, and notes where they are.
+async fn look(app: &App, client: &dyn GitProvider, services: Vec<service::Model>) -> Result<()> {
+    let mut found: HashMap<String, Option<Project>> = HashMap::new();
     for service in services {
         let Some(source) = source_of(&service) else { continue };
-        match client.project(&source.project()?).await {
-            Ok(Some(project)) => moved(app, &service, &project).await?,
-            Ok(None) => tracing::warn!(service = %service.name, "the project of a service is gone or out of sight"),
-            Err(error) => {
-                tracing::info!(service = %service.name, %error, "the project of a service could not be looked at");
-                return Ok(());
-            }
+        if !found.contains_key(&source.external_id) {
+            let project = match client.project(&source.project()?).await {
+                Ok(project) => project,
+                // The next project may be another matter.
+                Err(GitError::Forbidden(message) | GitError::NotFound(message) | GitError::Invalid(message)) => {
+                    tracing::warn!(service = %service.name, %message, "the project of a service can't be looked at");
+                    None
+                }
+                Err(error) => {
+                    tracing::info!(%error, "the projects of services could not be looked at");
+                    return Ok(());
+                }
+            };
+            found.insert(source.external_id.clone(), project);
+        }
+        if let Some(Some(project)) = found.get(&source.external_id) {
+            moved(app, &service, project).await?;
         }
     }
     Ok(())

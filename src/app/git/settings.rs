@@ -9,7 +9,7 @@ use sea_orm::{
 use serde_json::json;
 
 use super::{of_stored, stored};
-use crate::app::services::update::forget_secret;
+use crate::app::change::Change;
 use crate::app::{Actor, App, Error, Precondition, Result, Scope, Violations, audit, secrets};
 use crate::domain::git::{MissingRight, Provider};
 use crate::domain::policy::Action;
@@ -27,8 +27,9 @@ const HINTED_FROM: usize = 12;
 pub struct SaveGitSettings {
     /// Which provider.
     pub provider: Provider,
-    /// Its address as it was typed; the configuration's for GitHub when left out.
-    pub base_url: Option<String>,
+    /// Its address as it was typed. Left out: as stored. Cleared, or left out where nothing is stored: the
+    /// configuration's for GitHub.
+    pub base_url: Change<String>,
     /// The token.
     pub token: SecretString,
 }
@@ -80,20 +81,21 @@ pub async fn save(app: &App, actor: &Actor, input: SaveGitSettings) -> Result<gi
     actor.require(Action::ChangeGitSettings)?;
     let which = input.provider;
     let mut v = Violations::default();
-    v.check("input.token", check_token(&input.token));
-    let base_url = v.check("input.baseUrl", app.gits.base_url(which, input.base_url.as_deref()));
-    v.finish()?;
-    let base_url = base_url.ok_or_else(|| Error::internal("a provider's address was neither read nor refused"))?;
     let scope = &actor.scope;
-    if find(app.db.read(), scope, which).await?.is_some_and(|row| row.declared) {
+    let before = find(app.db.read(), scope, which).await?;
+    if before.as_ref().is_some_and(|row| row.declared) {
         return Err(declared(which));
     }
+    v.check("input.token", check_token(&input.token));
+    let typed = input.base_url.over(before.map(|row| row.base_url));
+    let base_url = v.check("input.baseUrl", app.gits.base_url(which, typed.as_deref()));
+    v.finish()?;
+    let base_url = base_url.ok_or_else(|| Error::internal("a provider's address was neither read nor refused"))?;
     let token = input.token;
     let info = identify(app, scope, which, &base_url, &token).await?;
 
     let tx = app.begin().await?;
-    // Two admins who save at once must not mix their rows.
-    organization::Entity::find_by_id(&scope.organization_id).lock_exclusive().one(&tx).await?;
+    alone(&tx, scope).await?;
     let earlier = find(&tx, scope, which).await?;
     if earlier.as_ref().is_some_and(|row| row.declared) {
         return Err(declared(which));
@@ -121,7 +123,7 @@ pub async fn save(app: &App, actor: &Actor, input: SaveGitSettings) -> Result<gi
     };
     let row = if is_new { row.insert(&tx).await? } else { row.update(&tx).await? };
     if let Some(earlier) = &earlier {
-        forget_secret(&tx, scope, &earlier.secret_id).await?;
+        secrets::forget(&tx, scope, &earlier.secret_id).await?;
     }
     let detail = json!({ "baseUrl": row.base_url, "account": row.account, "scopes": row.scopes });
     audit::record(app, &tx, actor, entry("git_settings.saved", &row, detail)).await?;
@@ -138,12 +140,13 @@ pub async fn delete(app: &App, actor: &Actor, which: Provider) -> Result<()> {
     actor.require(Action::ChangeGitSettings)?;
     let scope = &actor.scope;
     let tx = app.begin().await?;
+    alone(&tx, scope).await?;
     let row = find(&tx, scope, which).await?.ok_or_else(|| Error::not_found("Git settings"))?;
     if row.declared {
         return Err(declared(which));
     }
     row.clone().delete(&tx).await?;
-    forget_secret(&tx, scope, &row.secret_id).await?;
+    secrets::forget(&tx, scope, &row.secret_id).await?;
     audit::record(app, &tx, actor, entry("git_settings.deleted", &row, json!({}))).await?;
     tx.commit().await?;
     Ok(())
@@ -158,9 +161,8 @@ pub(super) async fn store_check(
 ) -> Result<()> {
     let scope = Scope { organization_id: asked.organization_id.clone() };
     let tx = app.begin().await?;
-    let Some(row) = scope.git_settings().filter(git_settings::Column::Id.eq(&asked.id)).one(&tx).await? else {
-        return Ok(());
-    };
+    let row = scope.git_settings().filter(git_settings::Column::Id.eq(&asked.id)).lock_exclusive().one(&tx).await?;
+    let Some(row) = row else { return Ok(()) };
     if row.secret_id != asked.secret_id {
         return Ok(());
     }
@@ -185,6 +187,12 @@ pub(super) async fn store_check(
     }
     row.update(&tx).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// Holds the organization, so that those who change its settings do it one after another.
+async fn alone(tx: &impl ConnectionTrait, scope: &Scope) -> Result<()> {
+    organization::Entity::find_by_id(&scope.organization_id).lock_exclusive().one(tx).await?;
     Ok(())
 }
 

@@ -45,9 +45,11 @@ pub async fn check_all(app: &App) -> Result<()> {
     Ok(())
 }
 
-type Found = std::result::Result<RuntimeInfo, (RuntimeStatus, String)>;
+/// What asking a runtime came to.
+pub(in crate::app) type Found = std::result::Result<RuntimeInfo, (RuntimeStatus, String)>;
 
-async fn ask(app: &App, row: &runtime::Model) -> Found {
+/// Asks a runtime and stores nothing: what it is, or the status that it would get and why.
+pub(in crate::app) async fn ask(app: &App, row: &runtime::Model) -> Found {
     let client = connect(app, row).await.map_err(|e| match e.code {
         Code::UpstreamError => (RuntimeStatus::Unreachable, e.message),
         _ => (RuntimeStatus::Unauthorized, e.message),

@@ -8,8 +8,7 @@ use serde_json::json;
 
 use super::not_declared;
 use crate::app::deployments::leftovers;
-use crate::app::services::update::forget_secret;
-use crate::app::{Actor, App, Error, Result, audit};
+use crate::app::{Actor, App, Error, Result, audit, secrets};
 use crate::domain::policy::Action;
 
 /// How many names a refusal lists.
@@ -82,7 +81,7 @@ pub async fn remove(app: &App, actor: &Actor, id: &str) -> Result<()> {
     leftover::Entity::delete_many().filter(leftover::Column::RuntimeId.eq(id)).exec(&tx).await?;
     row.clone().delete(&tx).await?;
     if let Some(secret) = &row.secret_id {
-        forget_secret(&tx, scope, secret).await?;
+        secrets::forget(&tx, scope, secret).await?;
     }
     let entry = audit::Entry {
         action: "runtime.removed",

@@ -8,7 +8,6 @@ use super::local::{self, DEFAULT_HOST, Endpoint};
 use super::{by_id, not_declared};
 use crate::app::change::Change;
 use crate::app::error::is_unique_violation;
-use crate::app::services::update::forget_secret;
 use crate::app::{Actor, App, Error, Result, Scope, Violations, audit, secrets};
 use crate::domain::names::RuntimeName;
 use crate::domain::policy::Action;
@@ -171,7 +170,7 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateRuntime) -> Result<ru
     }
     let row = row.update(&tx).await.map_err(|e| taken(e, &name))?;
     if let Some(old) = old_secret.filter(|old| Some(old) != row.secret_id.as_ref()) {
-        forget_secret(&tx, scope, &old).await?;
+        secrets::forget(&tx, scope, &old).await?;
     }
     record(app, &tx, actor, &row, "runtime.updated").await?;
     tx.commit().await?;

@@ -52,7 +52,7 @@ struct Facts {
     serves_on: Option<runtime::Model>,
     environment: Option<environment::Model>,
     earlier: bool,
-    no_runtime: &'static str,
+    no_runtime: String,
 }
 
 /// Every action with its state, for the named environment, else production or the only one there is.
@@ -91,16 +91,10 @@ pub async fn actions(
         }
         None => false,
     };
+    let has_runtimes = runtime.is_none() && scope.runtimes().count(app.db.read()).await? > 0;
+    let no_runtime = if has_runtimes { environments::no_runtime().message } else { no_runtime(actor).to_owned() };
     let unbuilt = containers_of(service)?.iter().any(|c| c.image.is_none());
-    Ok(states(&Facts {
-        removing: service.removing,
-        unbuilt,
-        runtime,
-        serves_on,
-        environment,
-        earlier,
-        no_runtime: no_runtime(actor),
-    }))
+    Ok(states(&Facts { removing: service.removing, unbuilt, runtime, serves_on, environment, earlier, no_runtime }))
 }
 
 fn states(facts: &Facts) -> Vec<ActionState> {
@@ -124,7 +118,7 @@ fn obstacle(facts: &Facts, action: ServiceAction) -> Option<Obstacle> {
     match action {
         ServiceAction::Remove => None,
         ServiceAction::Deploy => match &facts.runtime {
-            None => because(Some(Precondition::NoRuntime), facts.no_runtime.to_owned()),
+            None => because(Some(Precondition::NoRuntime), facts.no_runtime.clone()),
             Some(_) if facts.unbuilt => {
                 let Error { reason, message, .. } = nothing_built();
                 because(reason, message)

@@ -1,8 +1,11 @@
 //! What a service is made of, as its row keeps it.
 
+use std::collections::BTreeMap;
+
+use sea_orm::{ActiveModelTrait as _, ConnectionTrait, Set};
 use serde::{Deserialize, Serialize};
 
-use crate::app::{Error, Result};
+use crate::app::{Error, Result, Scope};
 use crate::domain::image::{Repository, Tag};
 use crate::domain::spec::{EnvValue, HealthCheck, Resources, VolumeSpec};
 
@@ -74,8 +77,15 @@ pub struct Removal {
 /// # Errors
 /// INTERNAL when the row holds something else.
 pub fn containers_of(service: &entity::service::Model) -> Result<Vec<ContainerDefinition>> {
-    serde_json::from_value(service.containers.clone())
-        .map_err(|e| Error::internal(format!("containers of service {}: {e}", service.id)))
+    let unreadable = |why: &str| Error::internal(format!("containers of service {}: {why}", service.id));
+    let containers: Vec<ContainerDefinition> =
+        serde_json::from_value(service.containers.clone()).map_err(|e| unreadable(&e.to_string()))?;
+    // An image that can't be read must not pass for one that is still to be built.
+    let named = service.containers.as_array().into_iter().flatten().map(|c| !c["repository"].is_null());
+    if containers.iter().zip(named).any(|(container, named)| named && container.image.is_none()) {
+        return Err(unreadable("an image is none"));
+    }
+    Ok(containers)
 }
 
 /// The variables of an environment's row: a list of [`EnvEntry`].
@@ -102,14 +112,14 @@ pub fn removal_of(service: &entity::service::Model) -> Result<Removal> {
 /// Keeps tags that a deployment has proven. What was changed meanwhile keeps its other fields.
 ///
 /// # Errors
-/// INTERNAL when the database refuses or the row holds something else.
+/// NOT_FOUND when the service is gone, INTERNAL when the database refuses or the row holds something else.
 pub async fn keep_tags(
-    tx: &impl sea_orm::ConnectionTrait,
+    tx: &impl ConnectionTrait,
+    scope: &Scope,
     service_id: &str,
-    tags: &std::collections::BTreeMap<String, crate::domain::image::Tag>,
+    tags: &BTreeMap<String, Tag>,
 ) -> Result<()> {
-    use sea_orm::{ActiveModelTrait as _, EntityTrait as _, Set};
-    let Some(row) = entity::service::Entity::find_by_id(service_id).one(tx).await? else { return Ok(()) };
+    let row = super::update::for_change(tx, scope, service_id).await?;
     let mut containers = containers_of(&row)?;
     for container in &mut containers {
         if let (Some(image), Some(tag)) = (&mut container.image, tags.get(&container.name)) {

@@ -42,9 +42,6 @@ struct Entry {
     needs: &'static [Need],
 }
 
-const EXISTING: &[TokenRight] = &[TokenRight::ReadProjects, TokenRight::ReadSource];
-const NEW: &[TokenRight] = &[TokenRight::CreateProjects, TokenRight::ReadProjects, TokenRight::ReadSource];
-
 const ENTRIES: &[Entry] = &[
     Entry {
         source: SourceKind::Gitlab,
@@ -60,7 +57,7 @@ const ENTRIES: &[Entry] = &[
         title: "Create GitLab Accounts",
         description: "Make a GitLab account for each person of the organization who has none.",
         may: Action::CreateGitlabAccounts,
-        needs: &[Need::Token(Provider::Gitlab, &[TokenRight::CreateAccounts])],
+        needs: &[Need::Token(Provider::Gitlab, git::accounts::RIGHTS)],
     },
     Entry {
         source: SourceKind::Gitlab,
@@ -68,7 +65,7 @@ const ENTRIES: &[Entry] = &[
         title: "Register Existing Project",
         description: "Pick a GitLab project and a branch, and register them as a service.",
         may: Action::WorkOnServices,
-        needs: &[Need::Token(Provider::Gitlab, EXISTING)],
+        needs: &[Need::Token(Provider::Gitlab, git::register::RIGHTS)],
     },
     Entry {
         source: SourceKind::Gitlab,
@@ -76,7 +73,7 @@ const ENTRIES: &[Entry] = &[
         title: "Create New Project",
         description: "Make a GitLab project with a README, and register it as a service.",
         may: Action::WorkOnServices,
-        needs: &[Need::Token(Provider::Gitlab, NEW)],
+        needs: &[Need::Token(Provider::Gitlab, git::create::RIGHTS)],
     },
     Entry {
         source: SourceKind::Github,
@@ -92,7 +89,7 @@ const ENTRIES: &[Entry] = &[
         title: "Register Existing Project",
         description: "Pick a GitHub repository and a branch, and register them as a service.",
         may: Action::WorkOnServices,
-        needs: &[Need::Token(Provider::Github, EXISTING)],
+        needs: &[Need::Token(Provider::Github, git::register::RIGHTS)],
     },
     Entry {
         source: SourceKind::Github,
@@ -100,7 +97,7 @@ const ENTRIES: &[Entry] = &[
         title: "Create New Project",
         description: "Make a GitHub repository with a README, and register it as a service.",
         may: Action::WorkOnServices,
-        needs: &[Need::Token(Provider::Github, NEW)],
+        needs: &[Need::Token(Provider::Github, git::create::RIGHTS)],
     },
     Entry {
         source: SourceKind::DockerHub,

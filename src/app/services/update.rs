@@ -1,9 +1,7 @@
 //! Changing what a service is made of. What runs stays until the next deployment.
 
-use entity::{ServiceStatus, WriteTx, environment, secret, service};
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, IntoActiveModel, QueryFilter, QuerySelect, Set,
-};
+use entity::{ServiceStatus, WriteTx, environment, service};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, IntoActiveModel, QueryFilter, QuerySelect, Set};
 use serde_json::json;
 
 use super::check::{self, Against};
@@ -16,7 +14,7 @@ use crate::app::deployments::request::refuse_while_removing;
 use crate::app::deployments::{PRODUCTION, environments, save};
 use crate::app::events::ChangeKind;
 use crate::app::git;
-use crate::app::{Actor, App, Error, Result, Scope, Violations, audit, secrets};
+use crate::app::{Actor, App, Code, Error, Result, Scope, Violations, audit, secrets};
 
 /// How often it is tried when something is made meanwhile.
 const TRIES: usize = 5;
@@ -39,15 +37,11 @@ pub struct UpdateService {
 /// Saves what is given. A variable that is named without a value keeps its stored one.
 ///
 /// # Errors
-/// NOT_FOUND, BAD_USER_INPUT with every fault, as any call of the Git provider when a branch is given,
+/// NOT_FOUND, BAD_USER_INPUT with every fault, as any call of the Git provider when another branch is given,
 /// FAILED_PRECONDITION while the service is being removed.
 pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<service::Model> {
     let scope = &actor.scope;
-    // The provider is asked before the row is held.
-    if let Change::Set(branch) = &input.branch {
-        let service = by_id(app, scope, &input.id).await?.ok_or_else(|| Error::not_found("service"))?;
-        git::branch::check(app, actor, &service, branch).await?;
-    }
+    let branch = branch_fault(app, actor, &input).await?;
     let (tx, production, stored) = held(app, scope, &input).await?;
     refuse_while_removing(&stored)?;
     let before = containers_of(&stored)?;
@@ -83,10 +77,21 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
     if let Change::Set(auth) = &input.registry_auth {
         check::login(&mut v, "input.registryAuth", auth);
     }
-    if input.branch == Change::Clear {
+    if input.branch == Change::Clear && stored.git_branch.is_some() {
         v.add("input.branch", "a Git service is built from a branch: name another one");
     }
+    // The provider's trouble comes last: what is wrong with the input is wrong in any case.
+    let trouble = match branch {
+        Some(fault) if fault.code == Code::BadUserInput => {
+            v.add("input.branch", fault);
+            None
+        }
+        other => other,
+    };
     v.finish()?;
+    if let Some(trouble) = trouble {
+        return Err(trouble);
+    }
 
     let mut changed = Vec::new();
     let mut row = stored.clone().into_active_model();
@@ -126,7 +131,7 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
     if row.registry_secret_id != stored.registry_secret_id
         && let Some(old) = &stored.registry_secret_id
     {
-        forget_secret(&tx, scope, old).await?;
+        secrets::forget(&tx, scope, old).await?;
     }
     let entry = audit::Entry {
         action: "service.updated",
@@ -139,6 +144,16 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateService) -> Result<se
     tx.commit().await?;
     app.events.service(&row, ChangeKind::Changed);
     Ok(row)
+}
+
+/// What is wrong with another branch than the stored one. The provider is asked before any row is held.
+async fn branch_fault(app: &App, actor: &Actor, input: &UpdateService) -> Result<Option<Error>> {
+    let Change::Set(branch) = &input.branch else { return Ok(None) };
+    let service = by_id(app, &actor.scope, &input.id).await?.ok_or_else(|| Error::not_found("service"))?;
+    if service.git_branch.as_ref() == Some(branch) {
+        return Ok(None);
+    }
+    Ok(git::branch::check(app, actor, &service, branch).await.err())
 }
 
 /// A transaction that holds the service, and production where its runtime changes. Always the environment first, then
@@ -175,14 +190,4 @@ pub(in crate::app) async fn for_change(tx: &impl ConnectionTrait, scope: &Scope,
         .one(tx)
         .await?
         .ok_or_else(|| Error::not_found("service"))
-}
-
-/// Deletes a sealed row that nothing refers to any more.
-pub(in crate::app) async fn forget_secret(tx: &impl ConnectionTrait, scope: &Scope, id: &str) -> Result<()> {
-    secret::Entity::delete_many()
-        .filter(secret::Column::OrganizationId.eq(&scope.organization_id))
-        .filter(secret::Column::Id.eq(id))
-        .exec(tx)
-        .await?;
-    Ok(())
 }

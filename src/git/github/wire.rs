@@ -3,8 +3,8 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
-use url::Url;
 
+use super::super::base::page;
 use super::super::{Branch, Commit, Namespace, NamespaceKind, Project};
 use crate::domain::names::{BranchName, ProjectPath};
 
@@ -118,6 +118,7 @@ impl Repository {
             default_branch: self.default_branch.clone().filter(|name| !name.is_empty()),
             private: self.private,
             archived: self.archived,
+            created_at: self.created_at,
             last_activity_at: self.pushed_at.max(self.updated_at),
         })
     }
@@ -167,10 +168,4 @@ impl Account {
             avatar_url: self.avatar_url.as_deref().and_then(page),
         }
     }
-}
-
-/// An address that a browser may be sent to: a server of somebody's own could answer `javascript:`.
-fn page(text: &str) -> Option<String> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
-    Some(url.as_str().trim_end_matches('/').to_owned())
 }

@@ -77,6 +77,5 @@ pub(super) async fn create(gitlab: &Gitlab, new: &NewAccount) -> Result<(), GitE
         "skip_confirmation": true,
     });
     let made = gitlab.api.send(Method::POST, gitlab.at(&["users"]), &body).await;
-    gitlab.api.forget();
     made.map(|_| ()).map_err(taken)
 }

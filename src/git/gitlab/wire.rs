@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer};
 
+use super::super::base::page;
 use super::super::{Branch, Commit, Project};
 use crate::domain::names::{BranchName, ProjectPath};
 
@@ -21,11 +22,13 @@ pub(super) struct ProjectRow {
     /// An empty project is given the branch that it would have.
     empty_repo: Option<bool>,
     #[serde(default, deserialize_with = "moment")]
+    created_at: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "moment")]
     last_activity_at: Option<DateTime<Utc>>,
 }
 
 impl ProjectRow {
-    /// None where its path is none that a project can have.
+    /// None where its path is none that a project can have, or its page is no web page.
     pub(super) fn project(self) -> Option<Project> {
         let path = ProjectPath::parse(&self.path_with_namespace).ok()?;
         let line = self.description.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
@@ -35,11 +38,12 @@ impl ProjectRow {
             path,
             name: self.name,
             description: Some(line).filter(|line| !line.is_empty()),
-            web_url: self.web_url,
+            web_url: page(&self.web_url)?,
             default_branch: self.default_branch.filter(|name| !name.is_empty() && !empty),
             // "internal" is for whoever is signed in.
             private: self.visibility.as_deref() != Some("public"),
             archived: self.archived == Some(true),
+            created_at: self.created_at,
             last_activity_at: self.last_activity_at,
         })
     }
@@ -76,7 +80,7 @@ impl BranchRow {
                 message: self.commit.message,
                 author_name: self.commit.author_name,
                 committed_at: self.commit.committed_date,
-                web_url: self.commit.web_url,
+                web_url: self.commit.web_url.as_deref().and_then(page),
             },
             is_default: self.default,
             protected: self.protected,

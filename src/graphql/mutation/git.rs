@@ -1,9 +1,10 @@
 //! Git providers: settings, accounts, and services that come from there.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use super::services::RegisterServicePayload;
 use crate::app;
+use crate::app::change::Change;
 use crate::app::git::Visibility;
 use crate::app::git::accounts::{self, CreateAccounts, Mode};
 use crate::app::git::create::{CreateGitProject, create_project};
@@ -33,8 +34,9 @@ pub struct SaveGitlabSettingsInput {
 /// Access to GitHub or a GitHub Enterprise server.
 #[derive(InputObject)]
 pub struct SaveGithubSettingsInput {
-    /// Of an Enterprise server: https://github.example.com; github.com when left out.
-    base_url: Option<String>,
+    /// Of an Enterprise server: https://github.example.com. Left out: as stored, or github.com where nothing is; null:
+    /// github.com.
+    base_url: MaybeUndefined<String>,
     /// A token with the scopes `repo` and `read:org`, or a fine-grained one; never returned.
     #[graphql(secret)]
     token: String,
@@ -159,7 +161,7 @@ impl GitMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Where GitLab is, and the token.")] input: SaveGitlabSettingsInput,
     ) -> Result<Option<SaveGitSettingsPayload>> {
-        save(ctx, Provider::Gitlab, Some(input.base_url), input.token).await
+        save(ctx, Provider::Gitlab, Change::Set(input.base_url), input.token).await
     }
 
     /// [admin] Checks the token with the server before it is stored; replaces the earlier one.
@@ -168,7 +170,7 @@ impl GitMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The token, and where GitHub is if it is not github.com.")] input: SaveGithubSettingsInput,
     ) -> Result<Option<SaveGitSettingsPayload>> {
-        save(ctx, Provider::Github, input.base_url, input.token).await
+        save(ctx, Provider::Github, input.base_url.into(), input.token).await
     }
 
     /// [admin] Forgets a provider's token. Services that come from there stay.
@@ -239,7 +241,7 @@ impl GitMutation {
 async fn save(
     ctx: &Context<'_>,
     provider: Provider,
-    base_url: Option<String>,
+    base_url: Change<String>,
     token: String,
 ) -> Result<Option<SaveGitSettingsPayload>> {
     let save = SaveGitSettings { provider, base_url, token: SecretString::from(token) };

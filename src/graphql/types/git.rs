@@ -132,6 +132,9 @@ impl From<git::Namespace> for GitNamespace {
     }
 }
 
+/// What a field costs that is asked of another server, for each object that it is asked for.
+const ASKED_ELSEWHERE: usize = 50;
+
 /// A GitLab project or a GitHub repository, as the organization's token sees it.
 pub struct GitProject(pub FoundProject);
 
@@ -197,7 +200,7 @@ impl GitProject {
     }
 
     /// Its branches, the default one first.
-    #[graphql(complexity = "crate::graphql::connection::cost(first, None, child_complexity)")]
+    #[graphql(complexity = "ASKED_ELSEWHERE + crate::graphql::connection::cost(first, None, child_complexity)")]
     async fn branches(
         &self,
         ctx: &Context<'_>,
