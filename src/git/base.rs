@@ -68,11 +68,6 @@ pub(super) fn page(text: &str) -> Option<String> {
     Some(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// A provider's text on one line, without what no terminal and no database takes.
-pub(super) fn line(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
-}
-
 /// What was typed, without scheme and slashes.
 fn bare(typed: &str) -> String {
     let text = typed.trim_end_matches('/').to_ascii_lowercase();

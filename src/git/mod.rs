@@ -43,6 +43,19 @@ pub struct TokenInfo {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+impl TokenInfo {
+    /// What a provider answered, without the control characters that no terminal and no database takes.
+    fn new(
+        account: Option<String>,
+        scopes: Vec<String>,
+        missing: Vec<MissingRight>,
+        expires_at: Option<DateTime<Utc>>,
+    ) -> Self {
+        let clean = |text: String| text.chars().filter(|c| !c.is_control()).collect::<String>();
+        Self { account: account.map(clean), scopes: scopes.into_iter().map(clean).collect(), missing, expires_at }
+    }
+}
+
 /// A GitLab project or a GitHub repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {

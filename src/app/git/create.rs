@@ -172,6 +172,13 @@ impl Making<'_> {
                 None => None,
             },
         };
+        if let Some(project) = known.as_ref().filter(|project| project.private != self.is_private()) {
+            let message = format!(
+                "{} was made, and others may see it otherwise: register it as an existing project",
+                project.path
+            );
+            return Err(Error::conflict("input.private", message));
+        }
         let mut change = row.into_active_model();
         change.service_name = Set(self.service_name.clone());
         change.branch = Set(self.new.branch.to_string());
@@ -186,14 +193,7 @@ impl Making<'_> {
             Err(error) => return Err(error.into()),
         };
         match known {
-            Some(project) if project.private == self.is_private() => Ok((project, row)),
-            Some(project) => Err(Error::conflict(
-                "input.private",
-                format!(
-                    "{} was made already, and others may see it otherwise: register it as an existing project",
-                    project.path
-                ),
-            )),
+            Some(project) => Ok((project, row)),
             None => self.make(row).await,
         }
     }

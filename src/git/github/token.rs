@@ -22,10 +22,11 @@ pub(super) async fn identify(github: &Github) -> Result<TokenInfo, GitError> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let expires_at = text("github-authentication-token-expiration").and_then(expiry);
     let Some(named) = text("x-oauth-scopes") else {
-        return Ok(TokenInfo { account, scopes: Vec::new(), missing: tried(github).await?, expires_at });
+        return Ok(TokenInfo::new(account, Vec::new(), tried(github).await?, expires_at));
     };
     let scopes: Vec<String> = named.split(',').map(|s| s.trim().to_owned()).filter(|s| !s.is_empty()).collect();
-    Ok(TokenInfo { account, missing: lacking(&scopes), scopes, expires_at })
+    let missing = lacking(&scopes);
+    Ok(TokenInfo::new(account, scopes, missing, expires_at))
 }
 
 /// What a classic token lacks by its scopes

@@ -36,7 +36,7 @@ pub(super) async fn identify(gitlab: &Gitlab) -> Result<TokenInfo, GitError> {
         None => without_scopes(gitlab, standing).await?,
     };
     let expires_at = token.and_then(|token| token.expires_at).map(|day| day.and_time(NaiveTime::MIN).and_utc());
-    Ok(TokenInfo { account: me.map(|me| me.username), scopes: known.unwrap_or_default(), missing, expires_at })
+    Ok(TokenInfo::new(me.map(|me| me.username), known.unwrap_or_default(), missing, expires_at))
 }
 
 /// <https://docs.gitlab.com/api/personal_access_tokens/#self-inform>: from GitLab 15.5 on, for personal, project and

@@ -144,10 +144,87 @@ async fn a_name_that_is_taken_in_the_meantime_needs_another_and_no_second_projec
     assert_eq!(answers.iter().filter(|a| a.errors.is_empty()).count(), 1);
     assert!(answers.iter().all(|a| a.errors.is_empty() || fault(a).0 == "CONFLICT"), "{answers:?}");
     assert_eq!(projects(&house), ["bot/made"]);
+    assert_eq!(house.test.rows().await["git_creation"].len(), 0);
     // Taken before: the provider is not even asked.
     house.test.gits.of(Provider::Gitlab).calls.clear();
     let input = json!({ "provider": "GITLAB", "projectName": "other", "name": "shop", "runtimeId": runtime });
     let (code, _, field, _) = fault(&house.ask(&house.member, "createGitProject", input).await);
     assert_eq!((code.as_str(), field.as_str()), ("CONFLICT", "input.name"));
     assert_eq!(house.test.gits.of(Provider::Gitlab).calls, Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_between_the_halves_is_changed_and_no_second_project_is_made() {
+    let house = House::new().await;
+    fail(&house, "first_branch", unreachable(), Effect::Nothing);
+    assert_eq!(fault(&house.ask(&house.member, "createGitProject", project("shop")).await).0, "UPSTREAM_ERROR");
+    mend(&house);
+    house.project("group/other", &["main"]);
+    let taken = json!({ "provider": "GITLAB", "project": "group/other", "branch": "main", "name": "shop" });
+    mutate(&house.test, &house.member, "registerGitProject", taken).await;
+    assert_eq!(fault(&house.ask(&house.member, "createGitProject", project("shop")).await).2, "input.name");
+    // Another name, and another branch while one is at it.
+    let mut again = project("store");
+    again["branch"] = json!("trunk");
+    let made = data(house.ask(&house.member, "createGitProject", again).await);
+    assert_eq!(made["createGitProject"]["service"]["git"]["branch"], "trunk");
+    assert_eq!(projects(&house), ["bot/made", "group/other"]);
+}
+
+#[tokio::test]
+async fn a_project_that_somebody_else_made_since_is_not_taken_for_ones_own() {
+    let house = House::new().await;
+    fail(&house, "create_project", unreachable(), Effect::Nothing);
+    fault(&house.ask(&house.member, "createGitProject", project("shop")).await);
+    mend(&house);
+    // An hour later somebody makes it by hand.
+    house.test.clock.advance(chrono::TimeDelta::hours(1));
+    {
+        let mut gitlab = house.test.gits.of(Provider::Gitlab);
+        gitlab.now = house.test.app.clock.now();
+        gitlab.add("bot/made", &["precious"]);
+    }
+    let (code, _, field, message) = fault(&house.ask(&house.member, "createGitProject", project("shop")).await);
+    assert_eq!((code.as_str(), field.as_str()), ("CONFLICT", "input.projectName"), "{message}");
+    let found = house.test.gits.of(Provider::Gitlab).projects[0].clone();
+    assert_eq!(found.branches, ["precious"], "its branches are its owner's");
+}
+
+#[tokio::test]
+async fn a_repeat_that_wants_something_else_is_told_so() {
+    let house = House::new().await;
+    let public = json!({ "provider": "GITLAB", "projectName": "made", "name": "shop", "private": false });
+    fail(&house, "create_project", unreachable(), Effect::Done);
+    fault(&house.ask(&house.member, "createGitProject", public.clone()).await);
+    mend(&house);
+    // While the other call may still be at it, nobody asks for something else.
+    let (code, _, field, _) = fault(&house.ask(&house.member, "createGitProject", project("shop")).await);
+    assert_eq!((code.as_str(), field.as_str()), ("CONFLICT", "input.projectName"));
+    house.test.clock.advance(chrono::TimeDelta::minutes(3));
+    let (code, _, field, message) = fault(&house.ask(&house.member, "createGitProject", project("shop")).await);
+    assert_eq!((code.as_str(), field.as_str()), ("CONFLICT", "input.private"), "{message}");
+    data(house.ask(&house.member, "createGitProject", public).await);
+    assert_eq!(projects(&house), ["bot/made"]);
+}
+
+#[tokio::test]
+async fn a_runtime_that_goes_between_the_halves_is_named_as_what_is_missing() {
+    let house = House::new().await;
+    let runtime = json!({ "name": "engine", "docker": { "host": "tcp://192.0.2.1:2375" } });
+    let runtime = mutate(&house.test, &house.admin, "registerRuntime", runtime).await;
+    let mut input = project("shop");
+    input["runtimeId"] = json!(runtime);
+    // Gone while the provider is asked.
+    let admin = house.admin.clone();
+    let app = house.test.app.clone();
+    let row = kiops::graphql::ids::NodeKind::Runtime.row(&async_graphql::ID(runtime)).unwrap();
+    house.test.gits.of(Provider::Gitlab).hook = Some(Box::new(move || {
+        let (app, admin, row) = (app.clone(), admin.clone(), row.clone());
+        Box::pin(async move { kiops::app::runtimes::remove(&app, &admin, &row).await.map(drop).unwrap() })
+    }));
+    let (code, _, _, message) = fault(&house.ask(&house.member, "createGitProject", input).await);
+    assert_eq!(code, "NOT_FOUND");
+    assert!(message.contains("bot/made") && message.contains("with another runtime, or none"), "{message}");
+    data(house.ask(&house.member, "createGitProject", project("shop")).await);
+    assert_eq!(projects(&house), ["bot/made"]);
 }

@@ -6,6 +6,7 @@ use kiops::git::GitError;
 use serde_json::{Value, json};
 
 use super::{House, fault};
+use crate::support::git::Effect;
 use crate::support::shop::mutate;
 
 #[tokio::test]
@@ -112,6 +113,20 @@ async fn a_provider_that_is_down_nulls_its_own_field_and_is_named() {
         assert_eq!(found["gitlab"], Value::Null);
         assert_eq!(found["github"]["nodes"][0]["path"], "group/shop");
         assert_eq!(found["viewer"]["role"], "MEMBER");
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_is_given_up_says_what_to_type() {
+    let house = House::new().await;
+    let error = GitError::Invalid("too much to look through: type the whole name".to_owned());
+    house.test.gits.of(Provider::Github).failures.insert("projects", (error, Effect::Nothing));
+    let cursor = kiops::domain::paging::Cursor(vec!["5".to_owned()]).encode();
+    for arguments in ["search: \"x\"".to_owned(), format!("search: \"x\", after: \"{cursor}\"")] {
+        let document = format!("{{ gitProjects(provider: GITHUB, {arguments}) {{ nodes {{ path }} }} }}");
+        let (code, _, field, message) = fault(&house.test.run(Some(&house.member), &document, Value::Null).await);
+        assert_eq!((code.as_str(), field.as_str()), ("BAD_USER_INPUT", "search"));
+        assert!(message.contains("type the whole name"), "{message}");
     }
 }
 

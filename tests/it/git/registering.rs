@@ -242,3 +242,46 @@ async fn a_project_that_moved_is_still_the_services() {
     let answer = house.test.run(Some(&house.member), update, change(json!("main"))).await;
     assert_eq!(fault(&answer).1, "GIT_NOT_CONFIGURED");
 }
+
+#[tokio::test]
+async fn a_form_that_sends_the_same_branch_again_needs_no_provider() {
+    let house = House::new().await;
+    house.project("group/shop", &["main"]);
+    let made = data(house.ask(&house.member, "registerGitProject", project("GITLAB", "shop")).await);
+    let id = made["registerGitProject"]["service"]["id"].clone();
+    house.test.gits.of(Provider::Gitlab).failure = Some(kiops::git::GitError::Unreachable("away".to_owned()));
+    let update =
+        "mutation($input: UpdateServiceInput!) { updateService(input: $input) { service { containers { name } } } }";
+    let containers = json!([{ "name": "web", "port": 80 }]);
+    let same = json!({ "input": { "id": id, "branch": "main", "containers": containers } });
+    house.test.data(&house.member, update, same).await;
+    let bad = json!({ "input": { "id": id, "branch": "-x", "containers": [{ "name": "-" }] } });
+    let answer = house.test.run(Some(&house.member), update, bad).await;
+    let violations =
+        answer.errors[0].extensions.as_ref().unwrap().get("violations").unwrap().clone().into_json().unwrap();
+    let fields: Vec<_> =
+        violations.as_array().unwrap().iter().map(|v| v["field"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(fields, ["input.containers.0.name", "input.branch"], "all faults at once");
+    let other = json!({ "input": { "id": id, "branch": "other", "containers": [{ "name": "-" }] } });
+    assert_eq!(fault(&house.test.run(Some(&house.member), update, other).await).2, "input.containers.0.name");
+    let other = json!({ "input": { "id": id, "branch": "other" } });
+    assert_eq!(fault(&house.test.run(Some(&house.member), update, other).await).0, "UPSTREAM_ERROR");
+}
+
+#[tokio::test]
+async fn a_service_without_a_runtime_is_told_to_choose_one() {
+    let house = House::new().await;
+    house.project("group/shop", &["main"]);
+    let made = data(house.ask(&house.member, "registerGitProject", project("GITLAB", "shop")).await);
+    let actions = "query($id: ID!) { service(id: $id) { actions { action reason disabledReason } } }";
+    let id = json!({ "id": made["registerGitProject"]["service"]["id"] });
+    let deploy = async || house.test.data(&house.member, actions, id.clone()).await["service"]["actions"][0].clone();
+    let said = deploy().await;
+    assert_eq!(said["reason"], "NO_RUNTIME");
+    assert!(said["disabledReason"].as_str().unwrap().contains("ask your admin to register one"), "{said}");
+    let runtime = json!({ "name": "engine", "docker": { "host": "tcp://192.0.2.1:2375" } });
+    mutate(&house.test, &house.admin, "registerRuntime", runtime).await;
+    let said = deploy().await;
+    assert_eq!(said["reason"], "NO_RUNTIME");
+    assert!(said["disabledReason"].as_str().unwrap().contains("choose one with updateService"), "{said}");
+}

@@ -19,6 +19,13 @@ async fn save_gitlab(house: &House, base_url: &str, token: &str) -> Response {
     house.test.run(Some(&house.admin), document, input).await
 }
 
+async fn gitlab_row(house: &House) -> entity::git_settings::Model {
+    use entity::git_settings::Column;
+    use sea_orm::{ColumnTrait as _, QueryFilter as _};
+    let rows = house.admin.scope.git_settings().filter(Column::Provider.eq(entity::GitProvider::Gitlab));
+    rows.one(house.test.app.db.read()).await.unwrap().unwrap()
+}
+
 #[tokio::test]
 async fn what_is_stored_is_shown_and_the_token_is_not() {
     let house = House::new().await;
@@ -133,4 +140,64 @@ async fn what_is_deleted_is_gone_and_services_stay() {
     assert_eq!(fault(&answer).1, "GIT_NOT_CONFIGURED");
     let answer = answer.data.into_json().unwrap();
     assert_eq!(answer["service"]["git"]["projectPath"], "group/shop");
+}
+
+#[tokio::test]
+async fn an_address_that_is_left_out_stays() {
+    let house = House::bare().await;
+    let save = async |input: Value| {
+        let document = "mutation($input: SaveGithubSettingsInput!) { saveGithubSettings(input: $input) { gitSettings { baseUrl } } }";
+        let saved = house.test.data(&house.admin, document, json!({ "input": input })).await;
+        saved["saveGithubSettings"]["gitSettings"]["baseUrl"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(save(json!({ "token": GOOD_TOKEN })).await, "https://api.github.com");
+    let own = "https://github.example/api/v3";
+    assert_eq!(save(json!({ "token": GOOD_TOKEN, "baseUrl": own })).await, own);
+    assert_eq!(save(json!({ "token": GOOD_TOKEN })).await, own, "a token is not sent to another server");
+    assert_eq!(save(json!({ "token": GOOD_TOKEN, "baseUrl": null })).await, "https://api.github.com");
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_earlier_token_does_not_touch_the_new_one() {
+    let house = House::new().await;
+    let asked = gitlab_row(&house).await;
+    house.test.gits.of(Provider::Gitlab).tokens.clear();
+    let info = token(&[]);
+    house.test.gits.of(Provider::Gitlab).tokens.insert("glpat-the-new-one".to_owned(), info);
+    data(save_gitlab(&house, "https://gitlab.example", "glpat-the-new-one").await);
+    // What was asked with the earlier token is answered only now.
+    kiops::app::git::check::check(&house.test.app, &asked).await.unwrap();
+    let listed =
+        house.test.run(Some(&house.member), "{ gitProjects(provider: GITLAB) { nodes { path } } }", Value::Null).await;
+    assert!(listed.errors.is_empty(), "{:?}", listed.errors);
+}
+
+#[tokio::test]
+async fn saves_and_deletions_at_once_leave_no_token_behind() {
+    let house = House::new().await;
+    let delete = "mutation { deleteGitSettings(input: { provider: GITLAB }) { provider } }";
+    let saves = (0..10).map(|_| save_gitlab(&house, "https://gitlab.example", GOOD_TOKEN));
+    let deletions = (0..10).map(|_| house.test.run(Some(&house.admin), delete, Value::Null));
+    let (saved, deleted) =
+        futures_util::join!(futures_util::future::join_all(saves), futures_util::future::join_all(deletions));
+    assert!(saved.iter().all(|a| a.errors.is_empty()), "{saved:?}");
+    assert!(deleted.iter().all(|a| a.errors.is_empty() || fault(a).0 == "NOT_FOUND"), "{deleted:?}");
+    let rows = house.test.rows().await;
+    assert_eq!(rows["secret"].len(), rows["git_settings"].len(), "each token is some settings'");
+}
+
+#[tokio::test]
+async fn what_the_file_states_is_changed_there() {
+    use sea_orm::{ActiveModelTrait as _, IntoActiveModel as _, Set};
+    let house = House::new().await;
+    let mut row = gitlab_row(&house).await.into_active_model();
+    row.declared = Set(true);
+    row.update(house.test.app.db.read_write()).await.unwrap();
+    let delete = "mutation { deleteGitSettings(input: { provider: GITLAB }) { provider } }";
+    for answer in [
+        save_gitlab(&house, "https://gitlab.example", GOOD_TOKEN).await,
+        house.test.run(Some(&house.admin), delete, Value::Null).await,
+    ] {
+        assert_eq!(fault(&answer).1, "DECLARED");
+    }
 }

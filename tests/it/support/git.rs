@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use kiops::domain::clock::Clock as _;
 use kiops::domain::git::{MissingRight, Provider, TokenRight};
 use kiops::domain::names::{BranchName, ProjectPath};
 use kiops::domain::secret::ExposeSecret as _;
@@ -12,6 +13,8 @@ use kiops::git::{
     Branch, Commit, GitAccess, GitAccounts, GitError, GitProvider, GitProviders, Item, ListRequest, Listed, Namespace,
     NamespaceKind, NewAccount, NewProject, Project, ProjectRef, TokenInfo, Visibility,
 };
+
+use super::fakes::FakeClock;
 
 /// A token that may do everything.
 pub const GOOD_TOKEN: &str = "glpat-a-token-that-is-good";
@@ -41,7 +44,14 @@ pub struct FakeGit {
     pub refused_accounts: Vec<String>,
     /// The calls that were made, by name.
     pub calls: Vec<&'static str>,
+    /// What happens while the first branch is named, once.
+    pub hook: Option<Hook>,
+    /// When projects are made.
+    pub now: DateTime<Utc>,
 }
+
+/// Something that happens meanwhile.
+pub type Hook = Box<dyn Fn() -> futures_util::future::BoxFuture<'static, ()> + Send>;
 
 /// Whether a call that fails did its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +81,8 @@ impl Default for FakeGit {
             failures: BTreeMap::new(),
             refused_accounts: Vec::new(),
             calls: Vec::new(),
+            hook: None,
+            now: FakeClock::default().now(),
         }
     }
 }
@@ -101,6 +113,7 @@ impl FakeGit {
             default_branch: branches.first().map(|b| (*b).to_owned()),
             private: true,
             archived: false,
+            created_at: Some(self.now),
             last_activity_at: Some(DateTime::<Utc>::UNIX_EPOCH),
         };
         let branches = branches.iter().map(|b| (*b).to_owned()).collect();
@@ -272,6 +285,10 @@ impl GitProvider for Client {
     }
 
     async fn first_branch(&self, project: &Project, branch: &BranchName) -> Result<(), GitError> {
+        let hook = self.all.of(self.provider).hook.take();
+        if let Some(hook) = hook.map(|hook| hook()) {
+            hook.await;
+        }
         self.call("first_branch", |git, _| {
             let found = git.projects.iter_mut().find(|p| p.project.external_id == project.external_id).unwrap();
             found.branches = vec![branch.to_string()];
