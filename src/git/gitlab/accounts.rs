@@ -67,7 +67,7 @@ pub(super) async fn is_free(gitlab: &Gitlab, username: &str) -> Result<bool, Git
 
 /// <https://docs.gitlab.com/api/users/>. `reset_password` mails a link by which the owner chooses a
 /// password; none is sent. `skip_confirmation` spares them a second mail that asks for the same proof: only who reads
-/// that address can follow the link, and GitLab's own form for administrators does likewise.
+/// that address can follow the link.
 pub(super) async fn create(gitlab: &Gitlab, new: &NewAccount) -> Result<(), GitError> {
     let body = json!({
         "email": new.email,
