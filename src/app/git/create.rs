@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{git_creation, service};
-use sea_orm::{ActiveModelTrait as _, ColumnTrait, EntityTrait as _, IntoActiveModel as _, QueryFilter, Set};
+use sea_orm::{ActiveModelTrait as _, ColumnTrait, DbErr, EntityTrait as _, IntoActiveModel as _, QueryFilter, Set};
 
 use super::register::{self, GitService, Registration};
 use super::{Connected, Visibility, connect, project_path, source_kind, stored};
@@ -189,7 +189,7 @@ impl Making<'_> {
         // Deleted in between: the other call has registered it.
         let row = match change.update(self.app.db.read_write()).await {
             Ok(row) => row,
-            Err(sea_orm::DbErr::RecordNotUpdated) => return Err(self.taken()),
+            Err(DbErr::RecordNotUpdated) => return Err(self.taken()),
             Err(error) => return Err(error.into()),
         };
         match known {
@@ -207,6 +207,8 @@ impl Making<'_> {
                 change.project_path = Set(Some(project.path.to_string()));
                 return match change.update(self.app.db.read_write()).await {
                     Ok(row) => Ok((project, row)),
+                    // Somebody who asked for the same has found it by now, and registered it.
+                    Err(DbErr::RecordNotUpdated) => Err(self.taken()),
                     Err(error) => Err(half_done(connected.which, &project, error.into())),
                 };
             }
