@@ -1,4 +1,4 @@
-# The two commands of KIOPS. Both build in the dev profile, so they share one build.
+# The two commands of KIOPS. Both build in the dev profile.
 
 .PHONY: run test
 

@@ -29,6 +29,17 @@ const TLS: &str = "markerTlsKey6a9f27d5e0b84c1f";
 pub struct Captured(Arc<Mutex<Vec<u8>>>);
 
 impl Captured {
+    /// Works on one thread, so that all that happens is heard, every target at trace.
+    pub fn hear<T>(&self, work: impl Future<Output = T>) -> T {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(self.clone())
+            .finish();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tracing::subscriber::with_default(subscriber, || runtime.block_on(work))
+    }
+
     /// All that was heard so far.
     pub fn taken(&self) -> Vec<u8> {
         self.0.lock().unwrap().clone()
@@ -229,34 +240,25 @@ pub async fn stored(test: &TestApp) -> Vec<u8> {
 #[test]
 fn a_secret_is_nowhere_but_sealed() {
     let log = Captured::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    // One thread, so that all that happens is heard.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tracing::subscriber::with_default(subscriber, || {
-        runtime.block_on(async {
-            tracing::trace!("whoever listens hears this");
-            let test = TestApp::with(shared_engine(&["acme"])).await;
-            let admin = Shop::open(&test, "acme").await.admin;
-            let mut session = Session { test, admin, said: Vec::new() };
-            let mut secrets: Vec<String> = [ENV, NEW_ENV, REGISTRY, SERVICE, PASSWORD, TLS].map(str::to_owned).to_vec();
-            secrets.extend(use_everything(&mut session).await);
-            let said = session.said.join("\n");
-            assert!(said.contains("KEY") && said.contains("exited with code 1"), "{said}");
-            assert!(!said.contains("INTERNAL"), "{said}");
-            let stored = stored(&session.test).await;
-            assert!(holds(&stored, "exited with code 1"));
-            let log = log.taken();
-            assert!(holds(&log, "whoever listens hears this"));
-            for secret in &secrets {
-                for (place, text) in [("an answer", said.as_bytes()), ("the database", &stored), ("the log", &log)] {
-                    assert!(!holds(text, secret), "{secret} is in {place}: {}", around(text, secret));
-                }
+    log.hear(async {
+        tracing::trace!("whoever listens hears this");
+        let test = TestApp::with(shared_engine(&["acme"])).await;
+        let admin = Shop::open(&test, "acme").await.admin;
+        let mut session = Session { test, admin, said: Vec::new() };
+        let mut secrets: Vec<String> = [ENV, NEW_ENV, REGISTRY, SERVICE, PASSWORD, TLS].map(str::to_owned).to_vec();
+        secrets.extend(use_everything(&mut session).await);
+        let said = session.said.join("\n");
+        assert!(said.contains("KEY") && said.contains("exited with code 1"), "{said}");
+        assert!(!said.contains("INTERNAL"), "{said}");
+        let stored = stored(&session.test).await;
+        assert!(holds(&stored, "exited with code 1"));
+        let log = log.taken();
+        assert!(holds(&log, "whoever listens hears this"));
+        for secret in &secrets {
+            for (place, text) in [("an answer", said.as_bytes()), ("the database", &stored), ("the log", &log)] {
+                assert!(!holds(text, secret), "{secret} is in {place}: {}", around(text, secret));
             }
-        });
+        }
     });
 }
 

@@ -96,29 +96,21 @@ async fn use_it(test: &TestApp, gitlab: &GitlabDouble, github: &GithubDouble) ->
 fn a_git_token_is_nowhere_but_sealed() {
     let (gitlab, github) = doubles();
     let log = Captured::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tracing::subscriber::with_default(subscriber, || {
-        runtime.block_on(async {
-            let clients = Arc::new(clients(&["127.0.0.0/8"], &github.url()));
-            let test = TestApp::with_gits(settings(), clients, Arc::new(FakeGits::default())).await;
-            let said = use_it(&test, &gitlab, &github).await;
-            let (stored, log) = (stored(&test).await, log.taken());
-            assert!(said.contains("the token *** is not one that I like"), "{said}");
-            assert!(
-                said.contains("shop-github") && said.contains("CREATED") && said.contains("git_settings.saved"),
-                "{said}"
-            );
-            assert!(holds(&log, "hyper_util"), "what the client's own library says is heard");
-            for secret in [GITLAB_TOKEN, GITHUB_TOKEN, STOLEN] {
-                for (place, text) in [("an answer", said.as_bytes()), ("the database", &stored), ("the log", &log)] {
-                    assert!(!holds(text, secret), "{secret} is in {place}");
-                }
+    log.hear(async {
+        let clients = Arc::new(clients(&["127.0.0.0/8"], &github.url()));
+        let test = TestApp::with_gits(settings(), clients, Arc::new(FakeGits::default())).await;
+        let said = use_it(&test, &gitlab, &github).await;
+        let (stored, log) = (stored(&test).await, log.taken());
+        assert!(said.contains("the token *** is not one that I like"), "{said}");
+        assert!(
+            said.contains("shop-github") && said.contains("CREATED") && said.contains("git_settings.saved"),
+            "{said}"
+        );
+        assert!(holds(&log, "hyper_util"), "what the client's own library says is heard");
+        for secret in [GITLAB_TOKEN, GITHUB_TOKEN, STOLEN] {
+            for (place, text) in [("an answer", said.as_bytes()), ("the database", &stored), ("the log", &log)] {
+                assert!(!holds(text, secret), "{secret} is in {place}");
             }
-        });
+        }
     });
 }
