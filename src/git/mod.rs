@@ -249,9 +249,9 @@ pub enum GitError {
 /// - What is listed is remembered for half a minute for each organization; after that the provider is asked whether
 ///   it has changed (ETag) where it can say so. [`GitProvider::project`] and [`GitProvider::branch`] always ask.
 /// - Reads are repeated a few times, with growing pauses, while the provider breaks off or answers 5xx; what changes
-///   something is sent once. All of a call ends within eight seconds, and at most
+///   something is sent once, and forgets what was listed. All of a call ends within eight seconds, and at most
 ///   ten requests are sent at once with one token.
-/// - While a rate limit is spent nothing is sent: [`GitError::Limited`] says until when.
+/// - While a rate limit is spent nothing that it is about is sent: [`GitError::Limited`] says until when.
 /// - `None` and an empty list mean that the provider answered and there is nothing that this token may see. Any
 ///   failure is an error; which one says who can mend it.
 #[async_trait]

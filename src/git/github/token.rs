@@ -15,8 +15,7 @@ pub(super) async fn identify(github: &Github) -> Result<TokenInfo, GitError> {
     // https://docs.github.com/rest/users/users#get-the-authenticated-user
     let (account, headers) = match github.api.get(github.api.url(&["user"]), Memory::Never).await {
         Ok(answer) => (Some(github.api.json::<wire::Account>(&answer)?.login), answer.headers),
-        // Tokens of an app's installation are nobody's.
-        Err(GitError::Forbidden(_)) => (None, HeaderMap::new()),
+        Err(error) if Github::is_installations(&error) => (None, HeaderMap::new()),
         Err(error) => return Err(error),
     };
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());

@@ -135,6 +135,19 @@ async fn the_token_of_an_installation_is_nobodys() {
 }
 
 #[tokio::test]
+async fn another_refusal_says_nothing_of_what_a_token_is() {
+    let bench = Bench::new().await;
+    bench.double.fail_with("GET /user", 1, 403, "Sorry. Your account was suspended.");
+    let error = bench.github.identify().await.unwrap_err();
+    assert!(matches!(&error, GitError::Forbidden(said) if said.contains("suspended")), "{error}");
+    bench.double.fail_with("GET /user", 1, 403, "You have exceeded a secondary rate limit.");
+    let error = bench.github.identify().await.unwrap_err();
+    assert!(matches!(error, GitError::Limited { .. }), "{error}");
+    bench.later(61);
+    assert_eq!(bench.github.identify().await.unwrap().account.as_deref(), Some("ada"));
+}
+
+#[tokio::test]
 async fn nobody_makes_accounts_on_github() {
     assert!(Bench::new().await.github.accounts().is_none());
 }

@@ -34,11 +34,15 @@ async fn each_failure_has_its_words() {
         (answer(200, &[], "[{}]"), "something other than what its API promises", 1),
         (answer(200, &[], ""), "something other than what its API promises", 1),
         (answer(200, &[], "[{\"id\": 1,"), "something other than what its API promises", 1),
-        (answer(302, &[("location", "https://elsewhere.example/")], ""), "another address", 3),
+        (answer(302, &[("location", "https://elsewhere.example/")], ""), "another address", 1),
         (Trouble::Half, "GitHub at", 3),
+        // What a repetition can't mend is sent once.
+        (answer(405, &[], "{}"), "answered with HTTP status 405", 1),
+        (answer(451, &[], r#"{"message":"Repository access blocked"}"#), "451: Repository access blocked", 1),
+        (answer(200, &[], &"x".repeat(11 * 1024 * 1024)), "answered more than 10485760 bytes", 1),
     ];
     for (trouble, words, times) in cases {
-        let name = format!("{trouble:?}");
+        let name: String = format!("{trouble:?}").chars().take(200).collect();
         let (error, asked) = told(trouble).await;
         assert!(matches!(&error, GitError::Unreachable(said) if said.contains(words)), "{name}: {error}");
         assert_eq!(asked, times, "{name}");
@@ -58,7 +62,19 @@ async fn limits_say_until_when() {
         (answer(403, &[("retry-after", "60")], r#"{"message":"You have exceeded a secondary rate limit."}"#), Some(60)),
         (answer(429, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1750000600")], "{}"), Some(600)),
         (answer(429, &[("retry-after", "30")], ""), Some(30)),
-        (answer(429, &[], ""), None),
+        // It does not say until when: a minute is what GitHub asks for.
+        (answer(429, &[], ""), Some(60)),
+        (answer(403, &[], r#"{"message":"You have exceeded a secondary rate limit. Please wait."}"#), Some(60)),
+        // The reset is of the hourly budget, of which much is left.
+        (answer(429, &[("x-ratelimit-remaining", "4990"), ("x-ratelimit-reset", "1750003300")], ""), Some(60)),
+        (
+            answer(
+                403,
+                &[("x-ratelimit-remaining", "4990"), ("x-ratelimit-reset", "1750003300"), ("retry-after", "90")],
+                r#"{"message":"You have exceeded a secondary rate limit."}"#,
+            ),
+            Some(90),
+        ),
         // The year 9999 is an hour away.
         (answer(429, &[("x-ratelimit-reset", "253402300799")], ""), Some(3600)),
         (answer(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "99999999999999999999")], ""), Some(3600)),
