@@ -5,6 +5,7 @@ mod call;
 mod clients;
 mod github;
 mod gitlab;
+mod moment;
 
 use std::sync::Arc;
 
@@ -149,6 +150,13 @@ pub struct Listed<T> {
     pub items: Vec<Item<T>>,
     /// There are more after the last one.
     pub has_next: bool,
+}
+
+impl<T> Listed<T> {
+    /// Ends with a page that has nothing: there is no cursor to go on from.
+    fn or_end(self) -> Self {
+        Self { has_next: self.has_next && !self.items.is_empty(), ..self }
+    }
 }
 
 /// One row of a list.
@@ -336,7 +344,8 @@ pub trait GitAccounts: Send + Sync {
 pub trait GitProviders: Send + Sync {
     /// The address to be stored for what a person typed: without a slash, a login, a query or a fragment, its scheme
     /// and host in lower case. GitLab: where its pages are, path prefix and all. GitHub: of its API, the
-    /// configuration's when nothing (or github.com) was typed, `https://host/api/v3` for an Enterprise server.
+    /// configuration's when nothing (or github.com) was typed, `https://api.SUBDOMAIN.ghe.com` for an Enterprise with
+    /// data residency, `https://host/api/v3` for an Enterprise server.
     ///
     /// # Errors
     /// [`GitError::Refused`] with what is wrong with it.

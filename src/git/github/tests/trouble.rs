@@ -150,18 +150,28 @@ async fn silence_ends_within_ten_seconds() {
 #[tokio::test]
 async fn a_next_page_elsewhere_or_without_end_is_not_followed() {
     let bench = Bench::new().await;
+    let elsewhere = GithubDouble::start().await;
     bench.double.with(|state| state.add("ada/shop"));
-    let link = r#"<https://elsewhere.example/user/repos?page=2>; rel="next""#;
+    let link = format!(r#"<{}/user/repos?page=2>; rel="next""#, elsewhere.url());
     let row = bench.github.projects(&page(20, None, None)).await.unwrap();
     assert_eq!(row.items.len(), 1);
     let body = bench.double.asked()[0].answer.to_string();
     bench.later(31);
-    bench.double.fail("GET /user/repos", 1000, answer(200, &[("link", link)], &body));
+    bench.double.fail("GET /user/repos", 1000, answer(200, &[("link", &link)], &body));
     bench.double.take_asked();
-    let error = bench.github.projects(&page(20, None, Some("nothing"))).await;
-    let asked = bench.double.take_asked();
-    assert!(asked.len() <= 110, "{}", asked.len());
-    assert!(error.is_ok() || matches!(error, Err(GitError::Invalid(_))), "{error:?}");
+    let error = bench.github.projects(&page(20, None, Some("nothing"))).await.unwrap_err();
+    let words = "that were looked through has \"nothing\" in its name; give it whole";
+    assert!(matches!(&error, GitError::Invalid(said) if said.contains(words)), "{error}");
+    let (asked, other): (Vec<_>, Vec<_>) =
+        bench.double.asked().into_iter().partition(|asked| asked.path == "/user/repos");
+    // A page says that there are many, and of the hundred after it the first two are what is named and a search.
+    assert_eq!(asked.len(), 99);
+    assert!(asked.iter().all(|asked| asked.query.iter().any(|(name, value)| name == "page" && value != "0")));
+    assert_eq!(
+        other.iter().map(|asked| asked.path.as_str()).collect::<Vec<_>>(),
+        ["/user", "/user/memberships/orgs", "/search/repositories"]
+    );
+    assert_eq!(elsewhere.take_asked(), [""; 0]);
 }
 
 #[derive(Clone, Default)]
