@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use tokio::time::Instant;
 
-use super::super::call::Memory;
+use super::super::call::{Memory, PATIENCE};
 use super::super::{GitError, NewProject, Project, ProjectRef, Visibility};
 use super::{Github, branches, wire};
 use crate::domain::names::BranchName;
@@ -46,9 +47,14 @@ pub(super) async fn first_branch(github: &Github, project: &Project, branch: &Br
     let known = ProjectRef::Known { external_id: project.external_id.clone(), path: project.path.clone() };
     let mut refused = None;
     let mut asked = false;
+    let began = Instant::now();
     for look in 0..LOOKS {
         if look > 0 {
             tokio::time::sleep(PAUSE).await;
+        }
+        // What is said below tells more than that the call took too long.
+        if began.elapsed() >= PATIENCE {
+            break;
         }
         let Some(now) = github.repository(&known, Memory::Never).await? else {
             return Err(GitError::NotFound(format!("{} has no {} any more", github.api.name(), project.path.as_str())));

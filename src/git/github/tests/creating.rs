@@ -123,6 +123,16 @@ async fn refusals_say_who_can_mend_them() {
 }
 
 #[tokio::test]
+async fn a_slow_wait_for_a_branch_says_what_is_there_and_what_is_not() {
+    let bench = Bench::new().await;
+    bench.double.with(|state| state.slow_readme = 1000);
+    let made = bench.github.create_project(&new(None, "shop", "trunk")).await.unwrap();
+    bench.double.fail("GET /repos/ada/shop", 100, Trouble::Slow(Duration::from_millis(900)));
+    let error = bench.github.first_branch(&made, &branch("trunk")).await.unwrap_err();
+    assert!(error.to_string().ends_with("has made ada/shop and not yet its branch trunk: try again"), "{error}");
+}
+
+#[tokio::test]
 async fn all_of_making_a_repository_ends_within_the_time_of_a_call() {
     let bench = Bench::new().await;
     bench.double.fail("GET /user", 1, Trouble::Slow(Duration::from_secs(4)));
