@@ -22,7 +22,13 @@ pub(super) fn normalise(
         return Ok(text_of(&url));
     }
     let mut url = url;
-    if url.path().trim_matches('/').is_empty()
+    if let Some(host) = url.host_str().filter(|host| host.ends_with(".ghe.com")).map(str::to_owned) {
+        // Where an Enterprise with data residency has its API:
+        // https://docs.github.com/enterprise-cloud@latest/graphql/guides/managing-enterprise-accounts
+        let api = if host.starts_with("api.") { host } else { format!("api.{host}") };
+        url.set_host(Some(&api)).map_err(|_| GitError::Refused("that is no address".to_owned()))?;
+        url.set_path("");
+    } else if url.path().trim_matches('/').is_empty()
         && text_of(&url) != text_of(default)
         && url.host_str() != Some("api.github.com")
     {
@@ -100,6 +106,10 @@ mod tests {
             (Provider::Github, Some("https://api.github.com"), "https://api.github.com"),
             (Provider::Github, Some("https://ghe.example.com"), "https://ghe.example.com/api/v3"),
             (Provider::Github, Some("https://ghe.example.com/api/v3/"), "https://ghe.example.com/api/v3"),
+            (Provider::Github, Some("https://Octocorp.ghe.com/"), "https://api.octocorp.ghe.com"),
+            (Provider::Github, Some("https://api.octocorp.ghe.com"), "https://api.octocorp.ghe.com"),
+            (Provider::Github, Some("https://octocorp.ghe.com/api/v3"), "https://api.octocorp.ghe.com"),
+            (Provider::Github, Some("https://octocorp.ghe.com.example"), "https://octocorp.ghe.com.example/api/v3"),
         ];
         for (provider, typed, expected) in cases {
             assert_eq!(of(provider, typed).as_deref(), Ok(expected), "{typed:?}");

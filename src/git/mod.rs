@@ -5,6 +5,7 @@ mod call;
 mod clients;
 mod github;
 mod gitlab;
+mod moment;
 
 use std::sync::Arc;
 
@@ -151,6 +152,13 @@ pub struct Listed<T> {
     pub has_next: bool,
 }
 
+impl<T> Listed<T> {
+    /// Ends with a page that has nothing: there is no cursor to go on from.
+    fn or_end(self) -> Self {
+        Self { has_next: self.has_next && !self.items.is_empty(), ..self }
+    }
+}
+
 /// One row of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item<T> {
@@ -249,9 +257,9 @@ pub enum GitError {
 /// - What is listed is remembered for half a minute for each organization; after that the provider is asked whether
 ///   it has changed (ETag) where it can say so. [`GitProvider::project`] and [`GitProvider::branch`] always ask.
 /// - Reads are repeated a few times, with growing pauses, while the provider breaks off or answers 5xx; what changes
-///   something is sent once. All of a call ends within eight seconds, and at most
+///   something is sent once, and forgets what was listed. All of a call ends within eight seconds, and at most
 ///   ten requests are sent at once with one token.
-/// - While a rate limit is spent nothing is sent: [`GitError::Limited`] says until when.
+/// - While a rate limit is spent nothing that it is about is sent: [`GitError::Limited`] says until when.
 /// - `None` and an empty list mean that the provider answered and there is nothing that this token may see. Any
 ///   failure is an error; which one says who can mend it.
 #[async_trait]
@@ -336,7 +344,8 @@ pub trait GitAccounts: Send + Sync {
 pub trait GitProviders: Send + Sync {
     /// The address to be stored for what a person typed: without a slash, a login, a query or a fragment, its scheme
     /// and host in lower case. GitLab: where its pages are, path prefix and all. GitHub: of its API, the
-    /// configuration's when nothing (or github.com) was typed, `https://host/api/v3` for an Enterprise server.
+    /// configuration's when nothing (or github.com) was typed, `https://api.SUBDOMAIN.ghe.com` for an Enterprise with
+    /// data residency, `https://host/api/v3` for an Enterprise server.
     ///
     /// # Errors
     /// [`GitError::Refused`] with what is wrong with it.

@@ -67,15 +67,23 @@ impl Masker {
     fn spans(&self, text: &[u8]) -> Vec<(usize, usize)> {
         let mut spans: Vec<_> = self.needles.iter().flat_map(|n| find_all(text, n)).collect();
         for (start, least) in TOKENS {
+            let mut run = Run::default();
             for (from, body) in find_all(text, start) {
-                let end = body + text[body..].iter().take_while(|b| is_token(**b)).count();
-                let jwt = start != b"eyJ" || text[body..end].iter().filter(|b| **b == b'.').count() >= 2;
-                if end - body >= least && jwt {
-                    spans.push((from, end));
+                run.reach(text, body);
+                let jwt = start != b"eyJ" || run.second_last_dot.is_some_and(|dot| dot >= body);
+                if run.end - body >= least && jwt {
+                    spans.push((from, run.end));
                 }
             }
         }
-        spans.extend(find_all(text, PEM.0).filter_map(|(from, after)| pem(text, from, after)));
+        let (mut end, mut tail) = (Ahead::of(text, PEM.2), Ahead::of(text, PEM.1));
+        for (from, after) in find_all(text, PEM.0) {
+            let head = &text[after..text.len().min(after + 48)];
+            if let Some((_, body)) = find_all(head, PEM.1).next() {
+                let to = end.after(after + body).and_then(|end| tail.after(end));
+                spans.push((from, to.unwrap_or(text.len())));
+            }
+        }
         spans.sort_unstable();
         let mut merged: Vec<(usize, usize)> = Vec::new();
         for (from, to) in spans {
@@ -197,13 +205,51 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)
 }
 
-/// From BEGIN to the end of END's line, or to the text's end.
-fn pem(text: &[u8], from: usize, after: usize) -> Option<(usize, usize)> {
-    let head = &text[after..text.len().min(after + 48)];
-    let (_, body) = find_all(head, PEM.1).next()?;
-    Some((from, pem_end(text, after + body).unwrap_or(text.len())))
+/// The characters of a token that follow one another. However many beginnings of tokens are in them, they are walked
+/// once: a text of nothing else must not take the square of its length.
+#[derive(Default)]
+struct Run {
+    end: usize,
+    second_last_dot: Option<usize>,
 }
 
+impl Run {
+    /// Goes on to the one that `at` is in, which is no earlier one.
+    fn reach(&mut self, text: &[u8], at: usize) {
+        if at <= self.end && self.end > 0 {
+            return;
+        }
+        self.end = at + text[at..].iter().take_while(|b| is_token(**b)).count();
+        let dots = text[at..self.end].iter().rposition(|b| *b == b'.');
+        let before = dots.and_then(|last| text[at..at + last].iter().rposition(|b| *b == b'.'));
+        self.second_last_dot = before.map(|dot| at + dot);
+    }
+}
+
+/// Where a needle is next, for places that only grow: the text is walked once.
+struct Ahead<'a> {
+    text: &'a [u8],
+    needle: &'a [u8],
+    /// Begin and end; none where there is no further one.
+    next: Option<(usize, usize)>,
+}
+
+impl<'a> Ahead<'a> {
+    fn of(text: &'a [u8], needle: &'a [u8]) -> Self {
+        let next = find_all(text, needle).next();
+        Self { text, needle, next }
+    }
+
+    /// The end of the first one that begins at `at` or later.
+    fn after(&mut self, at: usize) -> Option<usize> {
+        if self.next.is_some_and(|(from, _)| from < at) {
+            self.next = find_all(&self.text[at..], self.needle).next().map(|(from, to)| (at + from, at + to));
+        }
+        self.next.map(|(_, to)| to)
+    }
+}
+
+/// The end of END's line.
 fn pem_end(text: &[u8], after: usize) -> Option<usize> {
     let (_, end) = find_all(&text[after..], PEM.2).next()?;
     let (_, tail) = find_all(&text[after + end..], PEM.1).next()?;
@@ -229,6 +275,46 @@ mod tests {
             ("ghp_short eyJ.x", "ghp_short eyJ.x"),
         ] {
             assert_eq!(masker.mask(text), masked);
+        }
+    }
+
+    /// As long as it takes to the square of a megabyte nobody waits.
+    #[test]
+    fn a_megabyte_of_beginnings_is_masked_at_once() {
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let key = "-----BEGIN RSA PRIVATE KEY-----";
+            for text in ["eyJ", "eyJ.", "ghp_", "glpat-", "github_pat_", key, "-----BEGIN x PRIVATE KEY----------END "]
+            {
+                let masked = Masker::new([]).mask(&text.repeat(1024 * 1024 / text.len()));
+                tell.send((text, masked.len())).ok();
+            }
+        });
+        for hidden in [false, true, true, true, true, true, true] {
+            let (text, length) = told.recv_timeout(std::time::Duration::from_secs(60)).expect("it ends soon");
+            assert_eq!(length < 1024, hidden, "{text}: {length}");
+        }
+    }
+
+    /// What is hidden where beginnings stand inside of one another.
+    #[test]
+    fn beginnings_inside_of_a_secret_end_with_it() {
+        let masker = Masker::new([]);
+        let jwt = "eyJhbGciOi.eyJzdWIiOi.c2lnbmF0dXJl";
+        for (text, masked) in [
+            // Only with two dots after it is it a JSON web token, so the second one here is none.
+            (format!("{jwt} eyJ.eyJhbGciOieyJhbGciOieyJhbGciOi"), "*** eyJ.eyJhbGciOieyJhbGciOieyJhbGciOi"),
+            (format!("{jwt}eyJ {jwt}"), "*** ***"),
+            ("ghp_ghp_0123456789abcdefghij ghp_x".to_owned(), "*** ghp_x"),
+            // The end that the first key seems to have is the beginning of a second.
+            (
+                "-----BEGIN PRIVATE KEY-----a-----END -----BEGIN PRIVATE KEY-----b-----END PRIVATE KEY-----c"
+                    .to_owned(),
+                "***c",
+            ),
+            ("-----BEGIN PRIVATE KEY-----a-----BEGIN PRIVATE KEY-----b-----END PRIVATE KEY-----c".to_owned(), "***c"),
+        ] {
+            assert_eq!(masker.mask(&text), masked, "{text}");
         }
     }
 

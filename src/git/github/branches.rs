@@ -102,9 +102,8 @@ pub(super) async fn read(
 }
 
 /// Whether a repository is seen to have no branch yet.
-pub(super) async fn is_empty(github: &Github, repository: &wire::Repository) -> Result<bool, GitError> {
-    let path = path_of(github, repository)?;
-    let answer = match github.api.get(listing(github, &path, "1", 1)?, Memory::Revalidated).await {
+pub(super) async fn is_empty(github: &Github, path: &ProjectPath, memory: Memory) -> Result<bool, GitError> {
+    let answer = match github.api.get(listing(github, path, "1", 1)?, memory).await {
         Ok(answer) => answer,
         // Who may not read the source may see the repository all the same.
         Err(GitError::Forbidden(_) | GitError::NotFound(_)) => return Ok(false),
@@ -142,11 +141,12 @@ pub(super) async fn list(
         })
         .await?;
     match (harvest.gave_up_after, &request.search) {
-        (Some(pages), Some(text)) if harvest.listed.items.is_empty() => Err(GitError::Invalid(format!(
-            "none of the {}00 branches that were looked through has {text:?} in its name; give the name whole",
-            pages
-        ))),
-        _ => Ok(Some(harvest.listed)),
+        (Some(pages), Some(text)) if harvest.listed.items.is_empty() && request.after.is_none() => {
+            Err(GitError::Invalid(format!(
+                "none of the {pages}00 branches that were looked through has {text:?} in its name; give the name whole"
+            )))
+        }
+        _ => Ok(Some(harvest.listed.or_end())),
     }
 }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use tokio::time::Instant;
 
-use super::super::call::Memory;
+use super::super::call::{Memory, PATIENCE};
 use super::super::{GitError, NewProject, Project, ProjectRef, Visibility};
 use super::{Github, branches, wire};
 use crate::domain::names::BranchName;
@@ -21,8 +22,8 @@ pub(super) async fn project(github: &Github, new: &NewProject) -> Result<Project
         None => true,
         Some(namespace) => match github.owner().await {
             Ok(owner) => owner.login.eq_ignore_ascii_case(namespace),
-            // Tokens of an app's installation are nobody's, and make repositories in its organization.
-            Err(GitError::Forbidden(_)) => false,
+            // An app makes repositories in its organization.
+            Err(error) if Github::is_installations(&error) => false,
             Err(error) => return Err(error),
         },
     };
@@ -35,7 +36,6 @@ pub(super) async fn project(github: &Github, new: &NewProject) -> Result<Project
         GitError::Invalid(said) if said.contains("name already exists on this account") => GitError::Taken(said),
         error => error,
     })?;
-    github.api.forget();
     let made: wire::Repository = github.api.json(&answer)?;
     made.project().ok_or_else(|| github.api.garbled())
 }
@@ -47,9 +47,14 @@ pub(super) async fn first_branch(github: &Github, project: &Project, branch: &Br
     let known = ProjectRef::Known { external_id: project.external_id.clone(), path: project.path.clone() };
     let mut refused = None;
     let mut asked = false;
+    let began = Instant::now();
     for look in 0..LOOKS {
         if look > 0 {
             tokio::time::sleep(PAUSE).await;
+        }
+        // What is said below tells more than that the call took too long.
+        if began.elapsed() >= PATIENCE {
+            break;
         }
         let Some(now) = github.repository(&known, Memory::Never).await? else {
             return Err(GitError::NotFound(format!("{} has no {} any more", github.api.name(), project.path.as_str())));
@@ -59,6 +64,7 @@ pub(super) async fn first_branch(github: &Github, project: &Project, branch: &Br
         let there = branches::read(github, &path, default, Memory::Never).await?.is_some();
         if default == branch.as_str() {
             if there {
+                // It may have come only now, after all that was sent.
                 github.api.forget();
                 return Ok(());
             }
@@ -78,7 +84,6 @@ pub(super) async fn first_branch(github: &Github, project: &Project, branch: &Br
             Err(error @ (GitError::Invalid(_) | GitError::NotFound(_))) => refused = Some(error),
             Err(error) => return Err(error),
         }
-        github.api.forget();
     }
     Err(refused.unwrap_or_else(|| {
         GitError::Unreachable(format!(

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use super::call::{Answer, Api, Dialect, Memory, Shared};
+use super::call::{Answer, Api, Dialect, Memory, Reach, Shared};
 use super::{
     Branch, GitAccess, GitAccounts, GitError, GitProvider, ListRequest, Listed, Namespace, NewProject, Project,
     ProjectRef, TokenInfo,
@@ -40,7 +40,8 @@ impl Github {
         headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json, application/json;q=0.9"));
         // https://docs.github.com/rest/about-the-rest-api/api-versions
         headers.insert(HeaderName::from_static("x-github-api-version"), HeaderValue::from_static("2022-11-28"));
-        let dialect = Dialect { token_header: AUTHORIZATION, token_prefix: "Bearer ", headers };
+        let unspent = Reach::Everything;
+        let dialect = Dialect { token_header: AUTHORIZATION, token_prefix: "Bearer ", headers, unspent };
         Ok(Self { api: Api::new(shared, access, trust, dialect)? })
     }
 
@@ -51,6 +52,12 @@ impl Github {
             Err(GitError::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether GitHub refused because tokens of an app's installation, which are nobody's, may not ask that; any other
+    /// refusal says nothing of what the token is.
+    fn is_installations(error: &GitError) -> bool {
+        matches!(error, GitError::Forbidden(said) if said.contains("not accessible by integration"))
     }
 
     /// Whose token it is (<https://docs.github.com/rest/users/users#get-the-authenticated-user>).
@@ -120,7 +127,7 @@ impl GitProvider for Github {
     }
 
     async fn create_project(&self, new: &NewProject) -> Result<Project, GitError> {
-        create::project(self, new).await
+        self.api.within(create::project(self, new)).await
     }
 
     async fn first_branch(&self, project: &Project, branch: &BranchName) -> Result<(), GitError> {

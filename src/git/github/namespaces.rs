@@ -5,7 +5,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::super::call::Memory;
 use super::super::{GitError, Item, ListRequest, Listed, Namespace, NamespaceKind};
-use super::paging::{Choice, Entry, Order, Page, Pages, ROWS, Walk};
+use super::paging::{Choice, Entry, Halt, Order, Page, Pages, ROWS, Walk};
 use super::{Github, wire};
 
 /// Organizations that are asked about at a time.
@@ -41,7 +41,12 @@ impl Pages for Places<'_> {
             let entry = |own: wire::Account| Entry { id: own.login.clone(), key: None, row: Place::Own(own) };
             return Ok(Page::only(own.into_iter().map(entry).collect()));
         }
-        let page = memberships(self.github, number).await?;
+        let page = match memberships(self.github, number).await {
+            Err(GitError::Forbidden(said)) if said.contains("not accessible by personal access token") => {
+                return Ok(Page::only(Vec::new()));
+            }
+            page => page?,
+        };
         let rows = page.rows.into_iter().map(|e| Entry { id: e.id, key: e.key, row: Place::Member(e.row) });
         Ok(Page { rows: rows.collect(), more: page.more, last: page.last })
     }
@@ -77,6 +82,10 @@ pub(super) async fn logins(github: &Github) -> Result<Vec<String>, GitError> {
 /// The own account first, then the organizations in GitHub's order. An owner may always make repositories; for a
 /// member the organization's own setting decides (`members_can_create_repositories`). GitHub shows that setting not
 /// to everybody: where it shows none the organization is listed, and GitHub refuses when the time comes.
+///
+/// A fine-grained token of a person's own can't be given the right to list organizations and may make nothing in any:
+/// that GitHub refuses it the list means that there is none. One of an organization's can be, and [`super::token`]
+/// says that it lacks it.
 pub(super) async fn list(github: &Github, request: &ListRequest) -> Result<Listed<Namespace>, GitError> {
     let places = Places { github };
     let search = request.search.as_ref().map(|text| text.to_lowercase());
@@ -85,9 +94,16 @@ pub(super) async fn list(github: &Github, request: &ListRequest) -> Result<Liste
     let first = request.first as usize;
     loop {
         let wanted = (first + 1).saturating_sub(items.len()).clamp(1, 2 * AT_A_TIME);
-        let rows = walk.some(wanted).await?;
+        let (rows, halt) = walk.some(wanted).await?;
         if rows.is_empty() {
-            return Ok(Listed { items, has_next: false });
+            // Without an item there is no cursor to go on from.
+            if halt == Halt::Tired && items.is_empty() {
+                return Err(GitError::Unreachable(format!(
+                    "{} did not list all organizations in time: try again",
+                    github.api.name()
+                )));
+            }
+            return Ok(Listed { items, has_next: halt == Halt::Tired });
         }
         let asked = rows.into_iter().map(async |(cursor, place)| {
             let namespace = look(github, place).await?;

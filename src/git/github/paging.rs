@@ -6,7 +6,6 @@
 //! in whether there is a next page and how many there are, never in where: addresses are made here.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -17,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use url::Url;
 
+use super::super::call::PATIENCE;
 use super::super::{GitError, Item, ListRequest, Listed};
 
 /// Rows of a page: the most that GitHub gives.
@@ -25,8 +25,6 @@ pub(super) const ROWS: &str = "100";
 const MOST: u32 = 100;
 /// Pages that a call reads at most once it has something to show.
 const ENOUGH: u32 = 20;
-/// After this long a call gives what it has.
-const PATIENCE: Duration = Duration::from_secs(7);
 /// Pages that are read at a time where rows are sought. GitHub asks for restraint:
 /// <https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api>.
 pub(super) const AT_A_TIME: u32 = 4;
@@ -150,6 +148,17 @@ enum Step<R> {
     Tired,
 }
 
+/// Why no more rows were given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Halt {
+    /// No more were wanted.
+    Full,
+    /// There are no more.
+    End,
+    /// There may be more, and it has read as much as a call may.
+    Tired,
+}
+
 /// A way through the lists.
 pub(super) struct Walk<'a, P: Pages> {
     pages: &'a P,
@@ -214,16 +223,21 @@ impl<'a, P: Pages> Walk<'a, P> {
         }
     }
 
-    /// The next rows, at most `most` of them; none at the end.
-    pub(super) async fn some(&mut self, most: usize) -> Result<Vec<(String, P::Row)>, GitError> {
+    /// The next rows, at most `most` of them, and why there are no more.
+    pub(super) async fn some(&mut self, most: usize) -> Result<(Vec<(String, P::Row)>, Halt), GitError> {
         let mut rows = Vec::new();
+        // What is done with the rows takes time too.
+        if self.began.elapsed() >= PATIENCE {
+            return Ok((rows, Halt::Tired));
+        }
         while rows.len() < most {
             match self.next().await? {
                 Step::Row(cursor, row) => rows.push((cursor, row)),
-                Step::End | Step::Tired => break,
+                Step::End => return Ok((rows, Halt::End)),
+                Step::Tired => return Ok((rows, Halt::Tired)),
             }
         }
-        Ok(rows)
+        Ok((rows, Halt::Full))
     }
 
     async fn next(&mut self) -> Result<Step<P::Row>, GitError> {

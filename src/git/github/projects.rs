@@ -1,9 +1,11 @@
 //! Repositories: the token owner's, those that match a text, and one.
 
 use async_trait::async_trait;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::super::call::Memory;
-use super::super::{GitError, ListRequest, Listed, Project, ProjectRef};
+use super::super::{GitError, Item, ListRequest, Listed, Project, ProjectRef};
+use super::branches::is_empty;
 use super::paging::{AT_A_TIME, Choice, Entry, Order, Page, Pages, ROWS, Walk};
 use super::search::{self, Wanted};
 use super::{Github, wire};
@@ -71,7 +73,7 @@ pub(super) async fn list(github: &Github, request: &ListRequest) -> Result<Liste
     let mine = Mine { github, at_a_time: if request.search.is_some() { AT_A_TIME } else { 1 } };
     let Some(text) = &request.search else {
         let walk = Walk::begin(&mine, request, Choice::All).await?;
-        return Ok(walk.gather(request.first, |row| row.project()).await?.listed);
+        return settled(github, walk.gather(request.first, Candidate::of).await?.listed.or_end()).await;
     };
     let Some(wanted) = Wanted::parse(text) else {
         return Ok(Listed { items: Vec::new(), has_next: false });
@@ -79,25 +81,50 @@ pub(super) async fn list(github: &Github, request: &ListRequest) -> Result<Liste
     let beginning = mine.page(0, 1).await?;
     let harvest = if !beginning.more || beginning.last.is_some_and(|last| last <= SMALL) {
         let walk = Walk::begin(&mine, request, Choice::Some).await?;
-        walk.gather(request.first, |row| row.project().filter(|_| wanted.matches(&row))).await?
+        walk.gather(request.first, |row| if wanted.matches(&row) { Candidate::of(row) } else { None }).await?
     } else {
         search::among_many(github, request, &wanted).await?
     };
     match harvest.gave_up_after {
-        Some(pages) if harvest.listed.items.is_empty() => Err(GitError::Invalid(format!(
-            "none of the {}00 repositories that were looked through has {text:?} in its name; give it whole, like \
-             owner/repository",
-            pages
+        Some(pages) if harvest.listed.items.is_empty() && request.after.is_none() => Err(GitError::Invalid(format!(
+            "none of the {pages}00 repositories that were looked through has {text:?} in its name; give it whole, like \
+             owner/repository"
         ))),
-        _ => Ok(harvest.listed),
+        _ => settled(github, harvest.listed.or_end()).await,
     }
+}
+
+/// A row of a list, as far as the list tells.
+pub(super) struct Candidate {
+    project: Project,
+    may_be_empty: bool,
+}
+
+impl Candidate {
+    /// None where the repository is none that KIOPS can show.
+    pub(super) fn of(row: wire::Repository) -> Option<Self> {
+        Some(Self { project: row.project()?, may_be_empty: row.may_be_empty() })
+    }
+}
+
+/// The rows as they are shown. Of the few that may be empty GitHub is asked for branches, as [`one`] does.
+async fn settled(github: &Github, listed: Listed<Candidate>) -> Result<Listed<Project>, GitError> {
+    let asked =
+        listed.items.into_iter().map(async |Item { cursor, value: Candidate { mut project, may_be_empty } }| {
+            if may_be_empty && is_empty(github, &project.path, Memory::Recent).await? {
+                project.default_branch = None;
+            }
+            Ok::<_, GitError>(Item { cursor, value: project })
+        });
+    let items = stream::iter(asked).buffered(AT_A_TIME as usize).try_collect().await?;
+    Ok(Listed { items, has_next: listed.has_next })
 }
 
 /// One repository. GitHub names a default branch before there is any, so one that may be empty is asked for branches.
 pub(super) async fn one(github: &Github, project: &ProjectRef) -> Result<Option<Project>, GitError> {
     let Some(found) = github.repository(project, Memory::Revalidated).await? else { return Ok(None) };
     let mut project = found.project().ok_or_else(|| github.api.garbled())?;
-    if found.size == Some(0) && super::branches::is_empty(github, &found).await? {
+    if found.size == Some(0) && is_empty(github, &project.path, Memory::Revalidated).await? {
         project.default_branch = None;
     }
     Ok(Some(project))

@@ -4,10 +4,9 @@ use async_trait::async_trait;
 
 use super::super::GitError;
 use super::super::ListRequest;
-use super::super::Project;
 use super::super::call::Memory;
 use super::paging::{AT_A_TIME, Choice, Entry, Harvest, Order, Page, Pages, ROWS, Walk};
-use super::projects::{entry, mine};
+use super::projects::{Candidate, entry, mine};
 use super::{Github, namespaces, wire};
 use crate::domain::names::ProjectPath;
 
@@ -128,12 +127,14 @@ impl Pages for Many<'_> {
 }
 
 impl Many<'_> {
-    /// Anybody may read a public repository; it is listed when the token's owner takes part in it.
+    /// Nothing where an organization keeps the token out (SAML): its repositories are in no list either.
     async fn whole(&self) -> Result<Page<wire::Repository>, GitError> {
         let url = self.wanted.whole.as_ref().and_then(|path| self.github.repository_url(path));
         let Some(url) = url else { return Ok(Page::only(Vec::new())) };
-        let found = self.github.read_repository(url, Memory::Recent).await?;
-        let found = found.filter(|found| self.wanted.is_whole(found) && found.is_shared_with_owner());
+        let found = match self.github.read_repository(url, Memory::Recent).await {
+            Err(GitError::Forbidden(_)) => None,
+            found => found?.filter(|found| self.wanted.is_whole(found)),
+        };
         Ok(Page::only(found.into_iter().map(entry).collect()))
     }
 
@@ -159,7 +160,7 @@ pub(super) async fn among_many(
     github: &Github,
     request: &ListRequest,
     wanted: &Wanted,
-) -> Result<Harvest<Project>, GitError> {
+) -> Result<Harvest<Candidate>, GitError> {
     let mut owners = vec![Owner { qualifier: "user", login: github.owner().await?.login }];
     let organizations = match namespaces::logins(github).await {
         Err(GitError::Forbidden(_)) => Vec::new(),
@@ -173,11 +174,14 @@ pub(super) async fn among_many(
     let walk = Walk::begin(&many, request, Choice::Some).await?;
     let beyond = many.queries.len() + 1;
     walk.gather(request.first, |(list, row)| {
+        // Anybody may read a public repository; the first list has it when the token's owner takes part in it, or in
+        // the organization that it is of.
+        let first = wanted.is_whole(&row) && (row.is_shared_with_owner() || covered(&row));
         let belongs = match list {
-            0 => true,
-            list => !wanted.is_whole(&row) && wanted.matches(&row) && covered(&row) == (list < beyond),
+            0 => first,
+            list => !first && wanted.matches(&row) && covered(&row) == (list < beyond),
         };
-        row.project().filter(|_| belongs)
+        if belongs { Candidate::of(row) } else { None }
     })
     .await
 }

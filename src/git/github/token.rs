@@ -15,14 +15,14 @@ pub(super) async fn identify(github: &Github) -> Result<TokenInfo, GitError> {
     // https://docs.github.com/rest/users/users#get-the-authenticated-user
     let (account, headers) = match github.api.get(github.api.url(&["user"]), Memory::Never).await {
         Ok(answer) => (Some(github.api.json::<wire::Account>(&answer)?.login), answer.headers),
-        // Tokens of an app's installation are nobody's.
-        Err(GitError::Forbidden(_)) => (None, HeaderMap::new()),
+        Err(error) if Github::is_installations(&error) => (None, HeaderMap::new()),
         Err(error) => return Err(error),
     };
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let expires_at = text("github-authentication-token-expiration").and_then(expiry);
     let Some(named) = text("x-oauth-scopes") else {
-        return Ok(TokenInfo::new(account, Vec::new(), tried(github).await?, expires_at));
+        let missing = tried(github, account.as_deref()).await?;
+        return Ok(TokenInfo::new(account, Vec::new(), missing, expires_at));
     };
     let scopes: Vec<String> = named.split(',').map(|s| s.trim().to_owned()).filter(|s| !s.is_empty()).collect();
     let missing = lacking(&scopes);
@@ -57,7 +57,12 @@ fn missing(scope: &str, right: TokenRight) -> MissingRight {
 /// reads are sent. A private repository is what permissions can be tried on: everybody may read a public one, and the
 /// token need not have been given it. A permission to read says nothing of the one to write, but who lacks the first
 /// lacks the second; what can't be tried is not claimed to be missing.
-async fn tried(github: &Github) -> Result<Vec<MissingRight>, GitError> {
+///
+/// Whose the token is, a person's or an organization's, GitHub does not say, and only an organization's can be given
+/// "Members". A refused list of memberships is called a lack where a private repository of somebody else is seen, so
+/// that it is an organization's; else nobody could mend it, and there is nothing to list: a person's own token makes
+/// repositories in no organization. Where GitHub answers with an empty list instead, nothing is seen to be lacking.
+async fn tried(github: &Github, account: Option<&str>) -> Result<Vec<MissingRight>, GitError> {
     use TokenRight::{CreateProjects, InstallWebhooks, ReadNamespaces, ReadProjects, ReadSource};
 
     let mut lacks = Vec::new();
@@ -84,7 +89,14 @@ async fn tried(github: &Github) -> Result<Vec<MissingRight>, GitError> {
     let mut url = github.api.url(&["user", "memberships", "orgs"]);
     url.query_pairs_mut().append_pair("state", "active").append_pair("per_page", "1");
     match github.api.get(url, Memory::Never).await {
-        Err(GitError::Forbidden(_)) => lacks.push(missing("Members: read", ReadNamespaces)),
+        Err(GitError::Forbidden(_)) => {
+            let others = |row: &wire::Repository| {
+                row.private && account.is_none_or(|account| !row.owner.login.eq_ignore_ascii_case(account))
+            };
+            if account.is_none() || repositories.iter().any(others) {
+                lacks.push(missing("Members: read", ReadNamespaces));
+            }
+        }
         answer => drop(answer?),
     }
     // Where its owner is an administrator, only the token itself can be what is refused.

@@ -1,12 +1,16 @@
 //! GitHub's answers, as far as they are read: <https://docs.github.com/rest>. Fields that the schemas call optional
 //! are optional here, and what is not read is not asked for.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::super::base::page;
+use super::super::moment::moment;
 use super::super::{Branch, Commit, Namespace, NamespaceKind, Project};
 use crate::domain::names::{BranchName, ProjectPath};
+
+/// GitHub calls the making of a repository, and of its README, a push.
+const SETTLING: TimeDelta = TimeDelta::seconds(60);
 
 /// The schemas `repository`, `full-repository` and `repo-search-result-item`.
 #[derive(Debug, Clone, Deserialize)]
@@ -18,8 +22,11 @@ pub(super) struct Repository {
     pub(super) private: bool,
     pub(super) html_url: String,
     pub(super) description: Option<String>,
+    #[serde(default, deserialize_with = "moment")]
     pub(super) created_at: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "moment")]
     pub(super) updated_at: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "moment")]
     pub(super) pushed_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub(super) archived: bool,
@@ -83,6 +90,7 @@ pub(super) struct CommitText {
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Signature {
     pub(super) name: Option<String>,
+    #[serde(default, deserialize_with = "moment")]
     pub(super) date: Option<DateTime<Utc>>,
 }
 
@@ -121,6 +129,12 @@ impl Repository {
             created_at: self.created_at,
             last_activity_at: self.pushed_at.max(self.updated_at),
         })
+    }
+
+    /// Whether it may have no branch: nothing is known to be in it, and nothing was pushed since it was made.
+    pub(super) fn may_be_empty(&self) -> bool {
+        let pushed = self.pushed_at.zip(self.created_at).is_some_and(|(pushed, made)| pushed - made >= SETTLING);
+        self.size == Some(0) && !pushed
     }
 
     /// Where it stands among repositories that are sorted by when they were made; the id tells those of one second

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use super::call::{Answer, Api, Dialect, Memory, Shared};
+use super::call::{Answer, Api, Dialect, Memory, Reach, Shared};
 use super::{
     Branch, GitAccess, GitAccounts, GitError, GitProvider, ListRequest, Listed, Namespace, NewAccount, NewProject,
     Project, ProjectRef, TokenInfo,
@@ -42,7 +42,8 @@ impl Gitlab {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         // Personal, project and group access tokens: https://docs.gitlab.com/api/rest/authentication/
-        let dialect = Dialect { token_header: HeaderName::from_static("private-token"), token_prefix: "", headers };
+        let token_header = HeaderName::from_static("private-token");
+        let dialect = Dialect { token_header, token_prefix: "", headers, unspent: Reach::Endpoint };
         let pages = access.base_url.trim_end_matches('/');
         // REST is at /api/v4 and GraphQL at /api/graphql.
         let access = GitAccess { base_url: format!("{pages}/api"), ..access.clone() };

@@ -105,8 +105,6 @@ pub(super) async fn create(gitlab: &Gitlab, new: &NewProject) -> Result<Project,
         body["namespace_id"] = namespace_id(gitlab, path).await?.into();
     }
     let made = gitlab.api.send(Method::POST, gitlab.at(&["projects"]), &body).await;
-    // Even an attempt whose end is not known changes what is listed.
-    gitlab.api.forget();
     let row: ProjectRow = gitlab.api.json(&made.map_err(taken)?)?;
     row.project().ok_or_else(|| gitlab.api.garbled())
 }
@@ -147,7 +145,6 @@ pub(super) async fn first_branch(gitlab: &Gitlab, project: &Project, branch: &Br
                 gitlab.api.send(Method::POST, gitlab.at(&["projects", id, "repository", "commits"]), &body).await
             }
         };
-        gitlab.api.forget();
         // Somebody else may have made it meanwhile.
         if let Err(error) = made
             && branches::find(gitlab, &known, branch.as_str(), Memory::Never).await?.is_none()
@@ -158,9 +155,7 @@ pub(super) async fn first_branch(gitlab: &Gitlab, project: &Project, branch: &Br
     if now.default_branch.as_deref() != Some(branch.as_str()) {
         // https://docs.gitlab.com/api/projects/
         let body = json!({ "default_branch": branch.as_str() });
-        let changed = gitlab.api.send(Method::PUT, gitlab.at(&["projects", id]), &body).await;
-        gitlab.api.forget();
-        changed?;
+        gitlab.api.send(Method::PUT, gitlab.at(&["projects", id]), &body).await?;
     }
     Ok(())
 }

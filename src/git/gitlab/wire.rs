@@ -1,9 +1,10 @@
 //! What GitLab answers, as far as it is used, and what it becomes.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::super::base::page;
+use super::super::moment::moment;
 use super::super::{Branch, Commit, Project};
 use crate::domain::names::{BranchName, ProjectPath};
 
@@ -144,10 +145,4 @@ pub(super) struct NamespaceRow {
 #[derive(Deserialize)]
 pub(super) struct Existence {
     pub(super) exists: bool,
-}
-
-/// A time as GitLab writes it; none where it is none, for a commit's date is whatever its author wrote.
-fn moment<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
-    let text = Option::<String>::deserialize(from)?;
-    Ok(text.and_then(|text| DateTime::parse_from_rfc3339(&text).ok()).map(|at| at.with_timezone(&Utc)))
 }

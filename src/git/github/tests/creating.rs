@@ -1,5 +1,8 @@
 //! Making a repository and its first branch.
 
+use std::time::Duration;
+
+use super::github_double::Trouble;
 use super::*;
 use crate::git::{GitError, NewProject, Project, Visibility};
 
@@ -117,6 +120,39 @@ async fn refusals_say_who_can_mend_them() {
         assert!(matches!(error, GitError::NotFound(_)), "{namespace}: {error}");
     }
     assert_eq!(bench.double.with(|state| state.repositories.len()), 1);
+}
+
+#[tokio::test]
+async fn a_slow_wait_for_a_branch_says_what_is_there_and_what_is_not() {
+    let bench = Bench::new().await;
+    bench.double.with(|state| state.slow_readme = 1000);
+    let made = bench.github.create_project(&new(None, "shop", "trunk")).await.unwrap();
+    bench.double.fail("GET /repos/ada/shop", 100, Trouble::Slow(Duration::from_millis(900)));
+    let error = bench.github.first_branch(&made, &branch("trunk")).await.unwrap_err();
+    assert!(error.to_string().ends_with("has made ada/shop and not yet its branch trunk: try again"), "{error}");
+}
+
+#[tokio::test]
+async fn all_of_making_a_repository_ends_within_the_time_of_a_call() {
+    let bench = Bench::new().await;
+    bench.double.fail("GET /user", 1, Trouble::Slow(Duration::from_secs(4)));
+    bench.double.fail("POST /user/repos", 1, Trouble::Silence(Duration::from_secs(60)));
+    let began = std::time::Instant::now();
+    let error = bench.github.create_project(&new(Some("ada"), "shop", "main")).await.unwrap_err();
+    assert!(matches!(error, GitError::Unreachable(_)), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn an_attempt_whose_end_is_not_known_is_looked_for_at_once() {
+    let bench = Bench::new().await;
+    assert!(all_paths(&bench.github, 20, None).await.is_empty());
+    bench.double.fail("POST /user/repos", 1, Trouble::Silence(Duration::from_secs(60)));
+    let wanted = new(None, "shop", "main");
+    let given_up = tokio::time::timeout(Duration::from_millis(500), bench.github.create_project(&wanted)).await;
+    assert!(given_up.is_err());
+    bench.double.with(|state| state.add("ada/shop"));
+    assert_eq!(all_paths(&bench.github, 20, None).await, ["ada/shop"]);
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Lists: their order, their pages, what they cost, and what comes and goes between two pages.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use super::github_double::Trouble;
 use super::*;
 use crate::git::NamespaceKind;
 
@@ -80,6 +82,105 @@ async fn a_search_among_many_misses_no_other_owner_and_no_new_repository() {
     bench.later(31);
     assert_eq!(all_paths(github, 1, Some("shop")).await, ["ada/shop", "acme/shop-new", "bob/shop"]);
     assert_eq!(all_paths(github, 1, Some("acme/shop-new")).await, ["acme/shop-new"]);
+}
+
+#[tokio::test]
+async fn a_repository_that_is_named_whole_is_found_where_one_may_only_read() {
+    let bench = with_projects(600).await;
+    bench.double.with(|state| {
+        state.organization("acme").members_only_read = true;
+        state.slow_index = true;
+        state.repository("acme/open-shop").private = false;
+    });
+    assert_eq!(all_paths(&bench.github, 20, Some("acme/open-shop")).await, ["acme/open-shop"]);
+    bench.double.with(|state| state.index());
+    bench.later(31);
+    assert_eq!(all_paths(&bench.github, 20, Some("acme/open-shop")).await, ["acme/open-shop"], "and once");
+    // An organization that keeps the token out of what was named spoils no search.
+    let saml = "Resource protected by organization SAML enforcement.";
+    bench.double.with(|state| {
+        state.slow_index = false;
+        state.add("ada/open-shop-too");
+    });
+    bench.double.fail_with("GET /repos/ada/open-shop", 1, 403, saml);
+    assert_eq!(all_paths(&bench.github, 20, Some("ada/open-shop")).await, ["ada/open-shop-too"]);
+}
+
+#[tokio::test]
+async fn a_search_that_goes_on_ends_where_patience_does() {
+    let bench = with_projects(12_200).await;
+    // Without the names of organizations all is looked through, newest first.
+    bench.double.with(|state| state.classic(TOKEN, "ada", "repo"));
+    assert_eq!(all_paths(&bench.github, 20, Some("part-12199")).await, ["acme/part-12199"]);
+    let error = bench.github.projects(&page(20, None, Some("part-00001"))).await.unwrap_err();
+    assert!(matches!(&error, crate::git::GitError::Invalid(said) if said.contains("part-00001")), "{error}");
+}
+
+#[tokio::test]
+async fn a_branch_more_is_seen_although_the_page_before_it_has_not_changed() {
+    let bench = with_projects(1).await;
+    let project = at("acme/part-00000");
+    bench.double.with(|state| {
+        let part = state.at("acme/part-00000").unwrap();
+        (0..99).for_each(|n| drop(part.branches.insert(format!("b{n:02}"), github_double::Branch::new(n))));
+    });
+    let names = async || {
+        let list = async |request| bench.github.branches(&project, &request).await.unwrap().unwrap();
+        all(100, None, list).await.into_iter().map(|branch| branch.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names().await.len(), 100);
+    bench.double.with(|state| {
+        let part = state.at("acme/part-00000").unwrap();
+        part.branches.insert("zoo".to_owned(), github_double::Branch::new(7));
+    });
+    bench.later(31);
+    bench.double.take_asked();
+    let now = names().await;
+    assert_eq!((now.len(), now.last()), (101, Some(&branch("zoo"))));
+    let pages = |asked: &&github_double::Asked| asked.path.ends_with("/branches");
+    let asked = bench.double.asked();
+    let listed: Vec<_> = asked.iter().filter(pages).map(|asked| asked.headers.contains_key("if-none-match")).collect();
+    assert_eq!(listed, [true, false], "the first page is answered 304");
+}
+
+#[tokio::test]
+async fn a_slow_walk_gives_what_it_has() {
+    let bench = with_projects(1).await;
+    bench.double.with(|state| {
+        let part = state.at("acme/part-00000").unwrap();
+        (0..12_000).for_each(|n| drop(part.branches.insert(format!("b{n:05}"), github_double::Branch::new(n))));
+    });
+    bench.double.fail("GET /repos/acme/part-00000/branches", 1000, Trouble::Slow(Duration::from_millis(2200)));
+    let project = at("acme/part-00000");
+    let listed = bench.github.branches(&project, &page(20, None, Some("b00000"))).await.unwrap().unwrap();
+    assert_eq!((listed.items.len(), listed.has_next), (1, true));
+}
+
+#[tokio::test]
+async fn organizations_that_there_was_no_time_for_are_on_the_next_page() {
+    let bench = Bench::new().await;
+    bench.double.with(|state| (0..320).for_each(|n| state.member("ada", &format!("org-{n:03}"), "member")));
+    bench.double.fail("GET /user/memberships/orgs", 1000, Trouble::Slow(Duration::from_millis(2200)));
+    // One of these is on the first page of memberships, and one on the last.
+    let request = page(20, None, Some("10"));
+    let listed = bench.github.namespaces(&request).await.unwrap();
+    assert!(listed.has_next && !listed.items.is_empty());
+    let paths = all(20, Some("10"), async |request| bench.github.namespaces(&request).await.unwrap()).await;
+    let paths: Vec<_> = paths.into_iter().map(|place| place.path).collect();
+    assert_eq!(
+        paths,
+        [
+            "org-010", "org-100", "org-101", "org-102", "org-103", "org-104", "org-105", "org-106", "org-107",
+            "org-108", "org-109", "org-110", "org-210", "org-310"
+        ]
+    );
+    // With nothing to show, and nowhere to go on from, that is what is said.
+    bench.later(31);
+    let error = bench.github.namespaces(&page(20, None, Some("org-310"))).await.unwrap_err();
+    assert!(
+        matches!(&error, crate::git::GitError::Unreachable(said) if said.contains("in time: try again")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -233,6 +334,9 @@ async fn a_walk_for_a_branch_is_bounded_and_finds_a_whole_name_at_once() {
     // What was found on the way is given, with where to go on.
     let listed = bench.github.branches(&project, &page(20, None, Some("b00000"))).await.unwrap().unwrap();
     assert!(listed.has_next && listed.items.len() == 1);
+    let rest = page(20, last(&listed.items).as_deref(), Some("b00000"));
+    let rest = bench.github.branches(&project, &rest).await.unwrap().unwrap();
+    assert_eq!((rest.items.len(), rest.has_next), (0, false));
 }
 
 #[tokio::test]

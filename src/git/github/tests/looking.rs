@@ -81,6 +81,23 @@ async fn an_empty_repository_has_no_default_branch() {
 }
 
 #[tokio::test]
+async fn an_empty_repository_has_no_default_branch_in_a_list_either() {
+    let bench = Bench::new().await;
+    bench.double.with(|state| {
+        state.add("ada/full");
+        state.repository("ada/empty").branches.clear();
+    });
+    for search in [None, Some("ada/")] {
+        let listed = bench.github.projects(&page(5, None, search)).await.unwrap();
+        let rows: Vec<_> =
+            listed.items.iter().map(|i| (i.value.name.as_str(), i.value.default_branch.as_deref())).collect();
+        assert_eq!(rows, [("empty", None), ("full", Some("main"))]);
+    }
+    // Only what may be empty is looked at.
+    assert_eq!(bench.double.take_asked(), ["GET /user/repos", "GET /repos/ada/empty/branches"]);
+}
+
+#[tokio::test]
 async fn an_enterprise_server_below_a_prefix_is_the_same() {
     let bench = Bench::on(GithubDouble::below("/api/v3").await);
     bench.double.with(|state| {
@@ -104,6 +121,44 @@ async fn what_has_not_changed_is_not_sent_again() {
     let asked = bench.double.asked();
     assert_eq!(asked.len(), 2, "one project is always asked for");
     assert!(asked[1].headers.contains_key("if-none-match"));
+    // The second was answered 304, and so is what is asked after it.
+    assert!(bench.github.project(&at("ada/shop")).await.unwrap().is_some());
+    assert_eq!(bench.double.asked()[2].headers["if-none-match"], asked[1].headers["if-none-match"]);
     bench.double.with(|state| state.at("ada/shop").unwrap().archived = true);
     assert!(bench.github.project(&at("ada/shop")).await.unwrap().unwrap().archived);
+}
+
+#[tokio::test]
+async fn what_is_remembered_for_one_organization_is_not_given_to_another() {
+    let bench = Bench::new().await;
+    const BOBS: &str = "ghp_bob456789abcdefghijABCDEFGHIJ";
+    bench.double.with(|state| {
+        state.add("ada/shop");
+        state.classic(BOBS, "bob", "repo, read:org");
+        state.add("bob/secret");
+    });
+    let (shared, url) = (shared(&bench.clock), bench.double.url());
+    let first = of_organization(&shared, &url, TOKEN, "o1");
+    assert_eq!(all_paths(&first, 20, None).await, ["ada/shop"]);
+    bench.double.take_asked();
+    // The same token: the answer is the same, and yet it is asked for.
+    let second = of_organization(&shared, &url, TOKEN, "o2");
+    assert_eq!(all_paths(&second, 20, None).await, ["ada/shop"]);
+    assert!(!bench.double.asked()[0].headers.contains_key("if-none-match"));
+    assert_eq!(bench.double.take_asked().len(), 1);
+    // Another token, of another organization and of the same one.
+    for organization in ["o2", "o1"] {
+        let other = of_organization(&shared, &url, BOBS, organization);
+        assert_eq!(all_paths(&other, 20, None).await, ["bob/secret"]);
+        assert_eq!(bench.double.take_asked().len(), 1);
+    }
+    // A client of the same organization and token is given what is remembered.
+    assert_eq!(all_paths(&of_organization(&shared, &url, TOKEN, "o1"), 20, None).await, ["ada/shop"]);
+    assert_eq!(bench.double.take_asked(), [""; 0]);
+    // One's spent limit is not the other's.
+    bench.double.with(|state| state.left = Some(0));
+    bench.later(31);
+    assert!(first.projects(&page(20, None, None)).await.is_err());
+    bench.double.with(|state| state.left = None);
+    assert_eq!(all_paths(&second, 20, None).await, ["ada/shop"]);
 }

@@ -65,15 +65,23 @@ impl Bench {
 }
 
 fn connect(base_url: &str, token: &str, clock: &Arc<Hands>) -> Github {
+    of_organization(&shared(clock), base_url, token, "o1")
+}
+
+/// What the clients of a server have in common.
+fn shared(clock: &Arc<Hands>) -> Shared {
     let policy = Policy::new(&["127.0.0.1".to_owned()], &[], None, Timeouts::default()).unwrap();
-    let shared = Shared::new(Outbound::new(policy).unwrap(), clock.clone());
+    Shared::new(Outbound::new(policy).unwrap(), clock.clone())
+}
+
+fn of_organization(shared: &Shared, base_url: &str, token: &str, organization: &str) -> Github {
     let access = GitAccess {
         provider: Provider::Github,
         base_url: base_url.to_owned(),
         token: SecretString::from(token),
-        organization_id: "o1".to_owned(),
+        organization_id: organization.to_owned(),
     };
-    Github::new(&shared, &access, Trust::User).unwrap()
+    Github::new(shared, &access, Trust::User).unwrap()
 }
 
 fn page(first: u32, after: Option<&str>, search: Option<&str>) -> ListRequest {

@@ -98,3 +98,20 @@ fn a_recorded_organization_and_the_documented_answers_are_read() {
         assert!(branch.commit.committed_at.is_some() && branch.commit.author_name.is_some(), "{name}");
     }
 }
+
+#[test]
+fn a_commit_of_no_date_spoils_no_branch() {
+    let description = Description::read();
+    let rows: Vec<wire::Repository> =
+        serde_json::from_value(description.example("repository-items-default-response").clone()).unwrap();
+    let mut branch = description.example("branch-get").clone();
+    for date in ["0000-00-00T00:00:00Z", "+292277026596-12-04T15:30:07Z", "", "soon"] {
+        branch["commit"]["commit"]["committer"]["date"] = date.into();
+        let row: wire::BranchRow = serde_json::from_value(branch.clone()).unwrap();
+        assert_eq!(row.branch(&rows[0]).unwrap().commit.committed_at, None, "{date}");
+    }
+    branch["commit"]["commit"]["committer"]["date"] = "2024-02-29T01:00:00+01:00".into();
+    let row: wire::BranchRow = serde_json::from_value(branch).unwrap();
+    let date = "2024-02-29T00:00:00Z".parse().unwrap();
+    assert_eq!(row.branch(&rows[0]).unwrap().commit.committed_at, Some(date));
+}

@@ -49,8 +49,9 @@ async fn classic_tokens_say_their_scopes() {
 async fn fine_grained_tokens_are_tried_with_reads_alone() {
     let bench = Bench::new().await;
     bench.double.with(|state| {
-        state.add("ada/shop");
-        state.repository("ada/open").private = false;
+        state.member("ada", "acme", "admin");
+        state.add("acme/shop");
+        state.repository("acme/open").private = false;
     });
     let fine = connect(&bench.double.url(), FINE, &bench.clock);
     let everything =
@@ -97,6 +98,26 @@ async fn fine_grained_tokens_are_tried_with_reads_alone() {
     assert_eq!(lacks(&fine.identify().await.unwrap()), []);
 }
 
+/// It can't be given the right to list organizations, and may make nothing in any.
+#[tokio::test]
+async fn a_fine_grained_token_of_a_persons_own_lists_that_person() {
+    let bench = Bench::new().await;
+    bench.double.with(|state| {
+        state.member("ada", "acme", "admin");
+        state.add("ada/shop");
+        state.fine_grained(FINE, "ada", &["contents=write", "administration=write", "repository_hooks=write"]);
+    });
+    let fine = connect(&bench.double.url(), FINE, &bench.clock);
+    assert_eq!(lacks(&fine.identify().await.unwrap()), []);
+    let places = fine.namespaces(&page(5, None, None)).await.unwrap();
+    assert_eq!(places.items.iter().map(|item| item.value.path.as_str()).collect::<Vec<_>>(), ["ada"]);
+    assert!(!places.has_next);
+    // A classic token's scope is what is missing.
+    bench.double.with(|state| state.classic(TOKEN, "ada", "repo"));
+    let error = bench.github.namespaces(&page(5, None, None)).await.unwrap_err();
+    assert!(matches!(&error, GitError::Forbidden(said) if said.contains("read:org")), "{error}");
+}
+
 #[tokio::test]
 async fn the_end_of_a_token_is_read() {
     let bench = Bench::new().await;
@@ -132,6 +153,19 @@ async fn the_token_of_an_installation_is_nobodys() {
     let info = bench.github.identify().await.unwrap();
     assert_eq!(info.account, None);
     assert_eq!(lacks(&info), [(ReadProjects, "Metadata: read"), (ReadNamespaces, "Members: read")]);
+}
+
+#[tokio::test]
+async fn another_refusal_says_nothing_of_what_a_token_is() {
+    let bench = Bench::new().await;
+    bench.double.fail_with("GET /user", 1, 403, "Sorry. Your account was suspended.");
+    let error = bench.github.identify().await.unwrap_err();
+    assert!(matches!(&error, GitError::Forbidden(said) if said.contains("suspended")), "{error}");
+    bench.double.fail_with("GET /user", 1, 403, "You have exceeded a secondary rate limit.");
+    let error = bench.github.identify().await.unwrap_err();
+    assert!(matches!(error, GitError::Limited { .. }), "{error}");
+    bench.later(61);
+    assert_eq!(bench.github.identify().await.unwrap().account.as_deref(), Some("ada"));
 }
 
 #[tokio::test]

@@ -34,11 +34,15 @@ async fn each_failure_has_its_words() {
         (answer(200, &[], "[{}]"), "something other than what its API promises", 1),
         (answer(200, &[], ""), "something other than what its API promises", 1),
         (answer(200, &[], "[{\"id\": 1,"), "something other than what its API promises", 1),
-        (answer(302, &[("location", "https://elsewhere.example/")], ""), "another address", 3),
+        (answer(302, &[("location", "https://elsewhere.example/")], ""), "another address", 1),
         (Trouble::Half, "GitHub at", 3),
+        // What a repetition can't mend is sent once.
+        (answer(405, &[], "{}"), "answered with HTTP status 405", 1),
+        (answer(451, &[], r#"{"message":"Repository access blocked"}"#), "451: Repository access blocked", 1),
+        (answer(200, &[], &"x".repeat(11 * 1024 * 1024)), "answered more than 10485760 bytes", 1),
     ];
     for (trouble, words, times) in cases {
-        let name = format!("{trouble:?}");
+        let name: String = format!("{trouble:?}").chars().take(200).collect();
         let (error, asked) = told(trouble).await;
         assert!(matches!(&error, GitError::Unreachable(said) if said.contains(words)), "{name}: {error}");
         assert_eq!(asked, times, "{name}");
@@ -58,7 +62,19 @@ async fn limits_say_until_when() {
         (answer(403, &[("retry-after", "60")], r#"{"message":"You have exceeded a secondary rate limit."}"#), Some(60)),
         (answer(429, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1750000600")], "{}"), Some(600)),
         (answer(429, &[("retry-after", "30")], ""), Some(30)),
-        (answer(429, &[], ""), None),
+        // It does not say until when: a minute is what GitHub asks for.
+        (answer(429, &[], ""), Some(60)),
+        (answer(403, &[], r#"{"message":"You have exceeded a secondary rate limit. Please wait."}"#), Some(60)),
+        // The reset is of the hourly budget, of which much is left.
+        (answer(429, &[("x-ratelimit-remaining", "4990"), ("x-ratelimit-reset", "1750003300")], ""), Some(60)),
+        (
+            answer(
+                403,
+                &[("x-ratelimit-remaining", "4990"), ("x-ratelimit-reset", "1750003300"), ("retry-after", "90")],
+                r#"{"message":"You have exceeded a secondary rate limit."}"#,
+            ),
+            Some(90),
+        ),
         // The year 9999 is an hour away.
         (answer(429, &[("x-ratelimit-reset", "253402300799")], ""), Some(3600)),
         (answer(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "99999999999999999999")], ""), Some(3600)),
@@ -134,18 +150,28 @@ async fn silence_ends_within_ten_seconds() {
 #[tokio::test]
 async fn a_next_page_elsewhere_or_without_end_is_not_followed() {
     let bench = Bench::new().await;
+    let elsewhere = GithubDouble::start().await;
     bench.double.with(|state| state.add("ada/shop"));
-    let link = r#"<https://elsewhere.example/user/repos?page=2>; rel="next""#;
+    let link = format!(r#"<{}/user/repos?page=2>; rel="next""#, elsewhere.url());
     let row = bench.github.projects(&page(20, None, None)).await.unwrap();
     assert_eq!(row.items.len(), 1);
     let body = bench.double.asked()[0].answer.to_string();
     bench.later(31);
-    bench.double.fail("GET /user/repos", 1000, answer(200, &[("link", link)], &body));
+    bench.double.fail("GET /user/repos", 1000, answer(200, &[("link", &link)], &body));
     bench.double.take_asked();
-    let error = bench.github.projects(&page(20, None, Some("nothing"))).await;
-    let asked = bench.double.take_asked();
-    assert!(asked.len() <= 110, "{}", asked.len());
-    assert!(error.is_ok() || matches!(error, Err(GitError::Invalid(_))), "{error:?}");
+    let error = bench.github.projects(&page(20, None, Some("nothing"))).await.unwrap_err();
+    let words = "that were looked through has \"nothing\" in its name; give it whole";
+    assert!(matches!(&error, GitError::Invalid(said) if said.contains(words)), "{error}");
+    let (asked, other): (Vec<_>, Vec<_>) =
+        bench.double.asked().into_iter().partition(|asked| asked.path == "/user/repos");
+    // A page says that there are many, and of the hundred after it the first two are what is named and a search.
+    assert_eq!(asked.len(), 99);
+    assert!(asked.iter().all(|asked| asked.query.iter().any(|(name, value)| name == "page" && value != "0")));
+    assert_eq!(
+        other.iter().map(|asked| asked.path.as_str()).collect::<Vec<_>>(),
+        ["/user", "/user/memberships/orgs", "/search/repositories"]
+    );
+    assert_eq!(elsewhere.take_asked(), [""; 0]);
 }
 
 #[derive(Clone, Default)]

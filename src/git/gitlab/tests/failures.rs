@@ -32,7 +32,7 @@ async fn every_failure_is_said_in_words() {
         (answers(401, "{\"message\": \"401 Unauthorized\"}"), 1, "does not take the token: 401 Unauthorized"),
         (answers(403, "{\"message\": \"403 Forbidden\"}"), 1, "does not let the token do this: 403 Forbidden"),
         (answers(404, "<html>"), 1, "knows no such thing"),
-        (answers(302, ""), 3, "redirects to another address, which is not followed"),
+        (answers(302, ""), 1, "redirects to another address, which is not followed"),
         (limited(429, &[("retry-after", "60")]), 1, "limits requests; try again at 03:05:05 UTC"),
         (limited(429, &[]), 1, "limits requests"),
         (limited(403, &[("ratelimit-remaining", "0")]), 1, "limits requests"),
@@ -89,6 +89,28 @@ async fn while_a_limit_is_spent_nothing_is_sent() {
     assert!(bench.asked().is_empty());
     bench.clock.wait(TimeDelta::seconds(61));
     assert!(bench.gitlab.identify().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_limit_of_one_endpoint_keeps_nobody_from_the_others() {
+    let bench = Bench::new().await;
+    bench.double.state().project("ada/shop", "main");
+    let left = [("retry-after", "60"), ("ratelimit-remaining", "1990"), ("ratelimit-reset", "1767323105")];
+    for headers in [&left[..1], &left[1..]] {
+        bench.double.fail(Fault::once("/projects/ada%2Fshop", limited(429, headers)));
+        for _ in 0..2 {
+            let error = bench.gitlab.project(&path("ada/shop")).await.unwrap_err();
+            assert!(matches!(error, GitError::Limited { .. }), "{error}");
+        }
+        // Whichever project it is, the endpoint is the same.
+        assert!(bench.gitlab.project(&path("ada/other")).await.is_err());
+        assert_eq!(bench.asked(), ["GET /api/v4/projects/ada%2Fshop"]);
+        assert!(bench.gitlab.identify().await.is_ok());
+        assert_eq!(bench.gitlab.projects(&first(5)).await.unwrap().items.len(), 1);
+        bench.clock.wait(TimeDelta::seconds(61));
+        assert!(bench.gitlab.project(&path("ada/shop")).await.unwrap().is_some());
+        bench.asked();
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod failures;
 mod fixtures;
 mod namespaces;
 mod projects;
+mod remembered;
 mod token;
 
 use std::sync::{Arc, Mutex};

@@ -49,6 +49,36 @@ async fn the_own_account_comes_first_then_the_groups_that_take_projects() {
 }
 
 #[tokio::test]
+async fn a_picture_is_on_a_web_page_or_there_is_none() {
+    let bench = Bench::new().await;
+    let me = |picture: &str| {
+        format!("{{\"id\": 1, \"username\": \"ada\", \"name\": \"Ada\", \"avatar_url\": \"{picture}\"}}")
+    };
+    let group = |picture: &str| {
+        format!(
+            "{{\"data\": {{\"currentUser\": {{\"groups\": {{\"edges\": [{{\"cursor\": \"1\", \"node\": {{\"fullPath\": \"acme\", \
+             \"name\": \"Acme\", \"avatarUrl\": \"{picture}\"}}}}], \"pageInfo\": {{\"hasNextPage\": false}}}}}}}}}}"
+        )
+    };
+    let below = bench.double.url.clone() + "/uploads/1.png";
+    for (picture, expected) in [
+        ("javascript:alert(1)", None),
+        ("data:text/html,x", None),
+        ("uploads/1.png", Some(below.as_str())),
+        ("https://example.com/1.png", Some("https://example.com/1.png")),
+    ] {
+        bench.double.fail(Fault::once("/user", How::Answer(200, vec![], me(picture))));
+        bench.double.fail(Fault::once("graphql", How::Answer(200, vec![], group(picture))));
+        let page = bench.gitlab.namespaces(&first(5)).await.unwrap();
+        assert_eq!(page.items.len(), 2);
+        for item in page.items {
+            assert_eq!(item.value.avatar_url.as_deref(), expected, "{}", item.value.path);
+        }
+        bench.clock.wait(TimeDelta::seconds(31));
+    }
+}
+
+#[tokio::test]
 async fn a_hundred_and_more_groups_are_each_listed_once() {
     let bench = Bench::new().await;
     for number in 0..250 {

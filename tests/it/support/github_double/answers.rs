@@ -22,6 +22,8 @@ fn template(repository: &Repository, base: &str) -> Value {
 pub(super) fn repository(state: &State, repository: &Repository, part: Option<Part>, base: &str) -> Value {
     let mut value = template(repository, base);
     let admin = part.is_some_and(Part::is_admin);
+    let reads = state.organizations.get(&repository.owner).is_some_and(|organization| organization.members_only_read);
+    let push = part.is_some() && (admin || !reads);
     let fields = json!({
         "id": repository.id,
         "private": repository.private,
@@ -32,9 +34,9 @@ pub(super) fn repository(state: &State, repository: &Repository, part: Option<Pa
         "size": if repository.branches.is_empty() { 0 } else { 108 },
         "created_at": stamp(repository.created),
         "updated_at": stamp(repository.created + 30),
-        "pushed_at": stamp(repository.created + 60),
+        "pushed_at": stamp(repository.created + if repository.branches.is_empty() { 0 } else { 60 }),
         "permissions": {
-            "admin": admin, "maintain": admin, "push": part.is_some(), "triage": part.is_some(), "pull": true,
+            "admin": admin, "maintain": admin, "push": push, "triage": push, "pull": true,
         },
     });
     merge(&mut value, fields);

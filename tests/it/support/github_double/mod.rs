@@ -45,6 +45,8 @@ pub enum Trouble {
     Half,
     /// No answer for so long.
     Silence(Duration),
+    /// The answer, after so long.
+    Slow(Duration),
 }
 
 /// When what goes wrong.
@@ -218,6 +220,9 @@ async fn receive(Given(shared): Given<Arc<Shared>>, request: Request) -> Respons
         shared.asked.lock().expect("nobody panicked").push(asked);
         tokio::time::sleep(time).await;
         return plain(504, Bytes::new(), "text/plain");
+    }
+    if let Some(Trouble::Slow(time)) = trouble {
+        tokio::time::sleep(time).await;
     }
     let reply = {
         let mut state = shared.state.lock().expect("nobody panicked");

@@ -137,7 +137,13 @@ fn memberships(state: &State, call: &Call, token: &Token) -> Reply {
         Kind::FineGrained(_) => token.may(&[], "members=read"),
     };
     if !may {
-        return Reply::refusal(403, "You need at least read:org scope or user scope to list your organizations.");
+        return match token.kind {
+            Kind::Classic(_) => {
+                Reply::refusal(403, "You need at least read:org scope or user scope to list your organizations.")
+            }
+            Kind::FineGrained(_) => Reply::refusal(403, "Resource not accessible by personal access token")
+                .with("x-accepted-github-permissions", "members=read"),
+        };
     }
     let wanted = call.query.get("state").map(String::as_str);
     let all = &state.users[&token.login].memberships;

@@ -64,6 +64,8 @@ pub struct Organization {
     pub name: Option<String>,
     /// Left out of answers where it is none.
     pub members_can_create: Option<bool>,
+    /// What its base permission is: members may push unless it is "read".
+    pub members_only_read: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -100,3 +100,15 @@ async fn it_fails_when_told() {
     assert_eq!(double.take_asked().len(), 7);
     assert!(double.take_asked().is_empty());
 }
+
+#[tokio::test]
+async fn a_slow_answer_is_the_same_answer() {
+    let double = GithubDouble::start().await;
+    double.with(|state| state.classic("t", "ada", "repo"));
+    let quick = ask(&double, "GET /user", "t", "").await;
+    double.fail("GET /user", 1, Trouble::Slow(Duration::from_millis(300)));
+    let began = std::time::Instant::now();
+    let slow = ask(&double, "GET /user", "t", "").await;
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    assert_eq!((slow.0, slow.2), (quick.0, quick.2));
+}

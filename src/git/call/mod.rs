@@ -1,7 +1,14 @@
 //! Asking a provider over HTTP: one way for limits, repetition, memory and errors, whichever provider it is.
 
-use std::sync::Arc;
-use std::time::Duration;
+mod limits;
+mod memory;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant as Tick};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,7 +18,6 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_NONE_
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -20,28 +26,33 @@ use url::Url;
 use super::{GitAccess, GitError};
 use crate::domain::clock::Clock;
 use crate::domain::secret::{ExposeSecret, SecretString};
-use crate::net::{NetError, Outbound, Request, Response, Trust, origin_of, retry_at};
+use crate::net::{NetError, Outbound, Request, Response, Trust, origin_of};
 use crate::vault::Masker;
+use limits::{Budget, Budgets, limit};
+use memory::{Kept, Moment};
+
+pub(super) use limits::Reach;
+pub(super) use memory::{Answer, Memory};
 
 /// All of a call ends within this, repetitions included: sooner than a query does (`limits.query_timeout`), so that a
 /// provider which is silent fails its own field and not the whole query.
 const WHOLE: Duration = Duration::from_secs(8);
+/// After this long a call of many requests gives what it has, so that the one which is under way has time to end.
+pub(super) const PATIENCE: Duration = Duration::from_millis(WHOLE.as_secs() * 500);
 /// Requests at once with one token. What is more waits: a list may ask for the branches of a hundred projects.
 const AT_ONCE: usize = 10;
+/// What must be left of a call's time for a request to be sent: no provider answers in less.
+const LEAST: Duration = Duration::from_millis(50);
 /// How often a read is sent at most.
 const ATTEMPTS: u32 = 3;
 /// The pause before the first repetition; each later one is three times as long.
 const PAUSE: Duration = Duration::from_millis(150);
 /// A wait that a provider asks for is waited out when it is no longer than this.
 const SHORT_WAIT: TimeDelta = TimeDelta::seconds(2);
-/// How long what was listed is given without asking.
-const FRESH: TimeDelta = TimeDelta::seconds(30);
-/// How long it is kept to ask whether it has changed.
+/// How long an answer is kept to ask whether it has changed.
 const KEPT: Duration = Duration::from_secs(15 * 60);
-/// Bytes of answers that are kept, for all organizations together.
+/// Bytes of answers with their questions that are kept, for all organizations together.
 const KEPT_BYTES: u64 = 64 * 1024 * 1024;
-/// Characters of a provider's own words that an error quotes.
-const QUOTED: usize = 300;
 
 /// What every client of the room shares.
 #[derive(Clone)]
@@ -51,30 +62,16 @@ pub(super) struct Shared {
     answers: Cache<(Key, String), Arc<Kept>>,
     limits: Cache<(Key, Budget), DateTime<Utc>>,
     gates: Cache<Key, Arc<Semaphore>>,
-}
-
-/// What a request counts against. GitHub counts searches apart (30 a minute), and a spent budget for them must not
-/// keep anybody from a list: <https://docs.github.com/rest/search/search#rate-limit>.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Budget {
-    /// What lies below `search/`.
-    Search,
-    /// Everything; it is asked before a search too.
-    Whole,
+    /// When something was last changed.
+    changed: Arc<Mutex<HashMap<Key, Tick>>>,
 }
 
 /// Whose answers they are: organization, address and token.
 type Key = [u8; 32];
 
-struct Kept {
-    answer: Answer,
-    etag: Option<HeaderValue>,
-    at: DateTime<Utc>,
-}
-
 impl Shared {
     pub(super) fn new(outbound: Outbound, clock: Arc<dyn Clock>) -> Self {
-        let weight = |_: &(Key, String), kept: &Arc<Kept>| u32::try_from(kept.answer.body.len()).unwrap_or(u32::MAX);
+        let weight = |(_, question): &(Key, String), kept: &Arc<Kept>| kept.weight(question.len());
         Self {
             outbound,
             clock,
@@ -86,14 +83,22 @@ impl Shared {
                 .build(),
             limits: Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(3600)).build(),
             gates: Cache::builder().max_capacity(10_000).time_to_idle(KEPT).build(),
+            changed: Arc::default(),
         }
     }
 
-    /// Waits until there are fewer requests at once.
-    async fn turn(&self, key: Key) -> Option<OwnedSemaphorePermit> {
-        let gate = self.gates.get_with(key, async { Arc::new(Semaphore::new(AT_ONCE)) }).await;
-        // It fails only once it is closed, which nobody does.
-        gate.acquire_owned().await.ok()
+    /// When something was last changed by who this is.
+    fn changed(&self, key: Key) -> Option<Tick> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied()
+    }
+
+    /// Notes that something was changed just now.
+    fn note_change(&self, key: Key) {
+        let now = Tick::now();
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was answered before these is kept no more.
+        changed.retain(|_, at| now.duration_since(*at) < KEPT);
+        changed.insert(key, now);
     }
 
     pub(super) fn outbound(&self) -> &Outbound {
@@ -110,6 +115,8 @@ pub(super) struct Dialect {
     pub(super) token_prefix: &'static str,
     /// What every request carries.
     pub(super) headers: HeaderMap,
+    /// What its limits are about that are no spent budget.
+    pub(super) unspent: Reach,
 }
 
 /// One provider's API, for one organization.
@@ -122,13 +129,33 @@ pub(super) struct Api {
     masker: Arc<Masker>,
     name: String,
     key: Key,
+    unspent: Reach,
 }
 
-/// An answer with a status of success.
-#[derive(Debug, Clone)]
-pub(super) struct Answer {
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+/// Why a request brought nothing.
+enum Failure {
+    /// It broke off or was answered 5xx: to be read once more.
+    Passing(GitError),
+    /// Reading once more would bring the same.
+    Lasting(GitError),
+}
+
+impl From<Failure> for GitError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Passing(error) | Failure::Lasting(error) => error,
+        }
+    }
+}
+
+/// Forgets what was listed when it ends, however it ends: a caller may have given up on a change that is made all the
+/// same.
+struct Changing<'a>(&'a Api);
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.forget();
+    }
 }
 
 /// What is read: an address, and a body where it is asked for by one.
@@ -143,17 +170,6 @@ impl Question {
         let body = self.body.as_deref().map(|body| format!(" {}", String::from_utf8_lossy(body)));
         format!("{}{}", self.url, body.unwrap_or_default())
     }
-}
-
-/// Whether an answer may be one that was remembered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Memory {
-    /// Half a minute old at most.
-    Recent,
-    /// The provider is asked whether what is remembered still holds.
-    Revalidated,
-    /// Nothing is remembered.
-    Never,
 }
 
 impl Api {
@@ -177,6 +193,7 @@ impl Api {
             headers,
             masker: Arc::new(Masker::new([&access.token])),
             key: key_of(access),
+            unspent: dialect.unspent,
         })
     }
 
@@ -213,24 +230,31 @@ impl Api {
         if memory == Memory::Never {
             return self.read(&question, None).await.map(|response| answer_of(&response));
         }
+        let place = (self.key, question.text());
+        let asked = self.moment();
+        let current = |kept: &Kept| kept.is_current(memory, asked, self.shared.changed(self.key));
+        if let Some(kept) = self.shared.answers.get(&place).await
+            && current(&kept)
+        {
+            return Ok(kept.answer.clone());
+        }
         // Those who ask for one address at once wait for one answer.
-        let slot = self.shared.answers.entry((self.key, question.text()));
+        let slot = self.shared.answers.entry(place);
         let done = slot
             .and_try_compute_with(async |kept| {
                 let kept = kept.map(moka::Entry::into_value);
-                let now = self.now();
-                if memory == Memory::Recent && kept.as_ref().is_some_and(|kept| now - kept.at < FRESH) {
+                if kept.as_ref().is_some_and(|kept| current(kept)) {
                     return Ok(Op::Nop);
                 }
+                let began = self.moment();
                 let response = self.read(&question, kept.as_ref().and_then(|kept| kept.etag.clone())).await?;
-                let answer = match kept {
-                    Some(kept) if response.status == StatusCode::NOT_MODIFIED => kept.answer.clone(),
+                let new = match kept {
+                    Some(kept) if response.status == StatusCode::NOT_MODIFIED => kept.renewed(&response.headers, began),
                     // What a proxy says in between is not remembered.
                     _ if serde_json::from_slice::<IgnoredAny>(&response.body).is_err() => return Err(self.garbled()),
-                    _ => answer_of(&response),
+                    _ => Kept::new(&response, began),
                 };
-                let etag = response.headers.get(reqwest::header::ETAG).cloned();
-                Ok::<_, GitError>(Op::Put(Arc::new(Kept { answer, etag, at: now })))
+                Ok::<_, GitError>(Op::Put(Arc::new(new)))
             })
             .await?;
         match done {
@@ -241,6 +265,10 @@ impl Api {
         }
     }
 
+    fn moment(&self) -> Moment {
+        Moment { at: self.now(), tick: Tick::now() }
+    }
+
     /// Several reads as one call: they end within the time of one.
     pub(super) async fn within<T>(&self, work: impl Future<Output = Result<T, GitError>>) -> Result<T, GitError> {
         tokio::time::timeout(WHOLE, work).await.unwrap_or_else(|_| {
@@ -248,20 +276,25 @@ impl Api {
         })
     }
 
-    /// Changes something: sent once, whatever comes of it.
+    /// Changes something: sent once, whatever comes of it. What was listed is forgotten.
     pub(super) async fn send(&self, method: Method, url: Url, body: &impl Serialize) -> Result<Answer, GitError> {
-        let budget = self.budget(&url);
-        self.may_ask(budget).await?;
-        let request = self.request(method, url).json(body).map_err(|error| self.unreachable(error))?;
-        let _turn = self.shared.turn(self.key).await;
-        let response = self.shared.outbound.send(request.timeout(WHOLE)).await.map_err(|e| self.unsent(e))?;
-        self.judge(&response, budget).await?;
+        let deadline = Instant::now() + WHOLE;
+        let budgets = self.budgets(&method, &url);
+        let request = self.request(method, url).json(body).map_err(|error| self.unsent(error))?;
+        let (_turn, left) = self.turn(deadline).await?;
+        self.may_ask(&budgets).await?;
+        let _changing = Changing(self);
+        let response = self.shared.outbound.send(request.timeout(left)).await.map_err(|error| self.unsent(error))?;
+        self.judge(&response, budgets).await?;
         Ok(answer_of(&response))
     }
 
-    /// Forgets what was listed, after something was changed.
+    /// Forgets what was listed, where the provider changes something later than it answered; [`Api::send`] does so
+    /// itself.
     pub(super) fn forget(&self) {
         let key = self.key;
+        // First, so that a read which began before this does not put back what it found.
+        self.shared.note_change(key);
         // Fails only where the cache was built without support for it.
         drop(self.shared.answers.invalidate_entries_if(move |(owner, _), _| *owner == key));
     }
@@ -284,16 +317,16 @@ impl Api {
         let mut pause = PAUSE;
         let mut attempt = 1;
         loop {
-            let failed = match self.read_once(question, etag.clone(), deadline).await {
+            let (failed, wait) = match self.read_once(question, etag.clone(), deadline).await {
                 Ok(response) => return Ok(response),
-                Err(failed) => failed,
-            };
-            let wait = match &failed {
-                GitError::Unreachable(_) => pause,
-                GitError::Limited { retry_at: Some(at), .. } if *at - self.now() <= SHORT_WAIT => {
-                    (*at - self.now()).to_std().unwrap_or_default().max(pause)
+                Err(Failure::Passing(failed)) => (failed, pause),
+                Err(Failure::Lasting(GitError::Limited { message, retry_at: Some(at) }))
+                    if at - self.now() <= SHORT_WAIT =>
+                {
+                    let wait = (at - self.now()).to_std().unwrap_or_default().max(pause);
+                    (GitError::Limited { message, retry_at: Some(at) }, wait)
                 }
-                _ => return Err(failed),
+                Err(Failure::Lasting(failed)) => return Err(failed),
             };
             if attempt == ATTEMPTS || Instant::now() + wait >= deadline {
                 return Err(failed);
@@ -309,9 +342,7 @@ impl Api {
         question: &Question,
         etag: Option<HeaderValue>,
         deadline: Instant,
-    ) -> Result<Response, GitError> {
-        let budget = self.budget(&question.url);
-        self.may_ask(budget).await?;
+    ) -> Result<Response, Failure> {
         let mut request = match &question.body {
             None => self.request(Method::GET, question.url.clone()),
             Some(body) => self
@@ -319,16 +350,36 @@ impl Api {
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .body(body.clone()),
         };
-        if let Some(etag) = etag {
+        // Only a GET may be answered 304 (RFC 9110, 13.1.2).
+        if let Some(etag) = etag.filter(|_| question.body.is_none()) {
             request = request.header(IF_NONE_MATCH, etag);
         }
-        let _turn = self.shared.turn(self.key).await;
-        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let response = self.shared.outbound.send(request.timeout(left)).await.map_err(|e| self.unsent(e))?;
+        let method = if question.body.is_none() { Method::GET } else { Method::POST };
+        let budgets = self.budgets(&method, &question.url);
+        let (_turn, left) = self.turn(deadline).await.map_err(Failure::Lasting)?;
+        // Only now: those who went before may have spent a limit.
+        self.may_ask(&budgets).await.map_err(Failure::Lasting)?;
+        let response = self.shared.outbound.send(request.timeout(left)).await.map_err(|error| self.unsent(error))?;
         if response.status != StatusCode::NOT_MODIFIED {
-            self.judge(&response, budget).await?;
+            self.judge(&response, budgets).await?;
         }
         Ok(response)
+    }
+
+    /// Waits until there are fewer requests at once. Gives the time that is left then too.
+    async fn turn(&self, deadline: Instant) -> Result<(OwnedSemaphorePermit, Duration), GitError> {
+        let gate = self.shared.gates.get_with(self.key, async { Arc::new(Semaphore::new(AT_ONCE)) }).await;
+        let turn = tokio::time::timeout_at(deadline, gate.acquire_owned()).await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        match turn {
+            // Nobody closes the gate.
+            Ok(Ok(turn)) if left >= LEAST => Ok((turn, left)),
+            _ => Err(GitError::Unreachable(format!(
+                "{} was not asked: earlier requests took all of {} s",
+                self.name,
+                WHOLE.as_secs()
+            ))),
+        }
     }
 
     fn request(&self, method: Method, url: Url) -> Request {
@@ -338,9 +389,9 @@ impl Api {
     }
 
     /// Goes on only where no limit is spent.
-    async fn may_ask(&self, budget: Budget) -> Result<(), GitError> {
-        for budget in [budget, Budget::Whole] {
-            if let Some(until) = self.shared.limits.get(&(self.key, budget)).await
+    async fn may_ask(&self, budgets: &Budgets) -> Result<(), GitError> {
+        for budget in budgets.all() {
+            if let Some(until) = self.shared.limits.get(&(self.key, budget.clone())).await
                 && until > self.now()
             {
                 return Err(self.limited(Some(until)));
@@ -349,37 +400,30 @@ impl Api {
         Ok(())
     }
 
-    fn budget(&self, url: &Url) -> Budget {
-        let below = url.path().strip_prefix(self.base.path().trim_end_matches('/')).unwrap_or_default();
-        if below.starts_with("/search/") { Budget::Search } else { Budget::Whole }
+    fn budgets(&self, method: &Method, url: &Url) -> Budgets {
+        Budgets::of(method, url, &self.base, self.unspent)
     }
 
-    /// Notes a spent limit, and turns every status but success into an error.
-    async fn judge(&self, response: &Response, budget: Budget) -> Result<(), GitError> {
-        let spent = ["x-ratelimit-remaining", "ratelimit-remaining"]
-            .iter()
-            .any(|name| response.header(name).is_some_and(|left| left.trim() == "0"));
-        let when = retry_at(response, self.now());
-        let status = response.status;
-        let asked_to_wait = response.header("retry-after").is_some();
-        // GitHub answers 403 for its limits too:
-        // https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
-        let limited =
-            status == StatusCode::TOO_MANY_REQUESTS || (status == StatusCode::FORBIDDEN && (spent || asked_to_wait));
-        if (limited || spent)
-            && let Some(until) = when
+    /// Notes a limit, and turns every status but success into an error.
+    async fn judge(&self, response: &Response, budgets: Budgets) -> Result<(), Failure> {
+        let done = response.status.is_success();
+        let said = if done { None } else { self.words(&response.body) };
+        let limit = limit(response, said.as_deref(), self.now());
+        let (until, refused) = limit.as_ref().map_or((None, false), |limit| (limit.until, limit.refused));
+        if let Some(limit) = &limit
+            && let Some(until) = until
         {
-            // A limit that is not a spent budget (GitHub's secondary one) is about every request.
-            let budget = if spent { budget } else { Budget::Whole };
-            self.shared.limits.insert((self.key, budget), until).await;
+            let place = (self.key, budgets.of_limit(limit));
+            // A short limit does not end a long one.
+            if self.shared.limits.get(&place).await.is_none_or(|known| known < until) {
+                self.shared.limits.insert(place, until).await;
+            }
         }
-        if status.is_success() {
-            return Ok(());
+        match (done, refused) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Failure::Lasting(self.limited(until))),
+            (false, false) => Err(self.refusal(response.status, said)),
         }
-        if limited {
-            return Err(self.limited(when));
-        }
-        Err(self.refusal(response))
     }
 
     fn limited(&self, until: Option<DateTime<Utc>>) -> GitError {
@@ -387,61 +431,36 @@ impl Api {
         GitError::Limited { message: format!("{} limits requests{when}", self.name), retry_at: until }
     }
 
-    fn refusal(&self, response: &Response) -> GitError {
-        let status = response.status.as_u16();
-        let said = self.words(&response.body);
-        let quoted = said.as_ref().map_or_else(String::new, |said| format!(": {said}"));
+    fn refusal(&self, status: StatusCode, said: Option<String>) -> Failure {
+        let quoted = said.map_or_else(String::new, |said| format!(": {said}"));
         let name = &self.name;
-        match status {
+        Failure::Lasting(match status.as_u16() {
             401 => GitError::Unauthorized(format!("{name} does not take the token{quoted}")),
             403 => GitError::Forbidden(format!("{name} does not let the token do this{quoted}")),
             404 | 410 => GitError::NotFound(format!("{name} knows no such thing{quoted}")),
             400 | 409 | 422 => GitError::Invalid(format!("{name} refused{quoted}")),
             300..=399 => GitError::Unreachable(format!("{name} redirects to another address, which is not followed")),
-            _ => GitError::Unreachable(format!("{name} answered with HTTP status {status}{quoted}")),
-        }
-    }
-
-    /// What the provider says went wrong, in one line, without the token. GitLab: `message` (a text, or texts by
-    /// field), `error`, `error_description`; GitHub: `message`, and `errors` with a `message` each.
-    pub(super) fn words(&self, body: &[u8]) -> Option<String> {
-        let body: Value = serde_json::from_slice(body).ok()?;
-        let mut said = Vec::new();
-        for field in ["message", "error", "error_description", "errors"] {
-            gather(&body[field], "", &mut said);
-        }
-        let line: String = said.join("; ").chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let line: String = self.masker.mask(&line).chars().take(QUOTED).collect();
-        (!line.is_empty()).then_some(line)
-    }
-
-    fn unsent(&self, error: NetError) -> GitError {
-        match error {
-            NetError::Refused(_) | NetError::Invalid(_) => GitError::Refused(error.to_string()),
-            error => self.unreachable(error),
-        }
-    }
-
-    fn unreachable(&self, error: NetError) -> GitError {
-        GitError::Unreachable(format!("{}: {error}", self.name))
-    }
-}
-
-fn gather(value: &Value, field: &str, said: &mut Vec<String>) {
-    match value {
-        Value::String(text) if field.is_empty() => said.push(text.clone()),
-        Value::String(text) => said.push(format!("{field} {text}")),
-        Value::Array(items) => items.iter().for_each(|item| gather(item, field, said)),
-        // GitHub's errors: the words if there are any, else which field and why.
-        Value::Object(fields) if fields.contains_key("code") => match (&fields.get("message"), fields.get("field")) {
-            (Some(Value::String(text)), _) => said.push(text.clone()),
-            (_, Some(Value::String(field))) => {
-                said.push(format!("{field}: {}", fields["code"].as_str().unwrap_or_default()));
+            code => {
+                let error = GitError::Unreachable(format!("{name} answered with HTTP status {code}{quoted}"));
+                return if status.is_server_error() { Failure::Passing(error) } else { Failure::Lasting(error) };
             }
-            _ => {}
-        },
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| gather(value, name, said)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        })
+    }
+
+    /// What the provider says went wrong, in one line, without the token.
+    pub(super) fn words(&self, body: &[u8]) -> Option<String> {
+        words::words(body, &self.masker)
+    }
+
+    fn unsent(&self, error: NetError) -> Failure {
+        let unreachable = GitError::Unreachable(format!("{}: {error}", self.name));
+        match error {
+            NetError::Refused(_) | NetError::Invalid(_) => Failure::Lasting(GitError::Refused(error.to_string())),
+            NetError::Timeout { .. } | NetError::Unreachable { .. } => Failure::Passing(unreachable),
+            NetError::TooLarge { .. } | NetError::Redirected { .. } | NetError::Setup(_) => {
+                Failure::Lasting(unreachable)
+            }
+        }
     }
 }
 
