@@ -30,7 +30,7 @@ pub(super) async fn list(gitlab: &Gitlab, request: &ListRequest) -> Result<Liste
         Some(cursor) if cursor.starts_with(GROUP) => cursor.strip_prefix(GROUP),
         _ => {
             let me = about_me(gitlab, Memory::Recent).await?;
-            items.extend(own(&me, request.search.as_deref()));
+            items.extend(own(gitlab, &me, request.search.as_deref()));
             None
         }
     };
@@ -40,8 +40,7 @@ pub(super) async fn list(gitlab: &Gitlab, request: &ListRequest) -> Result<Liste
     items.extend(groups.edges.into_iter().take(want).map(|edge| Item {
         cursor: format!("{GROUP}{}", edge.cursor),
         value: Namespace {
-            // Pictures that GitLab keeps itself may come without its address.
-            avatar_url: edge.node.avatar_url.and_then(|at| gitlab.pages.join(&at).ok()).map(String::from),
+            avatar_url: edge.node.avatar_url.and_then(|at| gitlab.picture(&at)),
             path: edge.node.full_path,
             name: edge.node.name,
             kind: NamespaceKind::Group,
@@ -52,7 +51,7 @@ pub(super) async fn list(gitlab: &Gitlab, request: &ListRequest) -> Result<Liste
 
 /// None for the account of a project's or a group's token, and for people whom the server's administrators let make
 /// no projects (<https://docs.gitlab.com/administration/settings/account_and_limit_settings/>).
-fn own(me: &Me, search: Option<&str>) -> Option<Item<Namespace>> {
+fn own(gitlab: &Gitlab, me: &Me, search: Option<&str>) -> Option<Item<Namespace>> {
     let may = me.can_create_project.unwrap_or_else(|| me.projects_limit.is_none_or(|limit| limit > 0));
     let sought = search.map(str::to_lowercase);
     let found =
@@ -63,7 +62,7 @@ fn own(me: &Me, search: Option<&str>) -> Option<Item<Namespace>> {
             path: me.username.clone(),
             name: me.name.clone(),
             kind: NamespaceKind::User,
-            avatar_url: me.avatar_url.clone(),
+            avatar_url: me.avatar_url.as_deref().and_then(|at| gitlab.picture(at)),
         },
     })
 }
@@ -119,7 +118,9 @@ async fn groups(gitlab: &Gitlab, request: &ListRequest, after: Option<&str>, fir
     let answered: Answered = gitlab.api.json(&answer)?;
     if answered.errors.is_some_and(|errors| !errors.is_empty()) {
         let said = gitlab.api.words(&answer.body).unwrap_or_default();
-        return Err(GitError::Invalid(format!("{} does not list groups: {said}", gitlab.api.name())));
+        let said = format!("{} does not list groups: {said}", gitlab.api.name());
+        // A cursor may be forged, or from another server. All else that it was asked, it has to understand.
+        return Err(if after.is_some() { GitError::Invalid(said) } else { GitError::Unreachable(said) });
     }
     let data = answered.data.ok_or_else(|| gitlab.api.garbled())?;
     // To GraphQL, a token without one of these scopes is nobody.
