@@ -8,8 +8,9 @@ use super::super::call::Answer;
 pub(super) const MOST: usize = 100;
 /// Pages that are fetched for one call, at most.
 pub(super) const PAGES: usize = 100;
-/// Bytes of a page's token, at most: tokens are names of branches, or made of them.
-const LONGEST: usize = 2048;
+/// Bytes of a token that a cursor holds, at most, so that the cursor is none that is refused for its length. Tokens are
+/// names of branches, or little more.
+const LONGEST: usize = 300;
 
 /// Whether a list of `asked` rows a page goes on after this page of `got`.
 ///
@@ -36,7 +37,7 @@ pub(super) fn next_token(answer: &Answer) -> Option<String> {
     let next = header(answer, "link").split(',').find(|link| link.contains("rel=\"next\""))?;
     let url = Url::parse(next.trim().strip_prefix('<')?.split_once('>')?.0).ok()?;
     let token = url.query_pairs().find(|(name, _)| name == "page_token")?.1.into_owned();
-    (!token.is_empty() && token.len() <= LONGEST).then_some(token)
+    Some(token).filter(|token| !token.is_empty())
 }
 
 fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
@@ -68,8 +69,7 @@ impl After {
         // No branch has a colon in its name.
         if let Some((name, token)) = name.split_once(':').filter(|_| page == "t") {
             let token = Some(token.to_owned()).filter(|token| !token.is_empty());
-            let fits = token.as_ref().is_none_or(|token| token.len() <= LONGEST);
-            return fits.then(|| Self::Name(Page::Token(token), name.to_owned()));
+            return Some(Self::Name(Page::Token(token), name.to_owned()));
         }
         match page.parse::<usize>().ok()? {
             0 => Some(Self::Default),
@@ -82,7 +82,11 @@ impl After {
         match self {
             Self::Default => "0.".to_owned(),
             Self::Name(Page::Number(page), name) => format!("{page}.{name}"),
-            Self::Name(Page::Token(token), name) => format!("t.{name}:{}", token.as_deref().unwrap_or_default()),
+            // Without its token, a page is looked for from the start.
+            Self::Name(Page::Token(token), name) => {
+                let token = token.as_deref().filter(|token| token.len() <= LONGEST);
+                format!("t.{name}:{}", token.unwrap_or_default())
+            }
         }
     }
 }

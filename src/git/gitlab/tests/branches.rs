@@ -1,6 +1,7 @@
 use super::double::faults::{Fault, How};
 use super::double::state::BranchPages;
 use super::*;
+use crate::domain::paging::Cursor;
 
 const ODD: [&str; 8] =
     ["feature/ä", "fix/#12", "release/1.0+rc", "a/b/c/d", "x%2Fy", "$(id)", "cost$", "q&a=b;c|d'e\"f"];
@@ -252,4 +253,27 @@ async fn what_has_not_changed_is_not_sent_again() {
     bench.double.state().projects.get_mut(&id).unwrap().branches.insert("b2495".to_owned(), false);
     bench.clock.wait(TimeDelta::seconds(31));
     assert_eq!(all(&bench, first(100)).await.len(), before.len() + 1);
+}
+
+#[tokio::test]
+async fn a_name_as_long_as_git_takes_is_gone_on_after() {
+    let long = |number: u32| format!("{}/{number:03}", "a".repeat(340));
+    let (bench, _) = shop((0..250).map(long).chain(["b".repeat(255)])).await;
+    bench.double.state().projects.values_mut().for_each(|made| {
+        made.branches.extend((0..5).map(|number| (format!("b{number}"), false)));
+    });
+    for pages in PAGING {
+        bench.double.state().branch_pages = pages;
+        let mut request = Some(first(2));
+        let mut found = Vec::new();
+        while let Some(asked) = request {
+            let page = bench.gitlab.branches(&path("ada/shop"), &asked).await.unwrap().unwrap();
+            let cursors = page.items.iter().map(|item| Cursor(vec![item.cursor.clone()]).encode());
+            assert!(cursors.into_iter().all(|cursor| Cursor::decode(&cursor).is_some()), "{pages:?}");
+            found.extend(page.items.iter().map(|item| item.value.name.to_string()));
+            request = next(&asked, &page);
+        }
+        // Names of more than 255 bytes are left out.
+        assert_eq!(found.len(), 7, "{pages:?}: {found:?}");
+    }
 }
