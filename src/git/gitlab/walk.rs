@@ -113,17 +113,17 @@ impl<'a> Walk<'a> {
 
     /// The page after the one that was given last.
     pub(super) async fn next(&mut self, page: Page) -> Result<Rows, GitError> {
-        let last = self.last.clone().unwrap_or_default();
-        match self.fetch(page.clone()).await {
-            Err(error) if self.is_lost(&page, &error) => self.from_the_start(&last).await,
-            other => other,
+        let last = self.last.clone();
+        match (self.fetch(page.clone()).await, last) {
+            (Err(error), Some(last)) if self.is_lost(&page, &error) => self.restart(&last).await,
+            (other, _) => other,
         }
     }
 
     /// What comes after a name, wherever it has moved to, and even when it is gone.
     pub(super) async fn after(&mut self, page: Page, name: &str) -> Result<Rows, GitError> {
         let rows = match self.fetch(page.clone()).await {
-            Err(error) if self.is_lost(&page, &error) => return self.from_the_start(name).await,
+            Err(error) if self.is_lost(&page, &error) => return self.restart(name).await,
             other => other?,
         };
         match page {
@@ -139,7 +139,7 @@ impl<'a> Walk<'a> {
             && matches!(error, GitError::Invalid(_) | GitError::Unreachable(_))
     }
 
-    async fn from_the_start(&mut self, name: &str) -> Result<Rows, GitError> {
+    async fn restart(&mut self, name: &str) -> Result<Rows, GitError> {
         self.restarted = true;
         let rows = self.first().await?;
         self.forward(rows, name, FAR).await
@@ -207,7 +207,9 @@ impl<'a> Walk<'a> {
         };
         let list: Vec<BranchRow> = self.gitlab.api.json(&answer)?;
         let rows = self.rows(&answer, list)?;
-        self.last = rows.list.last().map(|row| row.name.clone());
+        if let Some(row) = rows.list.last() {
+            self.last = Some(row.name.clone());
+        }
         Ok(rows)
     }
 

@@ -160,3 +160,19 @@ async fn it_pages_branches_as_its_releases_do() {
         assert!(head.contains(expected), "{pages:?}: {head}");
     }
 }
+
+#[tokio::test]
+async fn it_does_not_send_again_what_is_known() {
+    let double = server().await;
+    let (head, _) = get(&double, "/git/api/v4/user").await;
+    let etag = head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("an etag").to_owned();
+    // One more header, after the token's.
+    let token = format!("{TOKEN}\r\nif-none-match: {etag}");
+    let (head, body) = ask(&double, "GET /git/api/v4/user", &token, &Value::Null).await;
+    assert!(head.contains(" 304 ") && body == Value::Null, "{head} {body}");
+    let known: Vec<Option<String>> = double.asked().into_iter().map(|seen| seen.known).collect();
+    assert_eq!(known, [None, Some(etag.clone())]);
+    double.state().accounts[0].name = "Ada".to_owned();
+    let (head, body) = ask(&double, "GET /git/api/v4/user", &token, &Value::Null).await;
+    assert!(head.contains(" 200 ") && body["name"] == "Ada", "{head} {body}");
+}
