@@ -33,7 +33,9 @@ pub struct FoundProject {
     pub project: Project,
 }
 
-/// Projects that the organization's token takes part in, newest first; those whose path or name contains `search`.
+/// Projects that the organization's token takes part in, newest first; those that the provider finds by `search`: part
+/// of the name, or a path. GitLab looks into descriptions too; it takes a text of one or two characters for a whole
+/// name, path or description, and leaves such words out beside longer ones.
 ///
 /// # Errors
 /// FAILED_PRECONDITION where the provider is not set up, BAD_USER_INPUT for a bad search or cursor, UPSTREAM_ERROR that

@@ -8,7 +8,7 @@ const LONGEST: usize = 64;
 const MOST: usize = 100;
 
 /// What GitLab's pages have their names from, so that no account may: the same page, "Reserved group names".
-const RESERVED: [&str; 23] = [
+const RESERVED: [&str; 24] = [
     "admin",
     "api",
     "assets",
@@ -32,6 +32,7 @@ const RESERVED: [&str; 23] = [
     "unsubscribes",
     "uploads",
     "users",
+    "v2",
 ];
 
 /// Endings after a dot that GitLab refuses (`.git`, `.atom`), or newer servers do for being those of files.
@@ -163,6 +164,7 @@ mod tests {
         let cases = [
             ("admin@example.com", "Jörg Müller", "joerg.mueller"),
             ("a@example.com", "X", "a-example"),
+            ("v2@example.com", "X", "v2-example"),
             ("jo.git@example.com", "Jo", "jo-git"),
             ("jo.PNG@example.com", "Jo", "jo-png"),
             ("-_.x@example.com", "", "x-example"),

@@ -8,12 +8,14 @@ mod projects;
 #[cfg(test)]
 mod tests;
 mod token;
+mod walk;
 mod wire;
 
 use async_trait::async_trait;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use super::base::page;
 use super::call::{Answer, Api, Dialect, Memory, Reach, Shared};
 use super::{
     Branch, GitAccess, GitAccounts, GitError, GitProvider, ListRequest, Listed, Namespace, NewAccount, NewProject,
@@ -68,6 +70,11 @@ impl Gitlab {
         self.api.url(&["graphql"])
     }
 
+    /// The address of a picture, which may come without the server's own; none that a browser may not be sent to.
+    fn picture(&self, at: &str) -> Option<String> {
+        self.pages.join(at).ok().and_then(|url| page(url.as_str()))
+    }
+
     /// Reads what may be missing.
     async fn find(&self, url: Url, memory: Memory) -> Result<Option<Answer>, GitError> {
         match self.api.get(url, memory).await {
@@ -85,10 +92,13 @@ fn encoded(segment: &str) -> String {
     })
 }
 
-/// GitLab says "has already been taken" of names, paths and addresses, with 400 or 409.
+/// GitLab says "has already been taken" of names, paths and addresses, with 400 or 409; of a user name that is a group's
+/// it says that one "already exists with that username" (`username_exists_as_a_different_namespace`).
 fn taken(error: GitError) -> GitError {
+    let is_said =
+        |said: &str| ["already been taken", "already exists with that username"].iter().any(|w| said.contains(w));
     match error {
-        GitError::Invalid(said) if said.contains("already been taken") => GitError::Taken(said),
+        GitError::Invalid(said) if is_said(&said) => GitError::Taken(said),
         other => other,
     }
 }

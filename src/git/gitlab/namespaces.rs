@@ -3,7 +3,6 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::base::page;
 use super::super::call::Memory;
 use super::super::{GitError, Item, ListRequest, Listed, Namespace, NamespaceKind};
 use super::Gitlab;
@@ -41,7 +40,7 @@ pub(super) async fn list(gitlab: &Gitlab, request: &ListRequest) -> Result<Liste
     items.extend(groups.edges.into_iter().take(want).map(|edge| Item {
         cursor: format!("{GROUP}{}", edge.cursor),
         value: Namespace {
-            avatar_url: edge.node.avatar_url.and_then(|at| picture(gitlab, &at)),
+            avatar_url: edge.node.avatar_url.and_then(|at| gitlab.picture(&at)),
             path: edge.node.full_path,
             name: edge.node.name,
             kind: NamespaceKind::Group,
@@ -63,14 +62,9 @@ fn own(gitlab: &Gitlab, me: &Me, search: Option<&str>) -> Option<Item<Namespace>
             path: me.username.clone(),
             name: me.name.clone(),
             kind: NamespaceKind::User,
-            avatar_url: me.avatar_url.as_deref().and_then(|at| picture(gitlab, at)),
+            avatar_url: me.avatar_url.as_deref().and_then(|at| gitlab.picture(at)),
         },
     })
-}
-
-/// Where a picture is. Ones that GitLab keeps itself may come without its address.
-fn picture(gitlab: &Gitlab, address: &str) -> Option<String> {
-    page(gitlab.pages.join(address).ok()?.as_str())
 }
 
 #[derive(Deserialize)]
@@ -124,7 +118,9 @@ async fn groups(gitlab: &Gitlab, request: &ListRequest, after: Option<&str>, fir
     let answered: Answered = gitlab.api.json(&answer)?;
     if answered.errors.is_some_and(|errors| !errors.is_empty()) {
         let said = gitlab.api.words(&answer.body).unwrap_or_default();
-        return Err(GitError::Invalid(format!("{} does not list groups: {said}", gitlab.api.name())));
+        let said = format!("{} does not list groups: {said}", gitlab.api.name());
+        // A cursor may be forged, or from another server. All else that it was asked, it has to understand.
+        return Err(if after.is_some() { GitError::Invalid(said) } else { GitError::Unreachable(said) });
     }
     let data = answered.data.ok_or_else(|| gitlab.api.garbled())?;
     // To GraphQL, a token without one of these scopes is nobody.

@@ -14,7 +14,8 @@ use crate::domain::names::BranchName;
 /// to go on (<https://docs.gitlab.com/api/projects/#list-all-projects>, `id_before`, with keyset pagination).
 ///
 /// The whole rows are asked for: `simple=true` leaves out `archived`, and from older servers `visibility`. GitLab
-/// looks for texts of one or two characters as whole words only.
+/// looks for texts in names, paths and descriptions; one of one or two characters must be the whole of one, and such a
+/// word beside longer ones is left out (`lib/gitlab/sql/pattern.rb`).
 pub(super) async fn list(gitlab: &Gitlab, request: &ListRequest) -> Result<Listed<Project>, GitError> {
     let first = (request.first as usize).clamp(1, MOST);
     let mut before = request.after.as_deref().and_then(|cursor| cursor.parse::<u64>().ok());

@@ -123,9 +123,19 @@ pub(super) struct TokenRow {
 pub(super) struct UserRow {
     pub(super) id: u64,
     pub(super) username: String,
+    #[serde(default)]
+    name: String,
     pub(super) email: Option<String>,
     pub(super) commit_email: Option<String>,
     pub(super) public_email: Option<String>,
+}
+
+impl UserRow {
+    /// Whether their name or user name contains a text, whatever the case.
+    pub(super) fn is_named(&self, text: &str) -> bool {
+        let text = text.to_lowercase();
+        [&self.username, &self.name].iter().any(|name| name.to_lowercase().contains(&text))
+    }
 }
 
 /// <https://docs.gitlab.com/api/user_email_addresses/>
@@ -139,10 +149,4 @@ pub(super) struct EmailRow {
 pub(super) struct NamespaceRow {
     pub(super) id: u64,
     pub(super) full_path: String,
-}
-
-/// <https://docs.gitlab.com/api/namespaces/#verify-namespace-availability>
-#[derive(Deserialize)]
-pub(super) struct Existence {
-    pub(super) exists: bool,
 }

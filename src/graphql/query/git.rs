@@ -44,7 +44,12 @@ impl GitQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which provider.")] provider: GitProvider,
-        #[graphql(desc = "Part of the name, or a path.")] search: Option<String>,
+        #[graphql(
+            desc = "Part of the name, or a path. GitLab looks into descriptions too; it takes a text of one or two \
+                          characters for a whole name, path or description, and leaves such words out beside longer \
+                          ones."
+        )]
+        search: Option<String>,
         #[graphql(desc = "How many at most; 20 when left out, at most 100.")] first: Option<i32>,
         #[graphql(desc = "Those after this cursor.")] after: Option<String>,
     ) -> Result<Option<Uncounted<GitProject>>> {

@@ -1,3 +1,4 @@
+use super::double::faults::{Fault, How};
 use super::*;
 use crate::git::{GitAccounts as _, NewAccount};
 
@@ -56,7 +57,45 @@ async fn a_user_name_is_free_when_it_is_no_persons_and_no_groups() {
     for (name, free) in [("eve", true), ("BOB", false), ("acme", false), ("", false), (".", false), ("..", false)] {
         assert_eq!(bench.gitlab.is_free(name).await.unwrap(), free, "{name}");
     }
-    assert!(bench.asked().iter().any(|asked| asked == "GET /api/v4/namespaces/eve/exists"));
+    assert!(bench.asked().iter().any(|asked| asked == "GET /api/v4/namespaces/eve"));
+}
+
+#[tokio::test]
+async fn many_user_names_are_asked_about_in_a_minute() {
+    let bench = administrators().await;
+    for number in 0..30 {
+        assert!(bench.gitlab.is_free(&format!("eve-{number}")).await.unwrap(), "{number}");
+    }
+    // That GitLab answers twenty times a minute.
+    assert!(bench.asked().iter().all(|asked| !asked.ends_with("/exists")));
+    // 404 means nothing to who does not see everything.
+    let bobby = bench.with("glpat-bobby", 3, &["api"]);
+    assert!(matches!(bobby.is_free("acme").await.unwrap_err(), GitError::Forbidden(_)));
+    // A limit that is reached is said all the same.
+    let limit = vec![("retry-after", "60".to_owned())];
+    bench.double.fail(Fault::once("/namespaces/", How::Answer(429, limit, "{}".to_owned())));
+    assert!(matches!(bench.gitlab.is_free("mallory").await.unwrap_err(), GitError::Limited { .. }));
+}
+
+#[tokio::test]
+async fn a_name_that_looks_like_an_address_hides_nobody() {
+    let bench = administrators().await;
+    let carry = |count: u64| {
+        let mut state = bench.double.state();
+        for number in 0..count {
+            let id = state.person(&format!("squatter-{number}"));
+            state.account(id).name = "I am BOB@new.example".to_owned();
+        }
+    };
+    carry(7);
+    // The search gives the newest first, so that bob comes last.
+    assert_eq!(bench.gitlab.find_by_email("bob@new.example").await.unwrap().as_deref(), Some("bob"));
+    // Where even that leaves some over, nobody is told that the address is free.
+    let bob = bench.double.state().accounts.iter().find(|account| account.username == "bob").unwrap().id;
+    bench.double.state().account(bob).name = "bob@new.example".to_owned();
+    let error = bench.gitlab.find_by_email("bob@new.example").await.unwrap_err();
+    assert!(matches!(&error, GitError::Taken(said) if said.contains("that address in their names")), "{error}");
+    assert_eq!(bench.gitlab.find_by_email("nobody@new.example").await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -78,7 +117,7 @@ async fn an_account_is_made_without_a_password() {
         ("BOB@example.com", "other", "Email has already been taken"),
         ("bob@new.example", "other", "Email has already been taken"),
         ("x@example.com", "Eve", "Username has already been taken"),
-        ("x@example.com", "acme", "username has already been taken"),
+        ("x@example.com", "acme", "group already exists with that username"),
     ] {
         let error = bench.gitlab.create(&new(email, username)).await.unwrap_err();
         assert!(matches!(&error, GitError::Taken(said) if said.contains(why)), "{email} {username}: {error}");

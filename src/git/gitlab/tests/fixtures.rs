@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::super::wire::{BranchRow, EmailRow, Existence, Me, NamespaceRow, ProjectRow, TokenRow, UserRow};
+use super::super::wire::{BranchRow, EmailRow, Me, NamespaceRow, ProjectRow, TokenRow, UserRow};
 
 /// An answer, without the page that it is from.
 fn answer<T: DeserializeOwned>(text: &str) -> T {
@@ -83,6 +83,4 @@ fn tokens_and_people_are_read_whole() {
 fn namespaces_are_read_whole() {
     let namespace: NamespaceRow = answer(include_str!("../fixtures/namespace.json"));
     assert_eq!((namespace.id, namespace.full_path.as_str()), (2, "acme"));
-    let existence: Existence = answer(include_str!("../fixtures/namespace_exists.json"));
-    assert!(existence.exists);
 }

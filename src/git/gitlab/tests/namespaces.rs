@@ -116,5 +116,40 @@ async fn a_token_without_the_scope_may_not_list() {
     let gone = "{\"data\": null, \"errors\": [{\"message\": \"Field 'groups' doesn't accept it {token}\"}]}";
     bench.double.fail(Fault::once("graphql", How::Answer(200, vec![], gone.to_owned())));
     let error = bench.gitlab.namespaces(&first(5)).await.unwrap_err();
-    assert!(matches!(&error, GitError::Invalid(said) if said.contains("doesn't accept it ***")), "{error}");
+    // Nothing of what was asked is the caller's fault, whatever they search for.
+    assert!(matches!(&error, GitError::Unreachable(said) if said.contains("doesn't accept it ***")), "{error}");
+    bench.double.fail(Fault::once("graphql", How::Answer(200, vec![], gone.to_owned())));
+    let error = bench.gitlab.namespaces(&search("a")).await.unwrap_err();
+    assert!(matches!(error, GitError::Unreachable(_)), "{error}");
+    // A cursor is.
+    bench.double.fail(Fault::once("graphql", How::Answer(200, vec![], gone.to_owned())));
+    let after = ListRequest { after: Some("group.forged".to_owned()), ..first(5) };
+    assert!(matches!(bench.gitlab.namespaces(&after).await.unwrap_err(), GitError::Invalid(_)));
+}
+
+#[tokio::test]
+async fn a_picture_is_a_page_or_none() {
+    for (given, expected) in [
+        ("javascript:alert(1)", None),
+        ("data:text/html,x", None),
+        ("/uploads/x.png", Some("/uploads/x.png")),
+        ("https://cdn.example.com/x.png", Some("https://cdn.example.com/x.png")),
+    ] {
+        let bench = Bench::new().await;
+        let me = serde_json::json!({ "id": 1, "username": "ada", "name": "Ada", "avatar_url": given });
+        bench.double.fail(Fault::once("/api/v4/user", How::Answer(200, vec![], me.to_string())));
+        let node = serde_json::json!({ "fullPath": "acme", "name": "Acme", "avatarUrl": given });
+        let groups =
+            serde_json::json!({ "edges": [{ "cursor": "1", "node": node }], "pageInfo": { "hasNextPage": false } });
+        let body = serde_json::json!({ "data": { "currentUser": { "groups": groups } } });
+        bench.double.fail(Fault::once("graphql", How::Answer(200, vec![], body.to_string())));
+        let page = bench.gitlab.namespaces(&first(5)).await.unwrap();
+        assert_eq!(page.items.len(), 2);
+        for item in &page.items {
+            let seen = item.value.avatar_url.as_deref();
+            let host = url::Url::parse(&bench.double.url).unwrap();
+            let expected = expected.map(|at| host.join(at).unwrap().to_string());
+            assert_eq!(seen, expected.as_deref(), "{given} of {}", item.value.path);
+        }
+    }
 }

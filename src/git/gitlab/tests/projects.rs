@@ -90,6 +90,10 @@ async fn only_what_one_takes_part_in_is_listed_and_searched() {
     for (text, found) in [("SHOP", 1), ("web/sh", 1), ("acme", 1), ("secret", 0), ("a&b=c#d", 0)] {
         assert_eq!(bench.gitlab.projects(&search(text)).await.unwrap().items.len(), found, "{text}");
     }
+    // As GitLab searches: in descriptions too, and for fewer than three characters as for the whole of a name.
+    for (text, found) in [("of acme", 1), ("sh", 0), ("shop zz", 1)] {
+        assert_eq!(bench.gitlab.projects(&search(text)).await.unwrap().items.len(), found, "{text}");
+    }
     let asked = bench.asked();
     assert!(asked.iter().any(|asked| asked.ends_with("&search=web%2Fsh&search_namespaces=true")), "{asked:?}");
     let public = bench.gitlab.project(&path("bob/open")).await.unwrap().unwrap();

@@ -1,5 +1,7 @@
 //! Tokens, people and namespaces.
 
+use std::time::{Duration, Instant};
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -7,7 +9,7 @@ use super::Asked;
 use super::answers::{
     Answer, group_namespace, message, missing, own_namespace, page, public_account, refused, whole_account,
 };
-use super::state::{Account, Group, State};
+use super::state::{Account, State};
 
 /// <https://docs.gitlab.com/api/personal_access_tokens/#self-inform>
 pub(super) fn token(state: &State, asked: &Asked) -> Answer {
@@ -98,7 +100,9 @@ pub(super) fn create(state: &mut State, asked: &Asked) -> Answer {
         return message(StatusCode::CONFLICT, "Username has already been taken");
     }
     if state.is_taken(&username) {
-        return message(StatusCode::BAD_REQUEST, json!({ "username": ["has already been taken"] }));
+        // app/models/user.rb: `username_exists_as_a_different_namespace`.
+        let said = "A user, alias, or group already exists with that username.";
+        return message(StatusCode::BAD_REQUEST, json!({ "base": [said] }));
     }
     let id = state.person(&username);
     let account = state.account(id);
@@ -108,12 +112,10 @@ pub(super) fn create(state: &mut State, asked: &Asked) -> Answer {
     Answer::created(whole_account(state, &made, true))
 }
 
-/// The own one and those of one's groups.
+/// The own one and those of one's groups; for administrators, all.
 pub(super) fn namespaces(state: &State, asked: &Asked) -> Answer {
-    let account = state.caller_account(&asked.caller);
     let search = asked.text("search").unwrap_or_default().to_lowercase();
-    let groups = state.groups.iter().filter(|group| state.level(account.id, &group.path) > 0);
-    let rows = std::iter::once(own_namespace(state, &account)).chain(groups.map(|group| group_namespace(state, group)));
+    let rows = seen_namespaces(state, asked);
     let found = |row: &Value| row["full_path"].as_str().is_some_and(|path| path.to_lowercase().contains(&search));
     page(asked, &state.url, rows.filter(found).collect())
 }
@@ -121,19 +123,33 @@ pub(super) fn namespaces(state: &State, asked: &Asked) -> Answer {
 /// By id, or else by path: digits are always an id.
 pub(super) fn namespace(state: &State, asked: &Asked, path: &str) -> Answer {
     let id = path.parse::<u64>().ok();
-    let is = |own: u64, full: &str| id.map_or_else(|| full.eq_ignore_ascii_case(path), |id| id == own);
-    let account = state.caller_account(&asked.caller);
-    let seen = |group: &&Group| state.level(account.id, &group.path) > 0 || state.is_administrator(&asked.caller);
-    if is(account.id, &account.username) {
-        return Answer::ok(own_namespace(state, &account));
-    }
-    match state.groups.iter().filter(seen).find(|group| is(group.id, &group.path)) {
-        Some(group) => Answer::ok(group_namespace(state, group)),
-        None => missing("Namespace"),
-    }
+    let is = |row: &Value| match id {
+        Some(id) => row["id"] == id,
+        None => row["full_path"].as_str().is_some_and(|full| full.eq_ignore_ascii_case(path)),
+    };
+    seen_namespaces(state, asked).find(is).map_or_else(|| missing("Namespace"), Answer::ok)
 }
 
-pub(super) fn exists(state: &State, path: &str) -> Answer {
+fn seen_namespaces<'a>(state: &'a State, asked: &Asked) -> impl Iterator<Item = Value> + use<'a> {
+    let me = asked.caller.account;
+    let all = state.is_administrator(&asked.caller);
+    let people = state.accounts.iter().filter(move |account| all || account.id == me);
+    let groups = state.groups.iter().filter(move |group| all || state.level(me, &group.path) > 0);
+    people.map(|account| own_namespace(state, account)).chain(groups.map(|group| group_namespace(state, group)))
+}
+
+/// Twenty times a minute for each user, whoever that is: <https://docs.gitlab.com/security/rate_limits/>.
+pub(super) fn exists(state: &mut State, asked: &Asked, path: &str) -> Answer {
+    let account = asked.caller.account;
+    let lately = |(_, at): &(u64, Instant)| at.elapsed() < Duration::from_secs(60);
+    state.exists_asked.retain(lately);
+    if state.exists_asked.iter().filter(|(asker, _)| *asker == account).count() >= 20 {
+        let said = "This endpoint has been requested too many times. Try again later.";
+        let mut answer = message(StatusCode::TOO_MANY_REQUESTS, json!({ "error": said }));
+        answer.headers.push(("retry-after", "60".to_owned()));
+        return answer;
+    }
+    state.exists_asked.push((account, Instant::now()));
     let exists = state.is_taken(path);
     let suggests: Vec<String> = if exists { vec![format!("{path}1")] } else { Vec::new() };
     Answer::ok(json!({ "exists": exists, "suggests": suggests }))

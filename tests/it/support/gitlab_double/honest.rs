@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::GitlabDouble;
 use super::faults::{Fault, How};
+use super::state::BranchPages;
 
 const TOKEN: &str = "glpat-double";
 
@@ -95,4 +96,83 @@ async fn it_fails_when_told_and_as_often() {
     assert!(silent.await.is_err());
     double.mend();
     assert_eq!(get(&double, "/git/api/v4/user").await.1["username"], "ada");
+}
+
+#[tokio::test]
+async fn it_limits_and_hides_as_gitlab_does() {
+    let double = server().await;
+    for number in 0..20 {
+        let (head, body) = get(&double, &format!("/git/api/v4/namespaces/free-{number}/exists")).await;
+        assert!(head.contains(" 200 ") && body["exists"] == false, "{head}");
+    }
+    let (head, body) = get(&double, "/git/api/v4/namespaces/ada/exists").await;
+    assert!(head.contains(" 429 ") && body["message"]["error"].is_string(), "{head} {body}");
+    let bob = double.state().person("bob");
+    double.state().token("glpat-bob", bob, &["api"]);
+    let (_, body) = ask(&double, "GET /git/api/v4/namespaces/acme/exists", "glpat-bob", &Value::Null).await;
+    assert_eq!(body["exists"], true, "the limit is each user's own");
+    for (line, token, expected) in [
+        ("GET /git/api/v4/namespaces/ACME", TOKEN, " 200 "),
+        ("GET /git/api/v4/namespaces/bob", TOKEN, " 200 "),
+        ("GET /git/api/v4/namespaces/acme", "glpat-bob", " 404 "),
+        ("GET /git/api/v4/namespaces/ada", "glpat-bob", " 404 "),
+        ("GET /git/api/v4/namespaces/bob", "glpat-bob", " 200 "),
+    ] {
+        let (head, _) = ask(&double, line, token, &Value::Null).await;
+        assert!(head.contains(expected), "{line} {token}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn it_pages_branches_as_its_releases_do() {
+    let double = server().await;
+    let id = double.state().project("ada/many", "main");
+    double
+        .state()
+        .projects
+        .get_mut(&id)
+        .expect("a project")
+        .branches
+        .extend((0..250).map(|number| (format!("b{number:03}"), false)));
+    let list = format!("/git/api/v4/projects/{id}/repository/branches?per_page=100");
+    let cases: [(BranchPages, &str, usize, &str); 11] = [
+        (BranchPages::Gitaly, "&pagination=keyset", 100, "page_token=b099"),
+        (BranchPages::Gitaly, "&pagination=keyset&page_token=b199", 51, ""),
+        (BranchPages::Gitaly, "&pagination=keyset&search=b", 250, ""),
+        (BranchPages::Gitaly, "&search=b", 250, "x-next-page: 2"),
+        (BranchPages::Gitaly, "&search=b&page=2", 100, "x-next-page: 3"),
+        (BranchPages::Gitaly, "&page=2", 100, "x-next-page: 3"),
+        (BranchPages::Refs, "&pagination=keyset&search=b", 100, "page_token=refs%2Fheads%2Fb099"),
+        (BranchPages::Refs, "", 100, "x-next-page: 2"),
+        (BranchPages::Refs, "&page=2", 0, "x-next-page: 3"),
+        (BranchPages::Numbered, "&pagination=keyset&page_token=b099", 100, "x-next-page: 2"),
+        (BranchPages::Numbered, "&page=3", 51, "x-total: 251"),
+    ];
+    for (pages, query, expected, header) in cases {
+        double.state().branch_pages = pages;
+        let (head, body) = get(&double, &format!("{list}{query}")).await;
+        assert_eq!(body.as_array().map(Vec::len), Some(expected), "{pages:?} {query}: {head}");
+        assert!(head.contains(header), "{pages:?} {query}: {head}");
+    }
+    for (pages, expected) in [(BranchPages::Gitaly, " 500 "), (BranchPages::Refs, " 422 ")] {
+        double.state().branch_pages = pages;
+        let (head, _) = get(&double, &format!("{list}&pagination=keyset&page_token=gone")).await;
+        assert!(head.contains(expected), "{pages:?}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn it_does_not_send_again_what_is_known() {
+    let double = server().await;
+    let (head, _) = get(&double, "/git/api/v4/user").await;
+    let etag = head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("an etag").to_owned();
+    // One more header, after the token's.
+    let token = format!("{TOKEN}\r\nif-none-match: {etag}");
+    let (head, body) = ask(&double, "GET /git/api/v4/user", &token, &Value::Null).await;
+    assert!(head.contains(" 304 ") && body == Value::Null, "{head} {body}");
+    let known: Vec<Option<String>> = double.asked().into_iter().map(|seen| seen.known).collect();
+    assert_eq!(known, [None, Some(etag.clone())]);
+    double.state().accounts[0].name = "Ada".to_owned();
+    let (head, body) = ask(&double, "GET /git/api/v4/user", &token, &Value::Null).await;
+    assert!(head.contains(" 200 ") && body["name"] == "Ada", "{head} {body}");
 }

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod answers;
+mod branches;
 pub mod faults;
 mod graphql;
 mod honest;
@@ -30,6 +31,8 @@ pub struct Seen {
     pub address: String,
     /// The body, where it was JSON.
     pub body: Value,
+    /// What was known already: `If-None-Match`.
+    pub known: Option<String>,
 }
 
 /// A running server. It ends with the runtime of the test.
@@ -144,7 +147,8 @@ async fn answer(
         return html(StatusCode::NOT_FOUND);
     };
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let seen = Seen { method: method.to_string(), address: address.clone(), body: body.clone() };
+    let known = headers.get("if-none-match").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let seen = Seen { method: method.to_string(), address: address.clone(), body: body.clone(), known };
     double.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
     if let Some(how) = double.fault(&method, &address) {
         return how.response(&headers).await;
@@ -193,7 +197,7 @@ fn route(state: &mut State, asked: &Asked) -> Answer {
         ("GET", ["users", id, "emails"]) => accounts::emails(state, asked, id),
         ("GET", ["namespaces"]) => accounts::namespaces(state, asked),
         ("GET", ["namespaces", path]) => accounts::namespace(state, asked, path),
-        ("GET", ["namespaces", path, "exists"]) => accounts::exists(state, path),
+        ("GET", ["namespaces", path, "exists"]) => accounts::exists(state, asked, path),
         ("GET", ["projects"]) => projects::list(state, asked),
         ("POST", ["projects"]) => projects::create(state, asked),
         (_, ["projects", id, rest @ ..]) => projects::one(state, asked, id, rest),

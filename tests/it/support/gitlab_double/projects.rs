@@ -3,21 +3,28 @@
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::Asked;
 use super::answers::{Answer, branch, link, message, missing, page, project, refused, simple_project};
 use super::state::{Made, State};
+use super::{Asked, branches};
 
 /// <https://docs.gitlab.com/api/projects/#list-all-projects>
 pub(super) fn list(state: &State, asked: &Asked) -> Answer {
     let account = state.caller_account(&asked.caller);
-    let terms: Vec<String> =
-        asked.text("search").unwrap_or_default().split_whitespace().map(str::to_lowercase).collect();
+    // lib/gitlab/sql/pattern.rb: words of three characters and more, each somewhere in one field; without any, the
+    // whole text is the whole field.
+    let text = asked.text("search").unwrap_or_default().to_lowercase();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let terms: Vec<&str> = text.split(' ').filter(|word| word.chars().count() >= 3).collect();
     let namespaces = asked.yes("search_namespaces");
     let matches = |made: &Made| {
         let last = made.path.rsplit('/').next().unwrap_or_default();
         let path = if namespaces { made.path.as_str() } else { last };
         let fields = [path, &made.name, made.description.as_deref().unwrap_or_default()].map(str::to_lowercase);
-        terms.iter().all(|term| fields.iter().any(|field| field.contains(term)))
+        let is_found = |field: &String| match terms.as_slice() {
+            [] => *field == text,
+            terms => terms.iter().all(|term| field.contains(term)),
+        };
+        text.is_empty() || fields.iter().any(is_found)
     };
     let (before, after) = (asked.number("id_before"), asked.number("id_after"));
     let wanted = |made: &&Made| {
@@ -107,7 +114,7 @@ pub(super) fn one(state: &mut State, asked: &Asked, id: &str, rest: &[&str]) -> 
     match (&asked.method, rest) {
         (&Method::GET, []) => Answer::ok(project(state, &made)),
         (&Method::PUT, []) => change(state, asked, made),
-        (&Method::GET, ["repository", "branches"]) => branches(state, asked, &made),
+        (&Method::GET, ["repository", "branches"]) => branches::list(state, asked, &made),
         (&Method::POST, ["repository", "branches"]) => add_branch(state, asked, made),
         (&Method::GET, ["repository", "branches", name]) => match made.branches.contains_key(*name) {
             true => Answer::ok(branch(state, &made, name)),
@@ -129,22 +136,6 @@ fn redirect(state: &State, asked: &Asked, id: u64, rest: &[&str]) -> Answer {
         message(StatusCode::MOVED_PERMANENTLY, format!("This resource has been moved permanently to {to}"));
     answer.headers.push(("location", to));
     answer
-}
-
-fn branches(state: &State, asked: &Asked, made: &Made) -> Answer {
-    let search = asked.text("search").unwrap_or_default().to_lowercase();
-    let matches = |name: &&String| {
-        let name = name.to_lowercase();
-        match (search.strip_prefix('^'), search.strip_suffix('$')) {
-            (Some(start), _) => name.starts_with(start),
-            (_, Some(end)) => name.ends_with(end),
-            _ => name.contains(&search),
-        }
-    };
-    let mut names: Vec<&String> = made.branches.keys().filter(matches).collect();
-    // The one that is just what was asked for comes first.
-    names.sort_by_key(|name| name.to_lowercase() != search);
-    page(asked, &state.url, names.into_iter().map(|name| branch(state, made, name)).collect())
 }
 
 fn add_branch(state: &mut State, asked: &Asked, mut made: Made) -> Answer {

@@ -1,6 +1,7 @@
 //! What the server holds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use axum::http::{HeaderMap, StatusCode};
 
@@ -62,6 +63,19 @@ pub struct Made {
     pub former: Vec<String>,
 }
 
+/// How lists of branches are paged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BranchPages {
+    /// By the names of branches, and by numbers; what is searched for is found all at once, on a page one of any size.
+    #[default]
+    Gitaly,
+    /// By tokens that are Git's, searches too; numbered pages after the first hundred branches are empty:
+    /// <https://gitlab.com/gitlab-org/gitlab/-/work_items/605032>.
+    Refs,
+    /// By numbers alone.
+    Numbered,
+}
+
 /// All of it.
 #[derive(Debug, Default)]
 pub struct State {
@@ -76,6 +90,9 @@ pub struct State {
     pub knows_no_self: bool,
     /// A server that gives new projects the branch that it likes.
     pub ignores_default_branch: bool,
+    pub branch_pages: BranchPages,
+    /// When accounts asked whether a namespace exists.
+    pub(super) exists_asked: Vec<(u64, Instant)>,
     next: u64,
 }
 
