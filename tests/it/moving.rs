@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use entity::{LeftoverState, environment, leftover};
+use entity::{LeftoverState, environment, leftover, runtime};
 use kiops::app::deployments::{leftovers, perform};
 use kiops::queue;
 use kiops::runtime::RuntimeError;
-use sea_orm::EntityTrait as _;
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, Set};
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, code};
@@ -88,6 +88,52 @@ impl Move {
         leftover::Entity::find().all(self.test.app.db.read()).await.unwrap()
     }
 
+    async fn states(&self) -> Vec<LeftoverState> {
+        self.leftovers().await.into_iter().map(|row| row.state).collect()
+    }
+
+    /// The names of the runtimes where something is left.
+    async fn left_on(&self) -> Vec<String> {
+        let runtimes = runtime::Entity::find().all(self.test.app.db.read()).await.unwrap();
+        let name = |row: leftover::Model| runtimes.iter().find(|r| r.id == row.runtime_id).unwrap().name.clone();
+        self.leftovers().await.into_iter().map(name).collect()
+    }
+
+    /// Gives the service a container with a volume and deploys it.
+    async fn deploy_with_a_volume(&self) {
+        let mut container = web();
+        container["volumes"] = json!([{ "mountPath": "/data" }]);
+        let input = json!({ "id": self.shop.service, "containers": [container] });
+        mutate(&self.test, &self.shop.admin, "updateService", input).await;
+        assert_eq!(self.deploy().await["status"], "SUCCEEDED");
+    }
+
+    /// Deploys with an engine on which nothing becomes healthy.
+    async fn deploy_in_vain(&self, engine: &FakeRuntimes) {
+        engine.fail("apply", RuntimeError::Failed("web did not become healthy".to_owned()));
+        assert_eq!(self.deploy().await["status"], "FAILED");
+    }
+
+    /// Removes the service with its volumes.
+    async fn remove_service(&self) {
+        let remove = "mutation($id: ID!) { removeService(input: {id: $id, deleteVolumes: true}) { id } }";
+        self.test.data(&self.shop.admin, remove, json!({ "id": self.shop.service })).await;
+        work(&self.test).await;
+    }
+
+    /// Works and lets time go by until a deployment has ended.
+    async fn ends(&self, id: &str) -> Value {
+        for _ in 0..40 {
+            work(&self.test).await;
+            let seen = self.deployment(id).await;
+            if ["SUCCEEDED", "FAILED"].iter().any(|status| seen["status"] == *status) {
+                return seen;
+            }
+            self.test.clock.advance(TimeDelta::hours(2));
+        }
+        panic!("it does not end: {:#}", self.deployment(id).await);
+    }
+
     /// Revisions that the two engines run.
     async fn revisions(&self) -> (Option<i32>, Option<i32>) {
         let id = self.row().await.id;
@@ -111,11 +157,7 @@ fn all(list: &Value) -> String {
 #[tokio::test]
 async fn it_moves_with_the_next_deployment_and_the_old_one_is_taken_down_then() {
     let m = Move::new().await;
-    let mut container = web();
-    container["volumes"] = json!([{ "mountPath": "/data" }]);
-    let input = json!({ "id": m.shop.service, "containers": [container] });
-    mutate(&m.test, &m.shop.admin, "updateService", input).await;
-    m.deploy().await;
+    m.deploy_with_a_volume().await;
     let stays = m.preview().await;
     assert_eq!((&stays["diff"], &stays["warnings"]), (&json!(""), &json!([])));
 
@@ -175,7 +217,7 @@ async fn a_move_that_fails_leaves_nothing_there_and_the_old_one_alone() {
     assert_eq!((&failed["status"], &failed["message"]), (&json!("FAILED"), &json!("web did not become healthy")));
     assert_eq!(m.revisions().await, (Some(2), None));
     let id = m.row().await.id;
-    assert!(m.there.calls.lock().unwrap().contains(&format!("remove {id} Delete")), "volumes made there go too");
+    assert!(m.there.calls.lock().unwrap().contains(&format!("remove {id} Keep")), "volumes are never deleted here");
     let asked: Vec<String> = m.here.calls.lock().unwrap()[before..].to_vec();
     assert!(
         asked.iter().all(|c| ["connect", "check", "instances"].iter().any(|free| c.starts_with(free))),
@@ -200,15 +242,141 @@ async fn a_move_that_fails_leaves_nothing_there_and_the_old_one_alone() {
         assert!(tries < 20);
     }
     let left = m.leftovers().await;
-    assert_eq!((left.len(), left[0].delete_volumes), (1, true));
+    assert_eq!((left.len(), left[0].state, left[0].delete_volumes), (1, LeftoverState::Waiting, false));
     assert_eq!(code(&m.remove_runtime(&m.far).await).as_deref(), Some("CONFLICT"));
     m.there.failures.lock().unwrap().clear();
     m.test.clock.advance(TimeDelta::hours(2));
     work(&m.test).await;
-    assert_eq!(m.leftovers().await, []);
+    assert_eq!(m.states().await, [LeftoverState::Volumes], "removing the service can delete what it made there");
+    assert_eq!(m.there.count("remove") - m.there.count(&format!("remove {} Keep", m.row().await.id)), 0);
     assert_eq!(m.revisions().await, (Some(2), None));
     m.deploy().await;
     assert_eq!(m.revisions().await, (None, Some(5)));
+}
+
+#[tokio::test]
+async fn a_failed_move_deletes_no_volumes_whatever_the_engine_is_known_as() {
+    // Home again.
+    let m = Move::new().await;
+    m.deploy_with_a_volume().await;
+    m.go_to(&m.far).await;
+    m.deploy().await;
+    let id = m.row().await.id;
+    m.go_to(&m.shop.runtime).await;
+    m.deploy_in_vain(&m.here).await;
+    assert_eq!(m.here.count(&format!("remove {id} Delete")), 0);
+    assert_eq!((m.revisions().await, m.states().await), ((None, Some(4)), vec![LeftoverState::Volumes]));
+    m.remove_service().await;
+    assert!(m.here.calls.lock().unwrap().contains(&format!("remove {id} Delete")), "it was asked for");
+
+    // Home again, after it was known under another name in between.
+    let m = Move::new().await;
+    m.deploy_with_a_volume().await;
+    m.test.runtimes.alias("tcp://192.0.2.4:2375", &m.here);
+    let alias = m.register("alias", 4).await;
+    for runtime in [&alias, &m.far] {
+        m.go_to(runtime).await;
+        m.deploy().await;
+    }
+    m.go_to(&m.shop.runtime).await;
+    m.deploy_in_vain(&m.here).await;
+    assert_eq!((m.here.count("remove"), m.here.count(&format!("remove {} Keep", m.row().await.id))), (2, 2));
+    assert_eq!(m.states().await, [LeftoverState::Volumes; 2]);
+
+    // Home again, after it was removed and registered anew.
+    let m = Move::new().await;
+    m.deploy_with_a_volume().await;
+    m.go_to(&m.far).await;
+    m.deploy().await;
+    assert!(m.remove_runtime(&m.shop.runtime).await.errors.is_empty());
+    assert_eq!(m.leftovers().await, []);
+    let again = m.register("again", 1).await;
+    m.go_to(&again).await;
+    m.deploy_in_vain(&m.here).await;
+    let id = m.row().await.id;
+    assert_eq!((m.here.count("remove"), m.here.count(&format!("remove {id} Keep"))), (2, 2));
+    assert_eq!(m.states().await, [LeftoverState::Volumes]);
+    m.remove_service().await;
+    assert!(m.here.calls.lock().unwrap().contains(&format!("remove {id} Delete")), "it was asked for");
+}
+
+/// A service that was never deployed, on the first engine.
+async fn fresh(m: &Move) -> String {
+    let input = json!({ "name": "fresh", "runtimeId": m.shop.runtime, "containers": [web()] });
+    mutate(&m.test, &m.shop.admin, "registerDockerHubService", input).await
+}
+
+#[tokio::test]
+async fn what_a_first_deployment_left_somewhere_is_taken_down_once_it_serves_elsewhere() {
+    let m = Move::new().await;
+    let fresh = fresh(&m).await;
+    let deploy = || mutate(&m.test, &m.shop.admin, "deployService", json!({ "serviceId": fresh }));
+    let go_to =
+        |runtime: String| mutate(&m.test, &m.shop.admin, "updateService", json!({ "id": fresh, "runtimeId": runtime }));
+    let first = deploy().await;
+    m.here.fail("apply", RuntimeError::Failed("web did not become healthy".to_owned()));
+    for _ in 0..40 {
+        m.here.fail("undo", RuntimeError::Engine("it does not stop".to_owned()));
+    }
+    assert_eq!(m.ends(&first).await["status"], "FAILED");
+    m.here.failures.lock().unwrap().clear();
+    go_to(m.far.clone()).await;
+    let second = deploy().await;
+    assert_eq!(m.ends(&second).await["status"], "SUCCEEDED");
+    work(&m.test).await;
+    assert_eq!((m.here.count("remove"), m.there.count("remove")), (1, 0));
+    assert_eq!((m.left_on().await, m.states().await), (vec!["acme-engine".to_owned()], vec![LeftoverState::Volumes]));
+
+    // Also one that went somewhere else than its environment is.
+    let m = Move::new().await;
+    let fresh = self::fresh(&m).await;
+    let deploy = || mutate(&m.test, &m.shop.admin, "deployService", json!({ "serviceId": fresh }));
+    let first = deploy().await;
+    m.here.fail("apply", RuntimeError::Failed("web did not become healthy".to_owned()));
+    assert_eq!(m.ends(&first).await["status"], "FAILED");
+    let far = json!({ "id": fresh, "runtimeId": m.far });
+    mutate(&m.test, &m.shop.admin, "updateService", far).await;
+    let second = deploy().await;
+    m.there.fail("apply", RuntimeError::Failed("web did not become healthy".to_owned()));
+    for _ in 0..40 {
+        m.there.fail("undo", RuntimeError::Engine("it does not stop".to_owned()));
+    }
+    assert_eq!(m.ends(&second).await["status"], "FAILED");
+    work(&m.test).await;
+    assert_eq!((m.here.count("remove"), m.there.count("remove")), (0, 1));
+    assert_eq!(m.left_on().await, ["far"]);
+}
+
+/// Lets the first engine's runtime be as one that was registered before it was asked which engine it is.
+async fn forget_which_engine(m: &Move) {
+    runtime::Entity::update_many()
+        .set(runtime::ActiveModel { engine_id: Set(None), ..Default::default() })
+        .filter(runtime::Column::Name.eq("acme-engine"))
+        .exec(m.test.app.db.read_write())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_move_removes_nothing_where_it_may_be_the_engine_that_serves() {
+    let m = Move::new().await;
+    m.go_to(&m.far).await;
+    let id = m.queue().await;
+    m.there.fail("apply", RuntimeError::Unreachable("gone in the middle".to_owned()));
+    work(&m.test).await;
+    assert_eq!(m.deployment(&id).await["status"], "RUNNING");
+    forget_which_engine(&m).await;
+    *m.here.away.lock().unwrap() = away();
+    m.there.fail("apply", RuntimeError::Failed("web did not become healthy".to_owned()));
+    m.test.clock.advance(TimeDelta::hours(2));
+    assert_eq!(m.ends(&id).await["status"], "FAILED");
+    work(&m.test).await;
+    assert_eq!((m.there.count("remove"), m.states().await), (0, vec![LeftoverState::Waiting]));
+    *m.here.away.lock().unwrap() = None;
+    m.test.clock.advance(TimeDelta::hours(2));
+    work(&m.test).await;
+    assert_eq!((m.there.count("remove"), m.states().await), (1, vec![LeftoverState::Volumes]));
+    assert_eq!(m.revisions().await, (Some(2), None));
 }
 
 #[tokio::test]
@@ -243,8 +411,7 @@ async fn an_old_runtime_that_does_not_answer_is_taken_down_when_it_does() {
     let back = m.deployment(&back).await;
     assert_eq!(back["status"], "SUCCEEDED", "{back:#}");
     assert_eq!(m.revisions().await, (Some(5), None));
-    let left: Vec<_> = m.leftovers().await.into_iter().map(|row| row.state).collect();
-    assert_eq!(left, [LeftoverState::Volumes], "only what is on the other one");
+    assert_eq!(m.states().await, [LeftoverState::Volumes], "only what is on the other one");
     let removed = m.remove_runtime(&m.far).await;
     assert!(removed.errors.is_empty(), "{:?}", removed.errors);
 }

@@ -3,6 +3,9 @@
 //! A row is written in the transaction that makes a move true, and a waiting one stays until the runtime has answered:
 //! one that does not answer at that moment is not forgotten. The last step of a deployment tries it at once; what is
 //! still waiting then is a job of its own, outside the environment's lane, so that a dead engine holds up nothing.
+//!
+//! Volumes are deleted by nobody but a removed service that was told to: an engine may be known under several
+//! runtimes, or again under a new one, so that no row here can tell that a volume holds nothing of worth.
 
 use std::time::Duration;
 
@@ -30,17 +33,16 @@ pub async fn record(
     app: &App,
     tx: &impl ConnectionTrait,
     (target, runtime_id): (&Target, &str),
-    volumes: Volumes,
+    state: LeftoverState,
 ) -> Result<()> {
     let scope = Scope { organization_id: target.organization_id.clone() };
-    let found = on(tx, &scope, &target.environment_id, runtime_id).await?;
-    let delete_volumes = volumes == Volumes::Delete;
-    match found {
+    match on(tx, &scope, &target.environment_id, runtime_id).await? {
+        // Whatever it waits for, its volumes are there too.
+        Some(_) if state == LeftoverState::Volumes => {}
         Some(row) => {
             let mut change: leftover::ActiveModel = row.into();
             change.state = Set(LeftoverState::Waiting);
             change.target = Set(serde_json::to_value(target)?);
-            change.delete_volumes = Set(delete_volumes);
             change.update(tx).await?;
         }
         None => {
@@ -50,8 +52,8 @@ pub async fn record(
                 environment_id: Set(target.environment_id.clone()),
                 runtime_id: Set(runtime_id.to_owned()),
                 target: Set(serde_json::to_value(target)?),
-                state: Set(LeftoverState::Waiting),
-                delete_volumes: Set(delete_volumes),
+                state: Set(state),
+                delete_volumes: Set(false),
                 created_at: Set(app.clock.now()),
             };
             row.insert(tx).await?;

@@ -16,6 +16,7 @@ use sea_orm::{ActiveModelTrait, EntityTrait as _, Set};
 use super::log::RunLog;
 use super::moving::Course;
 use super::{environments, leftovers, list, machine, plan, request, resolve, status};
+use crate::app::runtimes::same::Sameness;
 use crate::app::services::definition;
 use crate::app::{App, Error, Event, Result, Scope, runtimes, secrets};
 use crate::domain::compose;
@@ -116,9 +117,9 @@ async fn give_up(
     let (id, service_id) = (deployment.id.clone(), deployment.service_id.clone());
     let newest = environment.latest_deployment_id.as_ref() == Some(&id);
     let serves = environment.current_deployment_id.is_some();
-    let elsewhere = serves && environment.runtime_id != deployment.runtime_id;
+    let elsewhere = environment.runtime_id != deployment.runtime_id;
     let environment_id = environment.id.clone();
-    if deployment.moved_from.is_some() && matches!(deployment.phase, DeploymentPhase::Apply | DeploymentPhase::Undo) {
+    if elsewhere && matches!(deployment.phase, DeploymentPhase::Apply | DeploymentPhase::Undo) {
         moves::remember_the_try(app, &tx, &deployment).await?;
     }
     // In its last phase it serves already: what failed is the cleaning up.
@@ -184,7 +185,7 @@ impl Work<'_> {
                 Step::Failed(message) => {
                     self.log.line(&message).await;
                     let what_now = match self.deployment.moved_from {
-                        Some(_) => "removing what was made there; what ran before never stopped",
+                        Some(_) => "removing what was made there, but for volumes; what ran before never stopped",
                         None => "bringing back what ran before",
                     };
                     self.log.line(what_now).await;
@@ -313,8 +314,12 @@ impl Work<'_> {
     }
 
     async fn undo(&mut self) -> Result<Step> {
-        if self.is_away().await? {
-            return self.turn_back().await;
+        if self.deployment.moved_from.is_some() {
+            match self.is_it_where_it_serves().await? {
+                Sameness::Same => {}
+                Sameness::Different => return self.turn_back().await,
+                Sameness::Unknown => return self.in_doubt().await,
+            }
         }
         let failed = self.rollout(&self.deployment).await?;
         let previous = match &self.environment.current_deployment_id {
@@ -326,10 +331,13 @@ impl Work<'_> {
             None => None,
         };
         match self.runtime.undo(&failed, previous.as_ref(), &self.log).await {
-            Ok(()) => Ok(Step::Next(DeploymentPhase::Done)),
+            Ok(()) => self.volumes_stay().await,
             Err(error) if self.claim.job.attempts < 4 * ATTEMPTS => Ok(Step::Again(self.log.mask(&error.to_string()))),
             Err(error) => {
                 self.log.line(&format!("what ran before could not be brought back: {error}")).await;
+                if !self.leave_to_a_job().await? {
+                    return Ok(Step::Again("the lease was lost".to_owned()));
+                }
                 Ok(Step::Failed(self.log.mask(&error.to_string())))
             }
         }
