@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use entity::{LeftoverState, environment, leftover, runtime};
-use kiops::app::deployments::{leftovers, perform};
+use entity::{LeftoverState, audit_event, environment, job, leftover, runtime};
+use kiops::app::deployments::leftovers::Down;
+use kiops::app::deployments::perform::Outcome;
+use kiops::app::deployments::{jobs, leftovers, perform};
 use kiops::queue;
-use kiops::runtime::RuntimeError;
+use kiops::runtime::{RuntimeError, Volumes};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, Set};
 use serde_json::{Value, json};
 
@@ -78,6 +80,21 @@ impl Move {
     async fn remove_runtime(&self, id: &str) -> async_graphql::Response {
         let remove = "mutation($id: ID!) { removeRuntime(input: {id: $id}) { id } }";
         self.test.run(Some(&self.shop.admin), remove, json!({ "id": id })).await
+    }
+
+    /// Checks a runtime and gives its status.
+    async fn check(&self, id: &str) -> String {
+        let check = "mutation($id: ID!) { checkRuntime(input: {id: $id}) { runtime { status } } }";
+        let answer = self.test.data(&self.shop.admin, check, json!({ "id": id })).await;
+        text(&answer["checkRuntime"]["runtime"]["status"])
+    }
+
+    /// Gives a runtime another address.
+    async fn lead(&self, id: &str, last: u8) {
+        let update = "mutation($id: ID!, $host: String!) { updateRuntime(input: {id: $id, docker: {host: $host}}) {
+            runtime { id } } }";
+        let host = format!("tcp://192.0.2.{last}:2375");
+        self.test.data(&self.shop.admin, update, json!({ "id": id, "host": host })).await;
     }
 
     async fn row(&self) -> environment::Model {
@@ -417,6 +434,120 @@ async fn an_old_runtime_that_does_not_answer_is_taken_down_when_it_does() {
 }
 
 #[tokio::test]
+async fn a_runtime_that_is_gone_for_good_can_be_removed() {
+    let m = Move::new().await;
+    m.go_to(&m.far).await;
+    *m.here.away.lock().unwrap() = away();
+    m.deploy().await;
+    assert_eq!(code(&m.remove_runtime(&m.shop.runtime).await).as_deref(), Some("CONFLICT"), "it may come back");
+    assert_eq!(m.check(&m.shop.runtime).await, "UNREACHABLE");
+    let removed = m.remove_runtime(&m.shop.runtime).await;
+    assert!(removed.errors.is_empty(), "{:?}", removed.errors);
+    assert_eq!(m.leftovers().await, []);
+    assert_eq!(job::Entity::find().all(m.test.app.db.read()).await.unwrap(), [], "nobody asks it any more");
+    let event = audit_event::Entity::find()
+        .filter(audit_event::Column::Action.eq("runtime.removed"))
+        .one(m.test.app.db.read())
+        .await
+        .unwrap();
+    let detail = event.unwrap().detail;
+    assert_eq!(detail["mayStillRunThere"], json!(["environment production of acme-shop"]));
+}
+
+#[tokio::test]
+async fn an_engine_that_does_not_answer_is_asked_little_and_at_once_when_it_is_back() {
+    let m = Move::new().await;
+    m.go_to(&m.far).await;
+    *m.here.away.lock().unwrap() = away();
+    m.deploy().await;
+    *m.here.away.lock().unwrap() = None;
+    m.here.fail("check", RuntimeError::Unreachable("the engine does not answer".to_owned()));
+    m.test.clock.advance(TimeDelta::hours(1));
+    work(&m.test).await;
+    assert_eq!((m.here.count("remove"), m.states().await), (0, vec![LeftoverState::Waiting]));
+
+    // Its next try is an hour away.
+    *m.here.away.lock().unwrap() = away();
+    assert_eq!(m.check(&m.shop.runtime).await, "UNREACHABLE");
+    *m.here.away.lock().unwrap() = None;
+    work(&m.test).await;
+    assert_eq!(m.here.count("remove"), 0);
+    assert_eq!(m.check(&m.shop.runtime).await, "READY");
+    work(&m.test).await;
+    assert_eq!((m.here.count("remove"), m.states().await), (1, vec![LeftoverState::Volumes]));
+
+    let minutes = |kind, attempts| perform::backoff(kind, attempts).as_secs() / 60;
+    assert_eq!((minutes(jobs::DEPLOYMENT, 100), minutes(jobs::TAKE_DOWN, 100)), (1, 60));
+    assert_eq!(perform::backoff(jobs::TAKE_DOWN, 1).as_secs(), 1);
+}
+
+#[tokio::test]
+async fn what_changes_while_something_is_taken_down_is_not_forgotten() {
+    let m = Move::new().await;
+    m.go_to(&m.far).await;
+    *m.here.away.lock().unwrap() = away();
+    m.deploy().await;
+    *m.here.away.lock().unwrap() = None;
+    let (app, row) = (&m.test.app, m.leftovers().await.remove(0));
+
+    // Its volumes are to go too, and this try left them there.
+    assert_eq!(leftovers::take_down(app, &row).await.unwrap().unwrap(), Down::Removed);
+    let tx = app.begin().await.unwrap();
+    queue::drop_jobs(&tx, &row.id).await.unwrap();
+    leftovers::again(app, &tx, &row, Volumes::Delete).await.unwrap();
+    queue::drop_jobs(&tx, &row.id).await.unwrap();
+    leftovers::taken_down(app, &tx, &row).await.unwrap();
+    tx.commit().await.unwrap();
+    let now = m.leftovers().await.remove(0);
+    assert_eq!((now.state, now.delete_volumes), (LeftoverState::Waiting, true));
+    work(&m.test).await;
+    assert!(m.here.calls.lock().unwrap().contains(&format!("remove {} Delete", row.environment_id)));
+    assert_eq!(m.leftovers().await, []);
+
+    // Nobody wants it to be taken down any more.
+    let removes = m.here.count("remove");
+    assert_eq!(leftovers::take_down(app, &row).await.unwrap().unwrap(), Down::Dropped);
+    assert_eq!(m.here.count("remove"), removes);
+}
+
+#[tokio::test]
+async fn nothing_is_taken_down_where_a_deployment_is_at_work() {
+    let m = Move::new().await;
+    let third = m.test.runtimes.another("tcp://192.0.2.3:2375");
+    let farther = m.register("farther", 3).await;
+    m.go_to(&m.far).await;
+    *m.here.away.lock().unwrap() = away();
+    m.deploy().await;
+    m.go_to(&farther).await;
+    let id = m.queue().await;
+    third.fail("apply", RuntimeError::Unreachable("gone in the middle".to_owned()));
+    work(&m.test).await;
+    assert_eq!(m.deployment(&id).await["status"], "RUNNING");
+    m.lead(&m.shop.runtime, 3).await;
+    assert!(!work(&m.test).await.is_empty(), "a new address is tried at once");
+    assert_eq!((third.count("remove"), m.states().await), (0, vec![LeftoverState::Waiting]));
+    assert_eq!(m.ends(&id).await["status"], "SUCCEEDED");
+    m.test.clock.advance(TimeDelta::hours(2));
+    work(&m.test).await;
+    assert_eq!((third.count("remove"), third.revision(&m.row().await.id)), (0, Some(4)));
+    assert_eq!(m.states().await, [LeftoverState::Volumes; 2]);
+}
+
+#[tokio::test]
+async fn what_is_stopped_while_a_deployment_works_is_stopped_in_the_end() {
+    let m = Move::new().await;
+    m.queue().await;
+    let stop = "mutation($id: ID!) { stopService(input: {serviceId: $id}) { service { id } } }";
+    m.test.data(&m.shop.admin, stop, json!({ "id": m.shop.service })).await;
+    work(&m.test).await;
+    assert_eq!((m.state().await["status"].take(), m.row().await.stopped), (json!("STOPPED"), true));
+    let restart = "mutation($id: ID!) { restartService(input: {serviceId: $id}) { service { id } } }";
+    m.test.data(&m.shop.admin, restart, json!({ "id": m.shop.service })).await;
+    work(&m.test).await;
+    assert_eq!((m.state().await["status"].take(), m.row().await.stopped), (json!("RUNNING"), false));
+}
+
+#[tokio::test]
 async fn a_second_move_goes_on_from_the_first() {
     let m = Move::new().await;
     let third = m.test.runtimes.another("tcp://192.0.2.3:2375");
@@ -476,9 +607,7 @@ async fn a_runtime_that_comes_to_mean_the_serving_engine_is_not_taken_down() {
     *m.here.away.lock().unwrap() = away();
     m.deploy().await;
     *m.here.away.lock().unwrap() = None;
-    let update = "mutation($id: ID!) { updateRuntime(input: {id: $id, docker: {host: \"tcp://192.0.2.2:2375\"}}) {
-        runtime { id } } }";
-    m.test.data(&m.shop.admin, update, json!({ "id": m.shop.runtime })).await;
+    m.lead(&m.shop.runtime, 2).await;
     m.test.clock.advance(TimeDelta::hours(2));
     work(&m.test).await;
     assert_eq!(m.revisions().await, (Some(2), Some(3)));
@@ -533,22 +662,27 @@ async fn an_address_that_changes_in_the_middle_of_a_failing_move_takes_nothing_d
     assert_eq!((m.revisions().await.0, m.here.count("remove")), (Some(2), 0));
 }
 
-/// Claims and works as servers do of which one dies: the next takes the job up when the lease has run out.
+/// Claims and works as servers do of which one dies: the next takes the job up when the lease has run out. Nothing else
+/// goes wrong on the way.
 async fn work_with_deaths(m: &Move) {
     let now = || m.test.app.clock.now();
     loop {
         let claimed = queue::claim(&m.test.app.db, "worker", now(), Duration::from_secs(60)).await.unwrap();
         let Some(claim) = claimed else { return };
         let app = m.test.app.clone();
-        let died = tokio::spawn(async move {
+        let worked = tokio::spawn(async move {
             match claim.job.kind.as_str() {
-                kiops::app::deployments::jobs::DEPLOYMENT => perform::run(&app, &claim).await,
+                jobs::DEPLOYMENT => perform::run(&app, &claim).await,
                 _ => leftovers::run(&app, &claim).await,
             }
-            .unwrap()
         });
-        if died.await.is_err() {
-            m.test.clock.advance(TimeDelta::minutes(2));
+        match worked.await {
+            Ok(outcome) => assert_eq!(outcome.unwrap(), Outcome::Done),
+            Err(died) => {
+                let panic = died.into_panic();
+                assert_eq!(panic.downcast_ref::<&str>().copied(), Some("killed"));
+                m.test.clock.advance(TimeDelta::minutes(2));
+            }
         }
     }
 }

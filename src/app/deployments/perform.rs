@@ -15,7 +15,7 @@ use sea_orm::{ActiveModelTrait, EntityTrait as _, Set};
 
 use super::log::RunLog;
 use super::moving::Course;
-use super::{environments, leftovers, list, machine, plan, request, resolve, status};
+use super::{environments, jobs, leftovers, list, machine, plan, request, resolve, status};
 use crate::app::runtimes::same::Sameness;
 use crate::app::services::definition;
 use crate::app::{App, Error, Event, Result, Scope, runtimes, secrets};
@@ -114,6 +114,9 @@ async fn give_up(
     if !claim.complete(&tx).await? {
         return Ok(Outcome::Lost);
     }
+    let scope = Scope { organization_id: deployment.organization_id.clone() };
+    // First of all that is held: so does everybody who changes what was left.
+    environments::held(&tx, &scope, &environment.id).await?;
     let (id, service_id) = (deployment.id.clone(), deployment.service_id.clone());
     let newest = environment.latest_deployment_id.as_ref() == Some(&id);
     let serves = environment.current_deployment_id.is_some();
@@ -135,7 +138,7 @@ async fn give_up(
         change.status_message = Set(Some(why.to_owned()));
         change.update(&tx).await?;
     }
-    leftovers::enqueue(app, &tx, &environment_id).await?;
+    leftovers::enqueue(app, &tx, &scope, &environment_id).await?;
     status::settle(app, &tx, &service_id).await?;
     tx.commit().await?;
     app.events.publish(Event::Deployment { deployment_id: id });
@@ -409,7 +412,7 @@ impl Work<'_> {
             }
             change.update(&tx).await?;
         }
-        leftovers::enqueue(self.app, &tx, &self.deployment.environment_id).await?;
+        leftovers::enqueue(self.app, &tx, &self.scope, &self.deployment.environment_id).await?;
         list::prune(self.app, &tx, &self.deployment.environment_id).await?;
         status::settle(self.app, &tx, &self.service.id).await?;
         tx.commit().await?;
@@ -431,9 +434,11 @@ fn add_new(warnings: &mut Vec<String>, more: Vec<String>) {
     }
 }
 
-/// How long to wait before the next try: 1, 2, 4 … at most 60 seconds.
+/// How long to wait before the next try of a job: 1, 2, 4 … at most 60 seconds. Taking down what was left on an engine
+/// may have to wait for days, and there may be a lot of it: at most an hour, which ends when the engine answers.
 #[must_use]
-pub fn backoff(attempts: i32) -> Duration {
-    let doublings = u32::try_from(attempts.clamp(1, 7) - 1).unwrap_or(0);
-    Duration::from_secs(2u64.pow(doublings).min(60))
+pub fn backoff(kind: &str, attempts: i32) -> Duration {
+    let longest = if kind == jobs::TAKE_DOWN { 3600 } else { 60 };
+    let doublings = u32::try_from(attempts.clamp(1, 13) - 1).unwrap_or(0);
+    Duration::from_secs(2u64.pow(doublings).min(longest))
 }

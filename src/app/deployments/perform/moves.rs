@@ -9,6 +9,7 @@ use entity::{DeploymentPhase, LeftoverState, deployment, environment};
 use sea_orm::{ConnectionTrait, Set};
 
 use super::{ATTEMPTS, Step, Work};
+use crate::app::deployments::leftovers::Down;
 use crate::app::deployments::moving::{self, Course};
 use crate::app::deployments::{environments, leftovers, plan};
 use crate::app::runtimes::same::{self, Sameness};
@@ -55,16 +56,25 @@ impl Work<'_> {
     pub(super) async fn leave(&self) -> Result<()> {
         let Some(from) = &self.deployment.moved_from else { return Ok(()) };
         let db = self.app.db.read();
-        let found = leftovers::waiting(db, &self.environment.id).await?;
+        let found = leftovers::waiting(db, &self.scope, &self.environment.id).await?;
         let Some(row) = found.into_iter().find(|row| row.runtime_id == *from) else { return Ok(()) };
         let name = environments::runtime(db, &self.scope, from).await?.name;
         self.log.line(&format!("taking down what ran on runtime {name}")).await;
         match leftovers::take_down(self.app, &row).await? {
-            Ok(()) => {
+            Ok(down) => {
                 let tx = self.app.begin().await?;
-                leftovers::taken_down(&tx, &row).await?;
+                if !self.claim.renew(&tx, self.app.clock.now() + self.app.settings.job_lease).await? {
+                    // Whoever has the job now takes it down again, and the end of this one writes nothing either.
+                    return Ok(());
+                }
+                leftovers::taken_down(self.app, &tx, &row).await?;
                 tx.commit().await?;
-                self.log.line(&format!("nothing runs on runtime {name} any more; volumes stay there")).await;
+                let text = match down {
+                    Down::Removed => format!("nothing runs on runtime {name} any more; volumes stay there"),
+                    Down::Serves => format!("nothing is taken down: runtime {name} leads to the engine that serves"),
+                    Down::Dropped => format!("what ran on runtime {name} is left alone"),
+                };
+                self.log.line(&text).await;
             }
             Err(error) => {
                 let text = format!(
