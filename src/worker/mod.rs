@@ -79,10 +79,10 @@ async fn hold(app: &App, claim: &Claim, stop: &CancellationToken) {
         Ok(Outcome::Lost) => tracing::warn!(job = claim.job.id, "the lease was lost"),
         Ok(Outcome::Again(why)) => {
             tracing::info!(job = claim.job.id, kind = %claim.job.kind, attempt = claim.job.attempts, %why, "again later");
-            give_back(app, claim, backoff(claim.job.attempts), &why).await;
+            give_back(app, claim, backoff(&claim.job.kind, claim.job.attempts), &why).await;
         }
         // It was logged where it was made.
-        Err(error) => give_back(app, claim, backoff(claim.job.attempts), &error.message).await,
+        Err(error) => give_back(app, claim, backoff(&claim.job.kind, claim.job.attempts), &error.message).await,
     }
 }
 

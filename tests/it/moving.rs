@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use entity::{LeftoverState, environment, leftover};
-use kiops::app::deployments::{leftovers, perform};
+use entity::{LeftoverState, audit_event, environment, job, leftover, runtime};
+use kiops::app::deployments::leftovers::Down;
+use kiops::app::deployments::perform::Outcome;
+use kiops::app::deployments::{jobs, leftovers, perform};
 use kiops::queue;
-use kiops::runtime::RuntimeError;
-use sea_orm::EntityTrait as _;
+use kiops::runtime::{RuntimeError, Volumes};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, Set};
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, code};
@@ -80,12 +82,73 @@ impl Move {
         self.test.run(Some(&self.shop.admin), remove, json!({ "id": id })).await
     }
 
+    /// Checks a runtime and gives its status.
+    async fn check(&self, id: &str) -> String {
+        let check = "mutation($id: ID!) { checkRuntime(input: {id: $id}) { runtime { status } } }";
+        let answer = self.test.data(&self.shop.admin, check, json!({ "id": id })).await;
+        text(&answer["checkRuntime"]["runtime"]["status"])
+    }
+
+    /// Gives a runtime another address.
+    async fn lead(&self, id: &str, last: u8) {
+        let update = "mutation($id: ID!, $host: String!) { updateRuntime(input: {id: $id, docker: {host: $host}}) {
+            runtime { id } } }";
+        let host = format!("tcp://192.0.2.{last}:2375");
+        self.test.data(&self.shop.admin, update, json!({ "id": id, "host": host })).await;
+    }
+
     async fn row(&self) -> environment::Model {
         environment::Entity::find().one(self.test.app.db.read()).await.unwrap().unwrap()
     }
 
     async fn leftovers(&self) -> Vec<leftover::Model> {
         leftover::Entity::find().all(self.test.app.db.read()).await.unwrap()
+    }
+
+    async fn states(&self) -> Vec<LeftoverState> {
+        self.leftovers().await.into_iter().map(|row| row.state).collect()
+    }
+
+    /// The names of the runtimes where something is left.
+    async fn left_on(&self) -> Vec<String> {
+        let runtimes = runtime::Entity::find().all(self.test.app.db.read()).await.unwrap();
+        let name = |row: leftover::Model| runtimes.iter().find(|r| r.id == row.runtime_id).unwrap().name.clone();
+        self.leftovers().await.into_iter().map(name).collect()
+    }
+
+    /// Gives the service a container with a volume and deploys it.
+    async fn deploy_with_a_volume(&self) {
+        let mut container = web();
+        container["volumes"] = json!([{ "mountPath": "/data" }]);
+        let input = json!({ "id": self.shop.service, "containers": [container] });
+        mutate(&self.test, &self.shop.admin, "updateService", input).await;
+        assert_eq!(self.deploy().await["status"], "SUCCEEDED");
+    }
+
+    /// Deploys with an engine on which nothing becomes healthy.
+    async fn deploy_in_vain(&self, engine: &FakeRuntimes) {
+        engine.fail("apply", RuntimeError::Failed("web did not become healthy".to_owned()));
+        assert_eq!(self.deploy().await["status"], "FAILED");
+    }
+
+    /// Removes the service with its volumes.
+    async fn remove_service(&self) {
+        let remove = "mutation($id: ID!) { removeService(input: {id: $id, deleteVolumes: true}) { id } }";
+        self.test.data(&self.shop.admin, remove, json!({ "id": self.shop.service })).await;
+        work(&self.test).await;
+    }
+
+    /// Works and lets time go by until a deployment has ended.
+    async fn ends(&self, id: &str) -> Value {
+        for _ in 0..40 {
+            work(&self.test).await;
+            let seen = self.deployment(id).await;
+            if ["SUCCEEDED", "FAILED"].iter().any(|status| seen["status"] == *status) {
+                return seen;
+            }
+            self.test.clock.advance(TimeDelta::hours(2));
+        }
+        panic!("it does not end: {:#}", self.deployment(id).await);
     }
 
     /// Revisions that the two engines run.
@@ -111,11 +174,7 @@ fn all(list: &Value) -> String {
 #[tokio::test]
 async fn it_moves_with_the_next_deployment_and_the_old_one_is_taken_down_then() {
     let m = Move::new().await;
-    let mut container = web();
-    container["volumes"] = json!([{ "mountPath": "/data" }]);
-    let input = json!({ "id": m.shop.service, "containers": [container] });
-    mutate(&m.test, &m.shop.admin, "updateService", input).await;
-    m.deploy().await;
+    m.deploy_with_a_volume().await;
     let stays = m.preview().await;
     assert_eq!((&stays["diff"], &stays["warnings"]), (&json!(""), &json!([])));
 
@@ -175,7 +234,7 @@ async fn a_move_that_fails_leaves_nothing_there_and_the_old_one_alone() {
     assert_eq!((&failed["status"], &failed["message"]), (&json!("FAILED"), &json!("web did not become healthy")));
     assert_eq!(m.revisions().await, (Some(2), None));
     let id = m.row().await.id;
-    assert!(m.there.calls.lock().unwrap().contains(&format!("remove {id} Delete")), "volumes made there go too");
+    assert!(m.there.calls.lock().unwrap().contains(&format!("remove {id} Keep")), "volumes are never deleted here");
     let asked: Vec<String> = m.here.calls.lock().unwrap()[before..].to_vec();
     assert!(
         asked.iter().all(|c| ["connect", "check", "instances"].iter().any(|free| c.starts_with(free))),
@@ -200,15 +259,141 @@ async fn a_move_that_fails_leaves_nothing_there_and_the_old_one_alone() {
         assert!(tries < 20);
     }
     let left = m.leftovers().await;
-    assert_eq!((left.len(), left[0].delete_volumes), (1, true));
+    assert_eq!((left.len(), left[0].state, left[0].delete_volumes), (1, LeftoverState::Waiting, false));
     assert_eq!(code(&m.remove_runtime(&m.far).await).as_deref(), Some("CONFLICT"));
     m.there.failures.lock().unwrap().clear();
     m.test.clock.advance(TimeDelta::hours(2));
     work(&m.test).await;
-    assert_eq!(m.leftovers().await, []);
+    assert_eq!(m.states().await, [LeftoverState::Volumes], "removing the service can delete what it made there");
+    assert_eq!(m.there.count("remove") - m.there.count(&format!("remove {} Keep", m.row().await.id)), 0);
     assert_eq!(m.revisions().await, (Some(2), None));
     m.deploy().await;
     assert_eq!(m.revisions().await, (None, Some(5)));
+}
+
+#[tokio::test]
+async fn a_failed_move_deletes_no_volumes_whatever_the_engine_is_known_as() {
+    // Home again.
+    let m = Move::new().await;
+    m.deploy_with_a_volume().await;
+    m.go_to(&m.far).await;
+    m.deploy().await;
+    let id = m.row().await.id;
+    m.go_to(&m.shop.runtime).await;
+    m.deploy_in_vain(&m.here).await;
+    assert_eq!(m.here.count(&format!("remove {id} Delete")), 0);
+    assert_eq!((m.revisions().await, m.states().await), ((None, Some(4)), vec![LeftoverState::Volumes]));
+    m.remove_service().await;
+    assert!(m.here.calls.lock().unwrap().contains(&format!("remove {id} Delete")), "it was asked for");
+
+    // Home again, after it was known under another name in between.
+    let m = Move::new().await;
+    m.deploy_with_a_volume().await;
+    m.test.runtimes.alias("tcp://192.0.2.4:2375", &m.here);
+    let alias = m.register("alias", 4).await;
+    for runtime in [&alias, &m.far] {
+        m.go_to(runtime).await;
+        m.deploy().await;
+    }
+    m.go_to(&m.shop.runtime).await;
+    m.deploy_in_vain(&m.here).await;
+    assert_eq!((m.here.count("remove"), m.here.count(&format!("remove {} Keep", m.row().await.id))), (2, 2));
+    assert_eq!(m.states().await, [LeftoverState::Volumes; 2]);
+
+    // Home again, after it was removed and registered anew.
+    let m = Move::new().await;
+    m.deploy_with_a_volume().await;
+    m.go_to(&m.far).await;
+    m.deploy().await;
+    assert!(m.remove_runtime(&m.shop.runtime).await.errors.is_empty());
+    assert_eq!(m.leftovers().await, []);
+    let again = m.register("again", 1).await;
+    m.go_to(&again).await;
+    m.deploy_in_vain(&m.here).await;
+    let id = m.row().await.id;
+    assert_eq!((m.here.count("remove"), m.here.count(&format!("remove {id} Keep"))), (2, 2));
+    assert_eq!(m.states().await, [LeftoverState::Volumes]);
+    m.remove_service().await;
+    assert!(m.here.calls.lock().unwrap().contains(&format!("remove {id} Delete")), "it was asked for");
+}
+
+/// A service that was never deployed, on the first engine.
+async fn fresh(m: &Move) -> String {
+    let input = json!({ "name": "fresh", "runtimeId": m.shop.runtime, "containers": [web()] });
+    mutate(&m.test, &m.shop.admin, "registerDockerHubService", input).await
+}
+
+#[tokio::test]
+async fn what_a_first_deployment_left_somewhere_is_taken_down_once_it_serves_elsewhere() {
+    let m = Move::new().await;
+    let fresh = fresh(&m).await;
+    let deploy = || mutate(&m.test, &m.shop.admin, "deployService", json!({ "serviceId": fresh }));
+    let go_to =
+        |runtime: String| mutate(&m.test, &m.shop.admin, "updateService", json!({ "id": fresh, "runtimeId": runtime }));
+    let first = deploy().await;
+    m.here.fail("apply", RuntimeError::Failed("web did not become healthy".to_owned()));
+    for _ in 0..40 {
+        m.here.fail("undo", RuntimeError::Engine("it does not stop".to_owned()));
+    }
+    assert_eq!(m.ends(&first).await["status"], "FAILED");
+    m.here.failures.lock().unwrap().clear();
+    go_to(m.far.clone()).await;
+    let second = deploy().await;
+    assert_eq!(m.ends(&second).await["status"], "SUCCEEDED");
+    work(&m.test).await;
+    assert_eq!((m.here.count("remove"), m.there.count("remove")), (1, 0));
+    assert_eq!((m.left_on().await, m.states().await), (vec!["acme-engine".to_owned()], vec![LeftoverState::Volumes]));
+
+    // Also one that went somewhere else than its environment is.
+    let m = Move::new().await;
+    let fresh = self::fresh(&m).await;
+    let deploy = || mutate(&m.test, &m.shop.admin, "deployService", json!({ "serviceId": fresh }));
+    let first = deploy().await;
+    m.here.fail("apply", RuntimeError::Failed("web did not become healthy".to_owned()));
+    assert_eq!(m.ends(&first).await["status"], "FAILED");
+    let far = json!({ "id": fresh, "runtimeId": m.far });
+    mutate(&m.test, &m.shop.admin, "updateService", far).await;
+    let second = deploy().await;
+    m.there.fail("apply", RuntimeError::Failed("web did not become healthy".to_owned()));
+    for _ in 0..40 {
+        m.there.fail("undo", RuntimeError::Engine("it does not stop".to_owned()));
+    }
+    assert_eq!(m.ends(&second).await["status"], "FAILED");
+    work(&m.test).await;
+    assert_eq!((m.here.count("remove"), m.there.count("remove")), (0, 1));
+    assert_eq!(m.left_on().await, ["far"]);
+}
+
+/// Lets the first engine's runtime be as one that was registered before it was asked which engine it is.
+async fn forget_which_engine(m: &Move) {
+    runtime::Entity::update_many()
+        .set(runtime::ActiveModel { engine_id: Set(None), ..Default::default() })
+        .filter(runtime::Column::Name.eq("acme-engine"))
+        .exec(m.test.app.db.read_write())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_move_removes_nothing_where_it_may_be_the_engine_that_serves() {
+    let m = Move::new().await;
+    m.go_to(&m.far).await;
+    let id = m.queue().await;
+    m.there.fail("apply", RuntimeError::Unreachable("gone in the middle".to_owned()));
+    work(&m.test).await;
+    assert_eq!(m.deployment(&id).await["status"], "RUNNING");
+    forget_which_engine(&m).await;
+    *m.here.away.lock().unwrap() = away();
+    m.there.fail("apply", RuntimeError::Failed("web did not become healthy".to_owned()));
+    m.test.clock.advance(TimeDelta::hours(2));
+    assert_eq!(m.ends(&id).await["status"], "FAILED");
+    work(&m.test).await;
+    assert_eq!((m.there.count("remove"), m.states().await), (0, vec![LeftoverState::Waiting]));
+    *m.here.away.lock().unwrap() = None;
+    m.test.clock.advance(TimeDelta::hours(2));
+    work(&m.test).await;
+    assert_eq!((m.there.count("remove"), m.states().await), (1, vec![LeftoverState::Volumes]));
+    assert_eq!(m.revisions().await, (Some(2), None));
 }
 
 #[tokio::test]
@@ -243,10 +428,123 @@ async fn an_old_runtime_that_does_not_answer_is_taken_down_when_it_does() {
     let back = m.deployment(&back).await;
     assert_eq!(back["status"], "SUCCEEDED", "{back:#}");
     assert_eq!(m.revisions().await, (Some(5), None));
-    let left: Vec<_> = m.leftovers().await.into_iter().map(|row| row.state).collect();
-    assert_eq!(left, [LeftoverState::Volumes], "only what is on the other one");
+    assert_eq!(m.states().await, [LeftoverState::Volumes], "only what is on the other one");
     let removed = m.remove_runtime(&m.far).await;
     assert!(removed.errors.is_empty(), "{:?}", removed.errors);
+}
+
+#[tokio::test]
+async fn a_runtime_that_is_gone_for_good_can_be_removed() {
+    let m = Move::new().await;
+    m.go_to(&m.far).await;
+    *m.here.away.lock().unwrap() = away();
+    m.deploy().await;
+    assert_eq!(code(&m.remove_runtime(&m.shop.runtime).await).as_deref(), Some("CONFLICT"), "it may come back");
+    assert_eq!(m.check(&m.shop.runtime).await, "UNREACHABLE");
+    let removed = m.remove_runtime(&m.shop.runtime).await;
+    assert!(removed.errors.is_empty(), "{:?}", removed.errors);
+    assert_eq!(m.leftovers().await, []);
+    assert_eq!(job::Entity::find().all(m.test.app.db.read()).await.unwrap(), [], "nobody asks it any more");
+    let event = audit_event::Entity::find()
+        .filter(audit_event::Column::Action.eq("runtime.removed"))
+        .one(m.test.app.db.read())
+        .await
+        .unwrap();
+    let detail = event.unwrap().detail;
+    assert_eq!(detail["mayStillRunThere"], json!(["environment production of acme-shop"]));
+}
+
+#[tokio::test]
+async fn an_engine_that_does_not_answer_is_asked_little_and_at_once_when_it_is_back() {
+    let m = Move::new().await;
+    m.go_to(&m.far).await;
+    *m.here.away.lock().unwrap() = away();
+    m.deploy().await;
+    *m.here.away.lock().unwrap() = None;
+    m.here.fail("check", RuntimeError::Unreachable("the engine does not answer".to_owned()));
+    m.test.clock.advance(TimeDelta::hours(1));
+    work(&m.test).await;
+    assert_eq!((m.here.count("remove"), m.states().await), (0, vec![LeftoverState::Waiting]));
+
+    // Its next try is an hour away.
+    *m.here.away.lock().unwrap() = away();
+    assert_eq!(m.check(&m.shop.runtime).await, "UNREACHABLE");
+    *m.here.away.lock().unwrap() = None;
+    work(&m.test).await;
+    assert_eq!(m.here.count("remove"), 0);
+    assert_eq!(m.check(&m.shop.runtime).await, "READY");
+    work(&m.test).await;
+    assert_eq!((m.here.count("remove"), m.states().await), (1, vec![LeftoverState::Volumes]));
+
+    let minutes = |kind, attempts| perform::backoff(kind, attempts).as_secs() / 60;
+    assert_eq!((minutes(jobs::DEPLOYMENT, 100), minutes(jobs::TAKE_DOWN, 100)), (1, 60));
+    assert_eq!(perform::backoff(jobs::TAKE_DOWN, 1).as_secs(), 1);
+}
+
+#[tokio::test]
+async fn what_changes_while_something_is_taken_down_is_not_forgotten() {
+    let m = Move::new().await;
+    m.go_to(&m.far).await;
+    *m.here.away.lock().unwrap() = away();
+    m.deploy().await;
+    *m.here.away.lock().unwrap() = None;
+    let (app, row) = (&m.test.app, m.leftovers().await.remove(0));
+
+    // Its volumes are to go too, and this try left them there.
+    assert_eq!(leftovers::take_down(app, &row).await.unwrap().unwrap(), Down::Removed);
+    let tx = app.begin().await.unwrap();
+    queue::drop_jobs(&tx, &row.id).await.unwrap();
+    leftovers::again(app, &tx, &row, Volumes::Delete).await.unwrap();
+    queue::drop_jobs(&tx, &row.id).await.unwrap();
+    leftovers::taken_down(app, &tx, &row).await.unwrap();
+    tx.commit().await.unwrap();
+    let now = m.leftovers().await.remove(0);
+    assert_eq!((now.state, now.delete_volumes), (LeftoverState::Waiting, true));
+    work(&m.test).await;
+    assert!(m.here.calls.lock().unwrap().contains(&format!("remove {} Delete", row.environment_id)));
+    assert_eq!(m.leftovers().await, []);
+
+    // Nobody wants it to be taken down any more.
+    let removes = m.here.count("remove");
+    assert_eq!(leftovers::take_down(app, &row).await.unwrap().unwrap(), Down::Dropped);
+    assert_eq!(m.here.count("remove"), removes);
+}
+
+#[tokio::test]
+async fn nothing_is_taken_down_where_a_deployment_is_at_work() {
+    let m = Move::new().await;
+    let third = m.test.runtimes.another("tcp://192.0.2.3:2375");
+    let farther = m.register("farther", 3).await;
+    m.go_to(&m.far).await;
+    *m.here.away.lock().unwrap() = away();
+    m.deploy().await;
+    m.go_to(&farther).await;
+    let id = m.queue().await;
+    third.fail("apply", RuntimeError::Unreachable("gone in the middle".to_owned()));
+    work(&m.test).await;
+    assert_eq!(m.deployment(&id).await["status"], "RUNNING");
+    m.lead(&m.shop.runtime, 3).await;
+    assert!(!work(&m.test).await.is_empty(), "a new address is tried at once");
+    assert_eq!((third.count("remove"), m.states().await), (0, vec![LeftoverState::Waiting]));
+    assert_eq!(m.ends(&id).await["status"], "SUCCEEDED");
+    m.test.clock.advance(TimeDelta::hours(2));
+    work(&m.test).await;
+    assert_eq!((third.count("remove"), third.revision(&m.row().await.id)), (0, Some(4)));
+    assert_eq!(m.states().await, [LeftoverState::Volumes; 2]);
+}
+
+#[tokio::test]
+async fn what_is_stopped_while_a_deployment_works_is_stopped_in_the_end() {
+    let m = Move::new().await;
+    m.queue().await;
+    let stop = "mutation($id: ID!) { stopService(input: {serviceId: $id}) { service { id } } }";
+    m.test.data(&m.shop.admin, stop, json!({ "id": m.shop.service })).await;
+    work(&m.test).await;
+    assert_eq!((m.state().await["status"].take(), m.row().await.stopped), (json!("STOPPED"), true));
+    let restart = "mutation($id: ID!) { restartService(input: {serviceId: $id}) { service { id } } }";
+    m.test.data(&m.shop.admin, restart, json!({ "id": m.shop.service })).await;
+    work(&m.test).await;
+    assert_eq!((m.state().await["status"].take(), m.row().await.stopped), (json!("RUNNING"), false));
 }
 
 #[tokio::test]
@@ -309,9 +607,7 @@ async fn a_runtime_that_comes_to_mean_the_serving_engine_is_not_taken_down() {
     *m.here.away.lock().unwrap() = away();
     m.deploy().await;
     *m.here.away.lock().unwrap() = None;
-    let update = "mutation($id: ID!) { updateRuntime(input: {id: $id, docker: {host: \"tcp://192.0.2.2:2375\"}}) {
-        runtime { id } } }";
-    m.test.data(&m.shop.admin, update, json!({ "id": m.shop.runtime })).await;
+    m.lead(&m.shop.runtime, 2).await;
     m.test.clock.advance(TimeDelta::hours(2));
     work(&m.test).await;
     assert_eq!(m.revisions().await, (Some(2), Some(3)));
@@ -366,22 +662,27 @@ async fn an_address_that_changes_in_the_middle_of_a_failing_move_takes_nothing_d
     assert_eq!((m.revisions().await.0, m.here.count("remove")), (Some(2), 0));
 }
 
-/// Claims and works as servers do of which one dies: the next takes the job up when the lease has run out.
+/// Claims and works as servers do of which one dies: the next takes the job up when the lease has run out. Nothing else
+/// goes wrong on the way.
 async fn work_with_deaths(m: &Move) {
     let now = || m.test.app.clock.now();
     loop {
         let claimed = queue::claim(&m.test.app.db, "worker", now(), Duration::from_secs(60)).await.unwrap();
         let Some(claim) = claimed else { return };
         let app = m.test.app.clone();
-        let died = tokio::spawn(async move {
+        let worked = tokio::spawn(async move {
             match claim.job.kind.as_str() {
-                kiops::app::deployments::jobs::DEPLOYMENT => perform::run(&app, &claim).await,
+                jobs::DEPLOYMENT => perform::run(&app, &claim).await,
                 _ => leftovers::run(&app, &claim).await,
             }
-            .unwrap()
         });
-        if died.await.is_err() {
-            m.test.clock.advance(TimeDelta::minutes(2));
+        match worked.await {
+            Ok(outcome) => assert_eq!(outcome.unwrap(), Outcome::Done),
+            Err(died) => {
+                let panic = died.into_panic();
+                assert_eq!(panic.downcast_ref::<&str>().copied(), Some("killed"));
+                m.test.clock.advance(TimeDelta::minutes(2));
+            }
         }
     }
 }

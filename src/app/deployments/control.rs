@@ -118,6 +118,8 @@ pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
     let mut change: environment::ActiveModel = row.into();
     change.status = Set(status);
     change.status_message = Set(failure);
+    // Deployments that were at work when it was asked for have said something else since.
+    change.stopped = Set(claim.job.kind == jobs::STOP);
     change.update(&tx).await?;
     status::settle(app, &tx, &service_id).await?;
     tx.commit().await?;

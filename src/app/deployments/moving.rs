@@ -34,7 +34,7 @@ pub struct Course {
     pub to: Stop,
     /// Where the one before serves.
     pub from: Origin,
-    /// The environment served there before, and left its volumes.
+    /// The environment was there before, or tried to be, and may have left volumes.
     pub was_there: bool,
 }
 
@@ -135,7 +135,14 @@ pub async fn course_for_certain(
     to: &runtime::Model,
 ) -> Result<std::result::Result<Course, String>> {
     let db = app.db.read();
-    let Some(from) = origin(db, scope, environment, to).await? else { return Ok(Ok(here(to))) };
+    let Some(from) = origin(db, scope, environment, to).await? else {
+        // Where nothing serves yet, what an earlier try left there may be on its way out.
+        let in_the_way = match environment.current_deployment_id {
+            Some(_) => None,
+            None => leftovers::in_the_way(app, &environment.id, to).await?,
+        };
+        return Ok(in_the_way.map_or_else(|| Ok(here(to)), Err));
+    };
     let from = match same::ask(app, &from, to).await {
         Sameness::Same if is_there(app, environment, &from, to).await? => Origin::Alias(Stop::from(&from)),
         Sameness::Same => {
@@ -185,13 +192,12 @@ async fn count(app: &App, runtime: &runtime::Model, target: &Target) -> Option<u
     client.instances(target).await.ok().map(|instances| instances.len())
 }
 
-/// Whether the environment served on a runtime before, so that volumes there may be its own of old.
+/// Whether the environment was on a runtime before, or tried to be, so that volumes there may be its own of old.
 ///
 /// # Errors
 /// INTERNAL when the database does not answer.
 pub async fn was_on(db: &impl ConnectionTrait, scope: &Scope, environment_id: &str, runtime_id: &str) -> Result<bool> {
-    let found = leftovers::on(db, scope, environment_id, runtime_id).await?;
-    Ok(found.is_some_and(|row| !row.delete_volumes))
+    Ok(leftovers::on(db, scope, environment_id, runtime_id).await?.is_some())
 }
 
 /// The other runtime on which the environment serves.

@@ -15,7 +15,8 @@ use sea_orm::{ActiveModelTrait, EntityTrait as _, Set};
 
 use super::log::RunLog;
 use super::moving::Course;
-use super::{environments, leftovers, list, machine, plan, request, resolve, status};
+use super::{environments, jobs, leftovers, list, machine, plan, request, resolve, status};
+use crate::app::runtimes::same::Sameness;
 use crate::app::services::definition;
 use crate::app::{App, Error, Event, Result, Scope, runtimes, secrets};
 use crate::domain::compose;
@@ -113,12 +114,15 @@ async fn give_up(
     if !claim.complete(&tx).await? {
         return Ok(Outcome::Lost);
     }
+    let scope = Scope { organization_id: deployment.organization_id.clone() };
+    // First of all that is held: so does everybody who changes what was left.
+    environments::held(&tx, &scope, &environment.id).await?;
     let (id, service_id) = (deployment.id.clone(), deployment.service_id.clone());
     let newest = environment.latest_deployment_id.as_ref() == Some(&id);
     let serves = environment.current_deployment_id.is_some();
-    let elsewhere = serves && environment.runtime_id != deployment.runtime_id;
+    let elsewhere = environment.runtime_id != deployment.runtime_id;
     let environment_id = environment.id.clone();
-    if deployment.moved_from.is_some() && matches!(deployment.phase, DeploymentPhase::Apply | DeploymentPhase::Undo) {
+    if elsewhere && matches!(deployment.phase, DeploymentPhase::Apply | DeploymentPhase::Undo) {
         moves::remember_the_try(app, &tx, &deployment).await?;
     }
     // In its last phase it serves already: what failed is the cleaning up.
@@ -134,7 +138,7 @@ async fn give_up(
         change.status_message = Set(Some(why.to_owned()));
         change.update(&tx).await?;
     }
-    leftovers::enqueue(app, &tx, &environment_id).await?;
+    leftovers::enqueue(app, &tx, &scope, &environment_id).await?;
     status::settle(app, &tx, &service_id).await?;
     tx.commit().await?;
     app.events.publish(Event::Deployment { deployment_id: id });
@@ -184,7 +188,7 @@ impl Work<'_> {
                 Step::Failed(message) => {
                     self.log.line(&message).await;
                     let what_now = match self.deployment.moved_from {
-                        Some(_) => "removing what was made there; what ran before never stopped",
+                        Some(_) => "removing what was made there, but for volumes; what ran before never stopped",
                         None => "bringing back what ran before",
                     };
                     self.log.line(what_now).await;
@@ -313,8 +317,12 @@ impl Work<'_> {
     }
 
     async fn undo(&mut self) -> Result<Step> {
-        if self.is_away().await? {
-            return self.turn_back().await;
+        if self.deployment.moved_from.is_some() {
+            match self.is_it_where_it_serves().await? {
+                Sameness::Same => {}
+                Sameness::Different => return self.turn_back().await,
+                Sameness::Unknown => return self.in_doubt().await,
+            }
         }
         let failed = self.rollout(&self.deployment).await?;
         let previous = match &self.environment.current_deployment_id {
@@ -326,10 +334,13 @@ impl Work<'_> {
             None => None,
         };
         match self.runtime.undo(&failed, previous.as_ref(), &self.log).await {
-            Ok(()) => Ok(Step::Next(DeploymentPhase::Done)),
+            Ok(()) => self.volumes_stay().await,
             Err(error) if self.claim.job.attempts < 4 * ATTEMPTS => Ok(Step::Again(self.log.mask(&error.to_string()))),
             Err(error) => {
                 self.log.line(&format!("what ran before could not be brought back: {error}")).await;
+                if !self.leave_to_a_job().await? {
+                    return Ok(Step::Again("the lease was lost".to_owned()));
+                }
                 Ok(Step::Failed(self.log.mask(&error.to_string())))
             }
         }
@@ -401,7 +412,7 @@ impl Work<'_> {
             }
             change.update(&tx).await?;
         }
-        leftovers::enqueue(self.app, &tx, &self.deployment.environment_id).await?;
+        leftovers::enqueue(self.app, &tx, &self.scope, &self.deployment.environment_id).await?;
         list::prune(self.app, &tx, &self.deployment.environment_id).await?;
         status::settle(self.app, &tx, &self.service.id).await?;
         tx.commit().await?;
@@ -423,9 +434,11 @@ fn add_new(warnings: &mut Vec<String>, more: Vec<String>) {
     }
 }
 
-/// How long to wait before the next try: 1, 2, 4 … at most 60 seconds.
+/// How long to wait before the next try of a job: 1, 2, 4 … at most 60 seconds. Taking down what was left on an engine
+/// may have to wait for days, and there may be a lot of it: at most an hour, which ends when the engine answers.
 #[must_use]
-pub fn backoff(attempts: i32) -> Duration {
-    let doublings = u32::try_from(attempts.clamp(1, 7) - 1).unwrap_or(0);
-    Duration::from_secs(2u64.pow(doublings).min(60))
+pub fn backoff(kind: &str, attempts: i32) -> Duration {
+    let longest = if kind == jobs::TAKE_DOWN { 3600 } else { 60 };
+    let doublings = u32::try_from(attempts.clamp(1, 13) - 1).unwrap_or(0);
+    Duration::from_secs(2u64.pow(doublings).min(longest))
 }

@@ -38,6 +38,7 @@ pub async fn run_environment(app: &App, claim: &Claim) -> Result<Outcome> {
     if !claim.complete(&tx).await? {
         return Ok(Outcome::Lost);
     }
+    environments::held(&tx, &scope, &row.id).await?;
     forget(&tx, &row).await?;
     status::settle(app, &tx, &service.id).await?;
     tx.commit().await?;
@@ -79,6 +80,10 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
     let tx = app.begin().await?;
     if !claim.complete(&tx).await? {
         return Ok(Outcome::Lost);
+    }
+    // Held before what was left of them: a job may be taking that down at the same time.
+    for row in &rows {
+        environments::held(&tx, &scope, &row.id).await?;
     }
     for row in &left {
         match removal.keep_deployments {

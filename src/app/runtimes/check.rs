@@ -5,7 +5,8 @@ use futures_util::StreamExt as _;
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait as _, IntoActiveModel, QueryFilter, Set};
 
 use super::{by_id, connect};
-use crate::app::{App, Code, Error, Result, Scope};
+use crate::app::deployments::leftovers;
+use crate::app::{App, Code, Error, Event, Result, Scope};
 use crate::runtime::{RuntimeError, RuntimeInfo};
 
 /// How many runtimes are asked at once.
@@ -68,6 +69,7 @@ async fn store(app: &App, scope: &Scope, asked: runtime::Model, found: Found) ->
     if (&current.endpoint, &current.secret_id) != (&asked.endpoint, &asked.secret_id) {
         return Ok(Some(current));
     }
+    let answers_again = current.status != RuntimeStatus::Ready && found.is_ok();
     let mut row = current.into_active_model();
     row.checked_at = Set(Some(app.clock.now()));
     match found {
@@ -83,6 +85,12 @@ async fn store(app: &App, scope: &Scope, asked: runtime::Model, found: Found) ->
         }
     }
     let row = row.update(&tx).await?;
+    if answers_again {
+        leftovers::hurry(app, &tx, &row).await?;
+    }
     tx.commit().await?;
+    if answers_again {
+        app.events.publish(Event::Jobs);
+    }
     Ok(Some(row))
 }

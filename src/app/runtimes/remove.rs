@@ -1,6 +1,6 @@
 //! Removing a runtime that nothing refers to.
 
-use entity::{DeploymentPhase, deployment, environment, leftover, runtime, service};
+use entity::{DeploymentPhase, RuntimeStatus, deployment, environment, leftover, runtime, service};
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait as _, ModelTrait, PaginatorTrait as _, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -14,7 +14,8 @@ use crate::domain::policy::Action;
 /// How many names a refusal lists.
 const NAMED: u64 = 10;
 
-/// Forgets a runtime. Nothing is taken down, since nothing refers to it.
+/// Forgets a runtime. Nothing is taken down, since nothing refers to it. What still had to be taken down there is given
+/// up if the runtime does not answer, and named in the audit trail.
 ///
 /// # Errors
 /// FORBIDDEN for members, NOT_FOUND, FAILED_PRECONDITION DECLARED, CONFLICT naming what refers to it.
@@ -70,12 +71,22 @@ pub async fn remove(app: &App, actor: &Actor, id: &str) -> Result<()> {
             format!("runtime {} is in use by {}: move or remove them first", row.name, users.join(", ")),
         ));
     }
-    let left = leftovers::why_kept(&tx, scope, id).await?;
-    if !left.is_empty() {
+    let left = leftovers::waiting_on(&tx, scope, id).await?;
+    if !left.is_empty() && row.status == RuntimeStatus::Ready {
+        let why = leftovers::why_kept(&tx, &left).await?.join("; ");
         return Err(Error::conflict(
             "input.id",
-            format!("runtime {} is needed until all is taken down there: {}", row.name, left.join("; ")),
+            format!(
+                "runtime {} is needed until all is taken down there, or a check says that it does not answer: {why}",
+                row.name
+            ),
         ));
+    }
+    // An engine that is gone for good would be asked for ever.
+    let mut abandoned = Vec::new();
+    for found in &left {
+        leftovers::abandon(&tx, found).await?;
+        abandoned.push(leftovers::name_of(found)?);
     }
     // Volumes that were left there are not KIOPS's to delete; there is nothing to do about them any more.
     leftover::Entity::delete_many().filter(leftover::Column::RuntimeId.eq(id)).exec(&tx).await?;
@@ -88,9 +99,12 @@ pub async fn remove(app: &App, actor: &Actor, id: &str) -> Result<()> {
         subject_kind: "Runtime",
         subject_id: &row.id,
         subject_name: &row.name,
-        detail: json!({ "endpoint": row.endpoint }),
+        detail: json!({ "endpoint": row.endpoint, "mayStillRunThere": abandoned }),
     };
     audit::record(app, &tx, actor, entry).await?;
     tx.commit().await?;
+    for what in abandoned {
+        tracing::warn!(runtime = %row.name, endpoint = %row.endpoint, "what {what} left there may still run");
+    }
     Ok(())
 }

@@ -7,8 +7,9 @@ use serde_json::json;
 use super::local::{self, DEFAULT_HOST, Endpoint};
 use super::{by_id, not_declared};
 use crate::app::change::Change;
+use crate::app::deployments::leftovers;
 use crate::app::error::is_unique_violation;
-use crate::app::{Actor, App, Error, Result, Scope, Violations, audit, secrets};
+use crate::app::{Actor, App, Error, Event, Result, Scope, Violations, audit, secrets};
 use crate::domain::names::RuntimeName;
 use crate::domain::policy::Action;
 use crate::domain::secret::{ExposeSecret as _, SecretString};
@@ -153,6 +154,7 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateRuntime) -> Result<ru
     let name = input.name.over(Some(current.name.clone())).unwrap_or_default();
     let mut row = current.into_active_model();
     row.name = Set(name.clone());
+    let leads_elsewhere = tried.is_some();
     if let Some(tried) = tried {
         row.secret_id = Set(match &tried.tls {
             Some(tls) => Some(secrets::store(app, &tx, scope, &tls.key).await?),
@@ -172,8 +174,12 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateRuntime) -> Result<ru
     if let Some(old) = old_secret.filter(|old| Some(old) != row.secret_id.as_ref()) {
         secrets::forget(&tx, scope, &old).await?;
     }
+    if leads_elsewhere {
+        leftovers::hurry(app, &tx, &row).await?;
+    }
     record(app, &tx, actor, &row, "runtime.updated").await?;
     tx.commit().await?;
+    app.events.publish(Event::Jobs);
     Ok(row)
 }
 

@@ -102,7 +102,8 @@ impl RuntimeMutation {
         Ok(Some(UpdateRuntimePayload { runtime }))
     }
 
-    /// [admin] CONFLICT, naming them, while environments or services refer to it.
+    /// [admin] CONFLICT, naming them, while environments or services refer to it, and while something has to be taken
+    /// down there. A runtime that is not READY is removed all the same then: what was left there may go on running.
     async fn remove_runtime(
         &self,
         ctx: &Context<'_>,

@@ -80,7 +80,7 @@ fn a_service_moves_between_engines_and_kills_stop_nothing() {
     assert!(warnings.contains("moves from runtime local to runtime far"), "{warnings}");
     assert!(warnings.contains("volume /kept of web starts empty on far"), "{warnings}");
 
-    // One that fails there leaves nothing there, and the old one answers all the while.
+    // One that fails there leaves nothing there but volumes, and the old one answers all the while.
     let goes_on = Arc::new(AtomicBool::new(true));
     let (polling, port) = (Arc::clone(&goes_on), shop.port);
     let polls = std::thread::spawn(move || {
@@ -95,7 +95,7 @@ fn a_service_moves_between_engines_and_kills_stop_nothing() {
     let failed = shop.deploy(Some("exits"));
     assert_eq!(failed["status"], "FAILED", "{failed:#}");
     assert!(text(&failed["message"]).contains("exited with code 7"), "{failed:#}");
-    assert_eq!(there(&shop, &second), There { containers: 0, networks: 0, volumes: 0 });
+    assert_eq!(there(&shop, &second), There { containers: 0, networks: 0, volumes: 1 });
     assert_eq!(shop.containers(), before);
     assert_eq!(shop.state()["status"], "DEPLOY_FAILED");
     goes_on.store(false, Ordering::Relaxed);
@@ -148,6 +148,9 @@ fn a_service_moves_between_engines_and_kills_stop_nothing() {
     // Back home, where the volume is as it was left.
     shop.update(json!({ "runtimeId": shop.runtime }));
     assert!(all(&shop.preview(None)["warnings"]).contains("holds what was left there on local"));
+    let failed = shop.deploy(Some("exits"));
+    assert_eq!(failed["status"], "FAILED", "{failed:#}");
+    assert_eq!(there(&shop, &first), There { containers: 0, networks: 0, volumes: 1 });
     shop.deploy_well(None);
     assert_eq!(page(&shop).unwrap(), "v2 hello another-token");
     let file = shop.docker(&["exec", &shop.containers()["web"], "/bin/busybox", "cat", "/kept/file"]);

@@ -5,15 +5,17 @@
 
 use std::sync::Arc;
 
-use entity::{DeploymentPhase, deployment, environment};
+use entity::{DeploymentPhase, LeftoverState, deployment, environment};
 use sea_orm::{ConnectionTrait, Set};
 
 use super::{ATTEMPTS, Step, Work};
+use crate::app::deployments::leftovers::Down;
 use crate::app::deployments::moving::{self, Course};
 use crate::app::deployments::{environments, leftovers, plan};
 use crate::app::runtimes::same::{self, Sameness};
 use crate::app::services::spec::target_of;
-use crate::app::{App, Result, Scope, runtimes};
+use crate::app::{App, Result, runtimes};
+use crate::domain::spec::Spec;
 use crate::runtime::{Progress as _, Runtime, RuntimeError, Volumes};
 
 impl Work<'_> {
@@ -40,8 +42,11 @@ impl Work<'_> {
         if held.next_runtime_id.as_ref() == Some(to) {
             place.next_runtime_id = Set(None);
         }
-        if let Some(from) = &self.deployment.moved_from {
-            leftovers::record(self.app, tx, (&target_of(&self.service, held), from), Volumes::Keep).await?;
+        // Where nothing ever served, deployments that failed may have left something that could not be undone.
+        let tried = (held.runtime_id != *to && held.current_deployment_id.is_none()).then_some(&held.runtime_id);
+        if let Some(from) = self.deployment.moved_from.as_ref().or(tried) {
+            let place = (&target_of(&self.service, held), from.as_str());
+            leftovers::record(self.app, tx, place, LeftoverState::Waiting).await?;
         }
         leftovers::forget(tx, &held.id, to).await
     }
@@ -51,16 +56,25 @@ impl Work<'_> {
     pub(super) async fn leave(&self) -> Result<()> {
         let Some(from) = &self.deployment.moved_from else { return Ok(()) };
         let db = self.app.db.read();
-        let found = leftovers::waiting(db, &self.environment.id).await?;
+        let found = leftovers::waiting(db, &self.scope, &self.environment.id).await?;
         let Some(row) = found.into_iter().find(|row| row.runtime_id == *from) else { return Ok(()) };
         let name = environments::runtime(db, &self.scope, from).await?.name;
         self.log.line(&format!("taking down what ran on runtime {name}")).await;
         match leftovers::take_down(self.app, &row).await? {
-            Ok(()) => {
+            Ok(down) => {
                 let tx = self.app.begin().await?;
-                leftovers::taken_down(&tx, &row).await?;
+                if !self.claim.renew(&tx, self.app.clock.now() + self.app.settings.job_lease).await? {
+                    // Whoever has the job now takes it down again, and the end of this one writes nothing either.
+                    return Ok(());
+                }
+                leftovers::taken_down(self.app, &tx, &row).await?;
                 tx.commit().await?;
-                self.log.line(&format!("nothing runs on runtime {name} any more; volumes stay there")).await;
+                let text = match down {
+                    Down::Removed => format!("nothing runs on runtime {name} any more; volumes stay there"),
+                    Down::Serves => format!("nothing is taken down: runtime {name} leads to the engine that serves"),
+                    Down::Dropped => format!("what ran on runtime {name} is left alone"),
+                };
+                self.log.line(&text).await;
             }
             Err(error) => {
                 let text = format!(
@@ -73,39 +87,74 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Whether the new runtime is another place than the one that serves: still so, since an address may have been
-    /// changed meanwhile.
-    pub(super) async fn is_away(&self) -> Result<bool> {
-        if self.deployment.moved_from.is_none() {
-            return Ok(false);
-        }
+    /// What the deployment's runtime and the one that serves are to each other by now: an address may have been changed
+    /// since the deployment set out.
+    pub(super) async fn is_it_where_it_serves(&self) -> Result<Sameness> {
         let db = self.app.db.read();
         let to = environments::runtime(db, &self.scope, &self.deployment.runtime_id).await?;
         let serving = environments::runtime(db, &self.scope, &self.environment.runtime_id).await?;
-        Ok(same::ask(self.app, &to, &serving).await != Sameness::Same)
+        Ok(same::ask(self.app, &to, &serving).await)
     }
 
     /// After a move that failed: removes what was made on the new runtime, where nothing of this environment serves.
-    /// Volumes go too, unless they may be from a time when it served there.
+    /// Volumes stay, since nobody can say that they were made by this very try.
     pub(super) async fn turn_back(&mut self) -> Result<Step> {
         let target = plan::spec_of_revision(&self.deployment)?.target;
-        let volumes = volumes_of_a_try(self.app, &self.deployment).await?;
-        let error = match self.runtime.remove(&target, volumes).await {
-            Ok(()) => return Ok(Step::Next(DeploymentPhase::Done)),
-            Err(error) => self.log.mask(&error.to_string()),
-        };
-        if self.claim.job.attempts < ATTEMPTS {
-            return Ok(Step::Again(error));
+        match self.runtime.remove(&target, Volumes::Keep).await {
+            Ok(()) => self.volumes_stay().await,
+            Err(error) => self.later(self.log.mask(&error.to_string())).await,
         }
-        let tx = self.app.begin().await?;
-        if !self.claim.renew(&tx, self.app.clock.now() + self.app.settings.job_lease).await? {
+    }
+
+    /// After a move that failed, when nobody says whether the new runtime is another place than the one that serves:
+    /// removing there could take down what serves.
+    pub(super) async fn in_doubt(&mut self) -> Result<Step> {
+        self.later("the two runtimes do not say whether they are one engine".to_owned()).await
+    }
+
+    async fn later(&mut self, why: String) -> Result<Step> {
+        if self.claim.job.attempts < ATTEMPTS {
+            return Ok(Step::Again(why));
+        }
+        if !self.leave_to_a_job().await? {
             return Ok(Step::Again("the lease was lost".to_owned()));
         }
-        remember_the_try(self.app, &tx, &self.deployment).await?;
-        tx.commit().await?;
-        let text = format!("what was made there is not removed yet, and will be as soon as that can be done: {error}");
+        let text = format!("what was made there is not removed yet, and will be as soon as that can be done: {why}");
         self.log.line(&text).await;
         Ok(Step::Next(DeploymentPhase::Done))
+    }
+
+    /// After a try that was undone: writes where the environment's volumes may be, if the try went elsewhere.
+    pub(super) async fn volumes_stay(&self) -> Result<Step> {
+        let spec = plan::spec_of_revision(&self.deployment)?;
+        let any = spec.containers.iter().any(|container| !container.volumes.is_empty());
+        if any && self.is_elsewhere() && !self.write_left(&spec, LeftoverState::Volumes).await? {
+            return Ok(Step::Again("the lease was lost".to_owned()));
+        }
+        Ok(Step::Next(DeploymentPhase::Done))
+    }
+
+    /// Writes that the try may have left something where it went, if that is elsewhere: the deployment's end enqueues
+    /// the job that takes it down. False: the lease was lost.
+    pub(super) async fn leave_to_a_job(&self) -> Result<bool> {
+        match self.is_elsewhere() {
+            true => self.write_left(&plan::spec_of_revision(&self.deployment)?, LeftoverState::Waiting).await,
+            false => Ok(true),
+        }
+    }
+
+    fn is_elsewhere(&self) -> bool {
+        self.deployment.runtime_id != self.environment.runtime_id
+    }
+
+    async fn write_left(&self, spec: &Spec, state: LeftoverState) -> Result<bool> {
+        let tx = self.app.begin().await?;
+        if !self.claim.renew(&tx, self.app.clock.now() + self.app.settings.job_lease).await? {
+            return Ok(false);
+        }
+        leftovers::record(self.app, &tx, (&spec.target, &self.deployment.runtime_id), state).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// A client of the runtime where the environment serves, which is not the deployment's own after a failed move.
@@ -119,7 +168,7 @@ impl Work<'_> {
     }
 }
 
-/// Writes that a failed move may have left something on the runtime that it went to.
+/// Writes that a failed deployment may have left something on the runtime that it went to.
 ///
 /// # Errors
 /// INTERNAL when the database refuses.
@@ -129,12 +178,5 @@ pub(super) async fn remember_the_try(
     deployment: &deployment::Model,
 ) -> Result<()> {
     let target = plan::spec_of_revision(deployment)?.target;
-    let volumes = volumes_of_a_try(app, deployment).await?;
-    leftovers::record(app, tx, (&target, &deployment.runtime_id), volumes).await
-}
-
-async fn volumes_of_a_try(app: &App, deployment: &deployment::Model) -> Result<Volumes> {
-    let scope = Scope { organization_id: deployment.organization_id.clone() };
-    let was_there = moving::was_on(app.db.read(), &scope, &deployment.environment_id, &deployment.runtime_id).await?;
-    Ok(if was_there { Volumes::Keep } else { Volumes::Delete })
+    leftovers::record(app, tx, (&target, &deployment.runtime_id), LeftoverState::Waiting).await
 }
