@@ -163,3 +163,54 @@ fn bound(text: &str) -> Option<Bound> {
     };
     Some(if given == 0 { Bound::default() } else { Bound { from, below, not: None } })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::in_range;
+
+    const LINES: [&str; 5] = ["24", "22", "20", "26", "18"];
+
+    #[test]
+    fn ranges_pick_the_first_line_that_has_a_version_within() {
+        for (range, picked) in [
+            (">=20", Some("24")),
+            (">= 20 < 23", Some("22")),
+            (">=20.9.0 <=22", Some("22")),
+            (">24", Some("26")),
+            (">=24.1", Some("24")),
+            ("<20", Some("18")),
+            ("^20.1.0", Some("20")),
+            ("~20.1", Some("20")),
+            ("20.x", Some("20")),
+            ("20.x || 22.x", Some("22")),
+            ("18 - 20", Some("20")),
+            ("!=24,>=22", Some("22")),
+            ("*", Some("24")),
+            ("20", Some("20")),
+            ("v20.11.1", Some("20.11.1")),
+            ("=20.11.1", Some("20.11.1")),
+            ("^99", None),
+            ("latest", None),
+            ("", None),
+            ("20 RUN", None),
+        ] {
+            assert_eq!(in_range(range, &LINES).as_deref(), picked, "{range}");
+        }
+    }
+
+    #[test]
+    fn the_last_number_given_may_rise() {
+        let lines = ["3.13", "3.12", "3.11", "2.7"];
+        for (range, picked) in [
+            ("~=3.11", Some("3.13")),
+            ("~>3.12.1", Some("3.12")),
+            ("~3.11", Some("3.11")),
+            ("^3.11", Some("3.13")),
+            (">=3.10,<3.12", Some("3.11")),
+            ("==3.12.*", Some("3.12")),
+            (">=2.7,!=3.13.*,<3.14", Some("3.12")),
+        ] {
+            assert_eq!(in_range(range, &lines).as_deref(), picked, "{range}");
+        }
+    }
+}

@@ -1,5 +1,5 @@
-//! Package managers of Python: how each fills `/app/.venv` from manifest and lock file alone. Their versions are those
-//! that still run on Python 3.9.
+//! Package managers of Python: how each fills `/app/.venv` from manifest and lock file alone. Poetry and Pipenv are of
+//! versions that still run on Python 3.9.
 
 use crate::builder::wizard::dockerfile::Dockerfile;
 use crate::builder::wizard::tree::Tree;
@@ -112,10 +112,10 @@ impl Manager {
             ),
             (Self::Pdm, true) => (
                 "/root/.cache/pdm",
-                vec!["pip install pdm==2.25.4", VENV, "pdm install --prod --no-self --frozen-lockfile"],
+                vec!["pip install pdm==2.29.4", VENV, "pdm install --prod --no-self --frozen-lockfile"],
             ),
             (Self::Pdm, false) => {
-                ("/root/.cache/pdm", vec!["pip install pdm==2.25.4", VENV, "pdm install --prod --no-self"])
+                ("/root/.cache/pdm", vec!["pip install pdm==2.29.4", VENV, "pdm install --prod --no-self"])
             }
             (Self::Pipenv, true) => ("/root/.cache/pipenv", vec!["pip install pipenv==2025.0.4", VENV, "pipenv sync"]),
             (Self::Pipenv, false) => {
