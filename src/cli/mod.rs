@@ -4,6 +4,7 @@ mod config_check;
 mod doctor;
 mod migrate;
 mod organization;
+mod plan;
 mod schema;
 mod serve;
 mod user;
@@ -40,6 +41,15 @@ enum Command {
     Migrate,
     /// Prints the GraphQL schema; needs no database.
     Schema,
+    /// What the Build Wizard proposes for a source tree. Reads files only; needs no configuration.
+    Plan {
+        /// The root of the source tree.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// The plan alone, as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Looks at the configuration.
     Config {
         #[command(subcommand)]
@@ -107,8 +117,13 @@ pub async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), Failure> {
     use crate::boot::Part;
-    if let Some(Command::Schema) = cli.command {
-        return Ok(schema::run()?);
+    match &cli.command {
+        Some(Command::Schema) => return Ok(schema::run()?),
+        Some(Command::Plan { folder, json }) => {
+            let form = if *json { plan::Form::Json } else { plan::Form::Text };
+            return plan::run(folder, form);
+        }
+        _ => {}
     }
     let source = ConfigSource::of_process(cli.config);
     let config = Config::load(&source).map_err(|e| Failure::AskedWrongly(e.into()))?;
@@ -117,7 +132,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve { no_workers: true } => serve::run(&config, Part::Api).await?,
         Command::Worker => serve::run(&config, Part::Workers).await?,
         Command::Migrate => migrate::run(&config).await?,
-        Command::Schema => schema::run()?,
+        Command::Schema | Command::Plan { .. } => {}
         Command::Config { command: ConfigCommand::Check } => config_check::run(&config)?,
         Command::Doctor => doctor::run(&config).await?,
         Command::Organization { command } => organization::run(&config, command).await?,

@@ -19,3 +19,4 @@ mod schema;
 mod secrets;
 mod services;
 mod support;
+mod wizard;
