@@ -22,6 +22,9 @@ outside() {
     local prefix=() status
     TEMP=$(mktemp -d "${TMPDIR:-/tmp}/kiops-test.XXXXXX") || exit 1
     chmod 711 "$TEMP" # the user postgres has a folder in it
+    # The second engine needs such a folder to mount its own on; the machine is left as it was.
+    MADE_FOLDER=''
+    [ -e /etc/docker ] || MADE_FOLDER=/etc/docker
     trap outside_cleanup EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
@@ -54,6 +57,7 @@ outside_cleanup() {
         if [ "$KIOPS_SERVICES" = own ]; then kill -KILL "$CHILD" 2>/dev/null; else stop_pid "$CHILD" TERM 30; fi
         wait "$CHILD" 2>/dev/null
     fi
+    [ -z "$MADE_FOLDER" ] || rmdir "$MADE_FOLDER" 2>/dev/null
     # Control groups are no part of a namespace. The last processes may take a moment to leave them.
     local attempt
     for attempt in {1..50}; do

@@ -144,14 +144,22 @@ pub async fn course_for_certain(
         return Ok(in_the_way.map_or_else(|| Ok(here(to)), Err));
     };
     let from = match same::ask(app, &from, to).await {
-        Sameness::Same if is_there(app, environment, &from, to).await? => Origin::Alias(Stop::from(&from)),
-        Sameness::Same => {
-            return Ok(Err(format!(
-                "runtimes {} and {} say that they are the same engine, and what runs on {} is not seen on {}: if one \
-                 is a copy of the other, give it an id of its own",
-                from.name, to.name, from.name, to.name
-            )));
-        }
+        Sameness::Same => match is_there(app, environment, &from, to).await? {
+            Seen::There => Origin::Alias(Stop::from(&from)),
+            Seen::NotThere => {
+                return Ok(Err(format!(
+                    "runtimes {} and {} say that they are the same engine, and what runs on {} is not seen on {}: if \
+                     one is a copy of the other, give it an id of its own",
+                    from.name, to.name, from.name, to.name
+                )));
+            }
+            Seen::NoAnswer(name) => {
+                return Ok(Err(format!(
+                    "runtimes {} and {} are the same engine by what they said, and runtime {name} does not answer now",
+                    from.name, to.name
+                )));
+            }
+        },
         Sameness::Different => Origin::Elsewhere(Stop::from(&from)),
         Sameness::Unknown => {
             return Ok(Err(format!(
@@ -168,6 +176,14 @@ pub async fn course_for_certain(
     complete(db, environment, to, from).await.map(Ok)
 }
 
+/// Whether what serves on one runtime is seen on another.
+enum Seen {
+    There,
+    NotThere,
+    /// The runtime of this name does not say what runs there.
+    NoAnswer(String),
+}
+
 /// Whether what serves is seen at both addresses of what says to be one engine. Machines that were copied have engines
 /// of one id, and are two all the same.
 async fn is_there(
@@ -175,14 +191,19 @@ async fn is_there(
     environment: &environment::Model,
     from: &runtime::Model,
     to: &runtime::Model,
-) -> Result<bool> {
+) -> Result<Seen> {
     let scope = Scope { organization_id: environment.organization_id.clone() };
-    let Some(current) = request::current_spec(app.db.read(), &scope, environment).await? else { return Ok(true) };
-    Ok(match (count(app, to, &current.target).await, from.endpoint == to.endpoint) {
-        (_, true) | (Some(1..), _) => true,
+    let current = request::current_spec(app.db.read(), &scope, environment).await?;
+    let Some(current) = current.filter(|_| from.endpoint != to.endpoint) else { return Ok(Seen::There) };
+    Ok(match count(app, to, &current.target).await {
+        Some(1..) => Seen::There,
         // Perhaps nothing runs at all: then it is not seen at the other address either.
-        (Some(0), _) => count(app, from, &current.target).await == Some(0),
-        (None, _) => false,
+        Some(0) => match count(app, from, &current.target).await {
+            Some(0) => Seen::There,
+            Some(1..) => Seen::NotThere,
+            None => Seen::NoAnswer(from.name.clone()),
+        },
+        None => Seen::NoAnswer(to.name.clone()),
     })
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::emit;
 use crate::domain::quantity;
-use crate::domain::spec::{ContainerSpec, EnvValue, HealthCheck, Resources, Spec, Strategy};
+use crate::domain::spec::{ContainerSpec, EnvValue, HealthCheck, Spec, Strategy};
 
 /// What stands in place of a secret's value.
 pub(super) const MASK: &str = "***";
@@ -125,7 +125,7 @@ fn written(spec: &Spec, against: Option<&Spec>) -> String {
     let old = |name: &str| against.and_then(|spec| spec.containers.iter().find(|c| c.name == name));
     let written = |c: &ContainerSpec| {
         let mut service = service(c, old(&c.name), &mut names);
-        service.deploy = deploy(&c.resources, spec.strategy);
+        service.deploy = deploy(c, spec.strategy);
         (c.name.clone(), service)
     };
     let services = spec.containers.iter().map(written).collect();
@@ -150,11 +150,15 @@ fn service(container: &ContainerSpec, old: Option<&ContainerSpec>, names: &mut B
     }
     let digest = container.digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();
     let value = |name: &String, value: &EnvValue| match (value, old.and_then(|old| old.env.get(name))) {
+        // A readable value that looks like a masked one that changed: it has to look different.
+        (EnvValue::Secret(_), Some(EnvValue::Plain(text))) if text == CHANGED_MASK => MASK.to_owned(),
         // Sealed rows never change, so that another row is another value as far as anybody was told.
         (EnvValue::Secret(_), Some(before)) if before != value => CHANGED_MASK.to_owned(),
         (EnvValue::Secret(_), _) => MASK.to_owned(),
         // A readable value that looks like a masked one.
-        (EnvValue::Plain(text), Some(EnvValue::Secret(_))) if text == MASK => format!("{MASK} (readable)"),
+        (EnvValue::Plain(text), Some(EnvValue::Secret(_))) if text == MASK || text == CHANGED_MASK => {
+            format!("{text} (readable)")
+        }
         (EnvValue::Plain(text), _) => literal(text),
     };
     let mut mount = |path: &String| Mount {
@@ -226,13 +230,20 @@ fn shell_word(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// Limits, and the order of an update where it is not the usual one:
+/// Limits, and the order of an update. Without one Compose stops first, and so it is said for a container that is to be
+/// recreated. A rolling update is what nobody chose: `start-first` is said where there is something to say anyway, and
+/// not of a container with a volume, which never runs twice:
 /// <https://github.com/compose-spec/compose-spec/blob/main/deploy.md#update_config>.
-fn deploy(resources: &Resources, strategy: Strategy) -> Option<Deploy> {
+fn deploy(container: &ContainerSpec, strategy: Strategy) -> Option<Deploy> {
+    let resources = &container.resources;
     let cpus = resources.cpu_limit.as_deref().and_then(|text| quantity::cpu_millis(text).ok()).map(cores);
     let memory = resources.memory_limit.as_deref().and_then(|text| quantity::bytes(text).ok()).map(memory);
     let resources = (cpus.is_some() || memory.is_some()).then_some(Limited { limits: Limits { cpus, memory } });
-    let update_config = (strategy == Strategy::Recreate).then_some(UpdateConfig { order: "stop-first" });
+    let order = match strategy {
+        Strategy::Recreate => Some("stop-first"),
+        Strategy::RollingUpdate => (resources.is_some() && container.volumes.is_empty()).then_some("start-first"),
+    };
+    let update_config = order.map(|order| UpdateConfig { order });
     (resources.is_some() || update_config.is_some()).then_some(Deploy { resources, update_config })
 }
 

@@ -155,6 +155,8 @@ fn a_service_as_a_compose_file() {
             limits:
               cpus: "0.5"
               memory: "256m"
+          update_config:
+            order: start-first
         restart: unless-stopped
         security_opt:
           - no-new-privileges:true
@@ -239,17 +241,29 @@ fn a_changed_secret_shows_in_the_diff_as_changed_and_as_nothing_else() {
     let readable = with_env(&[("A", secret("r1")), ("B", plain("***"))]);
     assert_eq!(changed_lines(&readable, &one), ["-B: \"***\"", "+B: \"*** (changed)\""]);
     assert_eq!(changed_lines(&one, &readable), ["-B: \"***\"", "+B: \"*** (readable)\""]);
+    // A readable value may look like anything.
+    let alike = with_env(&[("A", secret("r1")), ("B", plain("*** (changed)"))]);
+    assert_eq!(changed_lines(&alike, &one), ["-B: \"*** (changed)\"", "+B: \"***\""]);
+    assert_eq!(changed_lines(&one, &alike), ["-B: \"***\"", "+B: \"*** (changed) (readable)\""]);
     let less = with_env(&[("A", secret("r1"))]);
     assert_eq!(changed_lines(&less, &one), ["+B: \"***\""]);
     assert_eq!(changed_lines(&one, &less), ["-B: \"***\""]);
 }
 
 #[test]
-fn the_order_of_an_update_is_said_where_it_is_not_the_usual_one() {
+fn the_order_of_an_update_is_said_where_it_was_chosen_or_there_are_limits() {
     let usual = spec(vec![container("web", "nginx")]);
     let recreated = Spec { strategy: Strategy::Recreate, ..usual.clone() };
     assert!(!export(&usual).contains("order"));
     let document: serde_norway::Value = serde_norway::from_str(&export(&recreated)).unwrap();
     assert_eq!(document["services"]["web"]["deploy"]["update_config"]["order"], "stop-first");
     assert!(diff(Some(&usual), &recreated).contains("stop-first"));
+
+    // Compose's own default is to stop first, which is no rolling update; with a volume it is what happens.
+    let mut limited = usual.clone();
+    limited.containers[0].resources.memory_limit = Some("64Mi".to_owned());
+    assert!(export(&limited).contains("order: start-first"));
+    limited.containers[0].volumes =
+        shop().containers.into_iter().find_map(|c| c.volumes.first().cloned()).into_iter().collect();
+    assert!(!limited.containers[0].volumes.is_empty() && !export(&limited).contains("order"));
 }

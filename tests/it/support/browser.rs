@@ -156,6 +156,8 @@ impl Browser {
         match event["method"].as_str().unwrap_or_default() {
             "Network.requestWillBeSent" => self.asked.extend(params["request"]["url"].as_str().map(str::to_owned)),
             "Network.webSocketCreated" => self.asked.extend(params["url"].as_str().map(str::to_owned)),
+            // What a page that is left was still loading is canceled.
+            "Network.loadingFailed" if params["canceled"] == true => {}
             "Runtime.exceptionThrown" | "Network.loadingFailed" => self.faults.push(event.clone()),
             "Runtime.consoleAPICalled" if bad(&params["type"]) => self.faults.push(event.clone()),
             "Log.entryAdded" if bad(&params["entry"]["level"]) => self.faults.push(event.clone()),
