@@ -265,8 +265,14 @@ fn on_kubernetes(v: &mut Violations, input: &SaveEnvironment, row: &environment:
 }
 
 fn automation(v: &mut Violations, service: &service::Model, before: &environment::Model, row: &environment::Model) {
-    if row.auto_deploy && service.source == SourceKind::DockerHub {
-        v.add("input.autoDeploy", "the service is made of images: no pipeline builds it, so nothing would deploy it");
+    if row.auto_deploy {
+        let why = match service.source {
+            SourceKind::DockerHub => "the service is made of images: no pipeline builds it, so nothing would deploy it",
+            SourceKind::Gitlab | SourceKind::Github => {
+                "this server has no pipelines yet that would deploy what they build"
+            }
+        };
+        v.add("input.autoDeploy", why);
     }
     if row.require_approval && !before.require_approval {
         v.add("input.requireApproval", "this server does not hold deployments for an approval yet");
