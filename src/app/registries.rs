@@ -3,14 +3,14 @@
 #[cfg(test)]
 mod tests;
 
-use entity::{organization, registry, service};
+use entity::{registry, service};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, IntoActiveModel, ModelTrait, QueryFilter,
-    QueryOrder, QuerySelect, Set,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, IntoActiveModel, ModelTrait, QueryFilter, QueryOrder, Set,
 };
 use serde_json::json;
 
 use super::change::Change;
+use super::identity::lock_organization;
 use super::services::{check, definition::containers_of};
 use super::{Actor, App, Error, Result, Scope, Violations, audit, secrets};
 use crate::domain::image::{Repository, normalise_host};
@@ -73,7 +73,7 @@ pub async fn save(app: &App, actor: &Actor, input: SaveRegistry) -> Result<regis
     let scope = &actor.scope;
     let tx = app.begin().await?;
     // Two admins who save at once must not both set a prefix.
-    organization::Entity::find_by_id(&scope.organization_id).lock_exclusive().one(&tx).await?;
+    lock_organization(app, &tx, &scope.organization_id).await?;
     let stored = by_host(&tx, scope, &host).await?;
     let prefix = input.repository_prefix.over(stored.as_ref().and_then(|r| r.repository_prefix.clone()));
     if prefix.is_some() {
@@ -129,7 +129,7 @@ pub async fn delete(app: &App, actor: &Actor, host: &str) -> Result<String> {
     let scope = &actor.scope;
     let tx = app.begin().await?;
     // Somebody who saves at the same time is waited for.
-    organization::Entity::find_by_id(&scope.organization_id).lock_exclusive().one(&tx).await?;
+    lock_organization(app, &tx, &scope.organization_id).await?;
     let row = by_host(&tx, scope, &normalise_host(host)).await?.ok_or_else(|| Error::not_found("registry"))?;
     row.clone().delete(&tx).await?;
     secrets::forget(&tx, scope, &row.secret_id).await?;

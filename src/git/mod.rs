@@ -82,6 +82,14 @@ pub struct Project {
     pub last_activity_at: Option<DateTime<Utc>>,
 }
 
+impl Project {
+    /// This project, whatever its path will be.
+    #[must_use]
+    pub fn reference(&self) -> ProjectRef {
+        ProjectRef::Known { external_id: self.external_id.clone(), path: self.path.clone() }
+    }
+}
+
 /// A branch and what it points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Branch {

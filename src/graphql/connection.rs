@@ -1,12 +1,13 @@
 //! Relay connections over pages of use cases.
 
 use async_graphql::connection::{Connection, Edge, EmptyFields};
-use async_graphql::{Object, OutputType};
+use async_graphql::{Object, ObjectType, OutputType};
 
 use super::errors::{ApiError, Result};
+use crate::app::git::lists::GitPage;
 use crate::app::page::{Count, Page};
 use crate::app::{App, Error};
-use crate::domain::paging::{PageLimits, PageRequest};
+use crate::domain::paging::{Cursor, PageLimits, PageRequest};
 
 /// A list that can say how many there are in all.
 pub type Counted<N> = Connection<String, N, Total, EmptyFields>;
@@ -77,17 +78,28 @@ pub fn cost(first: Option<i32>, last: Option<i32>, child: usize) -> usize {
 }
 
 /// Wraps a page.
-pub fn counted<T, N: OutputType>(page: Page<T>, mut wrap: impl FnMut(T) -> N) -> Counted<N> {
-    let mut list = Connection::with_additional_fields(page.has_previous_page, page.has_next_page, Total(page.count));
-    let edges = page.items.into_iter();
-    list.edges.extend(edges.map(|(cursor, row)| Edge::new(cursor.encode(), wrap(row))));
-    list
+pub fn counted<T, N: OutputType>(page: Page<T>, wrap: impl FnMut(T) -> N) -> Counted<N> {
+    let total = Total(page.count);
+    let list = Connection::with_additional_fields(page.has_previous_page, page.has_next_page, total);
+    edges(list, page.items, wrap)
 }
 
 /// Wraps a page of a list that is not counted.
-pub fn uncounted<T, N: OutputType>(page: Page<T>, mut wrap: impl FnMut(T) -> N) -> Uncounted<N> {
-    let mut list = Connection::new(page.has_previous_page, page.has_next_page);
-    let edges = page.items.into_iter();
-    list.edges.extend(edges.map(|(cursor, row)| Edge::new(cursor.encode(), wrap(row))));
+pub fn uncounted<T, N: OutputType>(page: Page<T>, wrap: impl FnMut(T) -> N) -> Uncounted<N> {
+    edges(Connection::new(page.has_previous_page, page.has_next_page), page.items, wrap)
+}
+
+/// Wraps a page of what a Git provider lists.
+pub fn listed<T, N: OutputType>(page: GitPage<T>, wrap: impl FnMut(T) -> N) -> Uncounted<N> {
+    edges(Connection::new(page.has_previous_page, page.has_next_page), page.items, wrap)
+}
+
+/// The list with its rows.
+fn edges<T, N: OutputType, F: ObjectType>(
+    mut list: Connection<String, N, F, EmptyFields>,
+    items: Vec<(Cursor, T)>,
+    mut wrap: impl FnMut(T) -> N,
+) -> Connection<String, N, F, EmptyFields> {
+    list.edges.extend(items.into_iter().map(|(cursor, row)| Edge::new(cursor.encode(), wrap(row))));
     list
 }

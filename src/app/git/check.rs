@@ -65,8 +65,8 @@ async fn check_claimed(app: &App, row: &git_settings::Model) -> Result<()> {
 pub async fn check(app: &App, row: &git_settings::Model) -> Result<()> {
     let Some(client) = client(app, row).await? else { return Ok(()) };
     let found = client.identify().await;
-    let next = app.clock.now() + if found.is_ok() { CHECKED_EVERY } else { AGAIN };
     let taken = found.is_ok();
+    let next = app.clock.now() + if taken { CHECKED_EVERY } else { AGAIN };
     store_check(app, row, found, next).await?;
     if taken {
         seen::refresh(app, row, client.as_ref()).await?;

@@ -66,7 +66,7 @@ pub async fn create_project(app: &App, actor: &Actor, input: CreateGitProject) -
     let containers = check::containers(&mut v, "input", register::built_container(), against);
     v.finish()?;
     let branch = branch.ok_or_else(|| Error::internal("a branch was neither read nor refused"))?;
-    register::name_is_free(app.db.read(), scope, &input.service.name).await?;
+    register::name_is_free(app, scope, &input.service.name).await?;
 
     let connected = connect(app, actor, which, RIGHTS).await?;
     let making = Making {

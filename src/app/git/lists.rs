@@ -115,14 +115,6 @@ pub fn project_named(which: Provider, field: &str, text: &str) -> Result<Project
     Ok(ProjectRef::Path(path))
 }
 
-impl FoundProject {
-    /// The project, by its id.
-    #[must_use]
-    pub fn reference(&self) -> ProjectRef {
-        ProjectRef::Known { external_id: self.project.external_id.clone(), path: self.project.path.clone() }
-    }
-}
-
 impl Connected {
     fn found(&self, project: Project) -> FoundProject {
         FoundProject { provider: self.which, base_url: self.settings.base_url.clone(), project }

@@ -1,7 +1,7 @@
 //! Registering a project of a Git provider as a service.
 
 use entity::{RuntimeKind, service};
-use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter};
+use sea_orm::ConnectionTrait;
 use serde_json::json;
 
 use super::{Connected, Source, branch, connect, project_path, source_kind};
@@ -9,7 +9,7 @@ use crate::app::events::ChangeKind;
 use crate::app::services::check::{self, Against, Checked};
 use crate::app::services::input::ContainerInput;
 use crate::app::services::register::{NewService, Origin, insert, runtime_for_use};
-use crate::app::{Actor, App, Error, Result, Scope, Violations, runtimes};
+use crate::app::{Actor, App, Error, Result, Scope, Violations, runtimes, services};
 use crate::domain::git::{Provider, TokenRight};
 use crate::domain::names::{BranchName, Namespace, ServiceName, SourcePath};
 use crate::git::{Project, ProjectRef};
@@ -71,7 +71,7 @@ pub async fn register_project(app: &App, actor: &Actor, input: RegisterGitProjec
     let (Some(path), Some(branch), Some(context)) = (path, branch, context) else {
         return Err(Error::internal("a project was neither read nor refused"));
     };
-    name_is_free(app.db.read(), &actor.scope, &input.service.name).await?;
+    name_is_free(app, &actor.scope, &input.service.name).await?;
 
     let connected = connect(app, actor, which, RIGHTS).await?;
     let project = match connected.client.project(&ProjectRef::Path(path)).await {
@@ -86,8 +86,7 @@ pub async fn register_project(app: &App, actor: &Actor, input: RegisterGitProjec
         let message = format!("{} is archived on {which}: it can be registered once it is no longer", project.path);
         return Err(Error::bad_input("input.project", message));
     }
-    let reference = ProjectRef::Known { external_id: project.external_id.clone(), path: project.path.clone() };
-    branch::exists(app, actor, &connected, &reference, &branch).await?;
+    branch::exists(app, actor, &connected, &project.reference(), &branch).await?;
 
     let source = source(&connected, &project, &branch, &context);
     let tx = app.begin().await?;
@@ -168,8 +167,8 @@ pub(super) async fn runtime_kind(app: &App, scope: &Scope, service: &GitService)
 ///
 /// # Errors
 /// CONFLICT when it is taken.
-pub(super) async fn name_is_free(db: &impl ConnectionTrait, scope: &Scope, name: &str) -> Result<()> {
-    match scope.services().filter(service::Column::Name.eq(name)).one(db).await? {
+pub(super) async fn name_is_free(app: &App, scope: &Scope, name: &str) -> Result<()> {
+    match services::by_name(app, scope, name).await? {
         None => Ok(()),
         Some(_) => Err(Error::conflict("input.name", format!("there is already a service named {name}"))),
     }

@@ -1,15 +1,16 @@
 //! An organization's access to each provider: stored once by an admin, and used silently.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::{git_settings, organization};
+use entity::git_settings;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, ModelTrait as _,
-    QueryFilter, QueryOrder as _, QuerySelect as _, Set,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, IntoActiveModel as _, ModelTrait as _, QueryFilter,
+    QueryOrder as _, QuerySelect as _, Set,
 };
 use serde_json::json;
 
 use super::{of_stored, stored};
 use crate::app::change::Change;
+use crate::app::identity::lock_organization;
 use crate::app::{Actor, App, Error, Precondition, Result, Scope, Violations, audit, secrets};
 use crate::domain::git::{MissingRight, Provider};
 use crate::domain::policy::Action;
@@ -95,7 +96,7 @@ pub async fn save(app: &App, actor: &Actor, input: SaveGitSettings) -> Result<gi
     let info = identify(app, scope, which, &base_url, &token).await?;
 
     let tx = app.begin().await?;
-    alone(&tx, scope).await?;
+    lock_organization(app, &tx, &scope.organization_id).await?;
     let earlier = find(&tx, scope, which).await?;
     if earlier.as_ref().is_some_and(|row| row.declared) {
         return Err(declared(which));
@@ -140,7 +141,7 @@ pub async fn delete(app: &App, actor: &Actor, which: Provider) -> Result<()> {
     actor.require(Action::ChangeGitSettings)?;
     let scope = &actor.scope;
     let tx = app.begin().await?;
-    alone(&tx, scope).await?;
+    lock_organization(app, &tx, &scope.organization_id).await?;
     let row = find(&tx, scope, which).await?.ok_or_else(|| Error::not_found("Git settings"))?;
     if row.declared {
         return Err(declared(which));
@@ -187,12 +188,6 @@ pub(super) async fn store_check(
     }
     row.update(&tx).await?;
     tx.commit().await?;
-    Ok(())
-}
-
-/// Holds the organization, so that those who change its settings do it one after another.
-async fn alone(tx: &impl ConnectionTrait, scope: &Scope) -> Result<()> {
-    organization::Entity::find_by_id(&scope.organization_id).lock_exclusive().one(tx).await?;
     Ok(())
 }
 

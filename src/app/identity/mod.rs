@@ -60,8 +60,13 @@ async fn user_by_email(db: &impl ConnectionTrait, email: &str) -> Result<Option<
     Ok(user::Entity::find().filter(user::Column::Email.eq(email)).one(db).await?)
 }
 
-/// Everyone who changes who is an admin waits here, so that no two do it at once. SQLite has one writer anyway.
-async fn lock_organization(app: &App, tx: &impl ConnectionTrait, organization_id: &str) -> Result<organization::Model> {
+/// Everyone who changes what there is one of (who is an admin, the settings of a provider, the logins of registries) waits
+/// here, so that no two do it at once. SQLite has one writer anyway.
+pub(in crate::app) async fn lock_organization(
+    app: &App,
+    tx: &impl ConnectionTrait,
+    organization_id: &str,
+) -> Result<organization::Model> {
     let mut find = organization::Entity::find_by_id(organization_id);
     if app.db.is_postgres() {
         find = find.lock(LockType::Update);

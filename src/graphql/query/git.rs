@@ -3,11 +3,11 @@
 use async_graphql::{Context, Object};
 
 use crate::app::git::{lists, settings};
-use crate::graphql::connection::{Uncounted, Window, cost};
+use crate::graphql::connection::{Uncounted, Window, cost, listed};
 use crate::graphql::errors::Result;
 use crate::graphql::guard::{actor, app};
 use crate::graphql::types::enums::GitProvider;
-use crate::graphql::types::git::{GitBranch, GitNamespace, GitProject, GitSettings, listed};
+use crate::graphql::types::git::{GitBranch, GitNamespace, GitProject, GitSettings};
 
 /// Git providers.
 #[derive(Default)]

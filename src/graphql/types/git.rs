@@ -1,16 +1,15 @@
 //! Git providers: settings, projects, branches and namespaces.
 
-use async_graphql::connection::{Connection, Edge, EmptyFields};
-use async_graphql::{Context, Enum, ID, Object, OutputType, SimpleObject};
+use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use entity::git_settings;
 
 use super::enums::GitProvider;
 use super::identity::User;
 use super::service::Service;
-use crate::app::git::lists::{self, FoundProject, GitPage};
+use crate::app::git::lists::{self, FoundProject};
 use crate::app::git::{self, Source, settings};
-use crate::graphql::connection::{Uncounted, Window};
+use crate::graphql::connection::{Uncounted, Window, listed};
 use crate::graphql::errors::{Result, nullable};
 use crate::graphql::guard::{actor, app};
 use crate::graphql::ids::NodeKind;
@@ -221,7 +220,7 @@ impl GitProject {
     ) -> Result<Uncounted<GitBranch>> {
         let (app, actor) = (app(ctx)?, actor(ctx)?);
         let page = window.check(app)?;
-        let (which, project) = (self.0.provider, self.0.reference());
+        let (which, project) = (self.0.provider, self.0.project.reference());
         let found = lists::branches(app, actor, which, project, search.as_deref(), &page).await?;
         Ok(listed(found, GitBranch::from))
     }
@@ -298,13 +297,4 @@ impl From<Source> for GitSource {
             context_path: s.context_path,
         }
     }
-}
-
-/// Wraps a page of what a provider lists.
-pub fn listed<T, N: OutputType>(page: GitPage<T>, mut wrap: impl FnMut(T) -> N) -> Uncounted<N> {
-    let mut list: Connection<String, N, EmptyFields, EmptyFields> =
-        Connection::new(page.has_previous_page, page.has_next_page);
-    let edges = page.items.into_iter();
-    list.edges.extend(edges.map(|(cursor, row)| Edge::new(cursor.encode(), wrap(row))));
-    list
 }
