@@ -30,6 +30,30 @@ pub struct NamespacePath(pub(super) String);
 #[serde(try_from = "String", into = "String")]
 pub struct SourcePath(pub(super) String);
 
+/// A commit's full hash: 40 or 64 hexadecimal digits in lower case. Never an abbreviation, which could come to mean
+/// another commit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CommitHash(pub(super) String);
+
+impl CommitHash {
+    /// # Errors
+    /// When it is anything else, or all zeros, which Git writes for no commit at all.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let digits = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if !matches!(text.len(), 40 | 64) || !digits || text.bytes().all(|b| b == b'0') {
+            return Err(InvalidName::new("a commit is named by its full hash: 40 or 64 hexadecimal digits"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Its first eight digits, for people.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[..8]
+    }
+}
+
 impl BranchName {
     /// # Errors
     /// When Git would refuse it (<https://git-scm.com/docs/git-check-ref-format>), or it has more than 255 bytes.
@@ -231,6 +255,17 @@ mod tests {
         assert!(NamespacePath::parse("acme").is_ok() && NamespacePath::parse("acme/tools").is_ok());
         for bad in ["", "/acme", "acme/", "../x", "acme?x", "a/../b"] {
             assert!(NamespacePath::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_commit_is_its_whole_hash() {
+        let (short, long) = ("0123456789abcdef0123456789abcdef01234567", "ab".repeat(32));
+        assert_eq!(CommitHash::parse(short).map(|c| c.short().to_owned()), Ok("01234567".to_owned()));
+        assert!(CommitHash::parse(&long).is_ok());
+        let upper = short.to_uppercase();
+        for bad in ["", "01234567", &"0".repeat(40), &upper, &format!("{short}\n"), &"x".repeat(40)] {
+            assert!(CommitHash::parse(bad).is_err(), "{bad:?}");
         }
     }
 

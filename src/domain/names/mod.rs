@@ -15,7 +15,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use git::{BranchName, NamespacePath, ProjectName, ProjectPath, SourcePath};
+pub use git::{BranchName, CommitHash, NamespacePath, ProjectName, ProjectPath, SourcePath};
 pub use people::{DisplayName, Email, check_password};
 pub use text::{EnvName, EnvText, IngressPath, MountPath};
 pub use usernames::gitlab_usernames;
@@ -226,5 +226,6 @@ text_type!(
     NamespacePath,
     ProjectName,
     ProjectPath,
-    SourcePath
+    SourcePath,
+    CommitHash
 );
