@@ -52,6 +52,13 @@ pub struct Model {
     pub definition_version: i32,
     /// The environment's settings_version it was made from.
     pub settings_version: i32,
+    /// The pipeline whose image it deploys.
+    pub pipeline_id: Option<String>,
+    /// Who was asked for leave, and what they said.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub approval: Option<Json>,
+    /// Somebody wants it ended.
+    pub cancel_requested: bool,
     /// The same key again answers with this.
     pub idempotency_key: Option<String>,
     /// When it was made.

@@ -219,6 +219,53 @@ pub enum JobState {
     /// A worker has it.
     #[sea_orm(string_value = "RUNNING")]
     Running,
+    /// No worker has it, and its work goes on elsewhere: it holds its lane and its place until it is woken.
+    #[sea_orm(string_value = "PARKED")]
+    Parked,
+}
+
+/// What started a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum PipelineTrigger {
+    /// A person.
+    #[sea_orm(string_value = "MANUAL")]
+    Manual,
+    /// A push to a branch.
+    #[sea_orm(string_value = "PUSH")]
+    Push,
+    /// New commits of a merge request.
+    #[sea_orm(string_value = "MERGE_REQUEST")]
+    MergeRequest,
+    /// A pushed tag.
+    #[sea_orm(string_value = "TAG")]
+    Tag,
+    /// A script, with an API token.
+    #[sea_orm(string_value = "API")]
+    Api,
+}
+
+/// What became of a webhook delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum WebhookOutcome {
+    /// It is stored, and not looked at yet.
+    #[sea_orm(string_value = "PENDING")]
+    Pending,
+    /// It started a pipeline.
+    #[sea_orm(string_value = "STARTED")]
+    Started,
+    /// It is of no concern.
+    #[sea_orm(string_value = "IGNORED")]
+    Ignored,
+    /// It was turned down.
+    #[sea_orm(string_value = "REJECTED")]
+    Rejected,
+    /// It had come before.
+    #[sea_orm(string_value = "DUPLICATE")]
+    Duplicate,
 }
 
 /// What is left of an environment on a runtime that it moved away from.

@@ -15,15 +15,17 @@ pub mod login_failure;
 pub mod membership;
 pub mod meta;
 pub mod organization;
+pub mod pipeline;
 pub mod registry;
 pub mod runtime;
 pub mod secret;
 pub mod service;
 pub mod token;
 pub mod user;
+pub mod webhook_delivery;
 
 pub use db::{Db, DbError, WriteTx};
 pub use enums::{
-    DeployStrategy, DeploymentPhase, DeploymentTrigger, GitProvider, JobState, LeftoverState, LogStream, Role,
-    RunStatus, RuntimeKind, RuntimeStatus, ServiceStatus, SourceKind, TokenKind,
+    DeployStrategy, DeploymentPhase, DeploymentTrigger, GitProvider, JobState, LeftoverState, LogStream,
+    PipelineTrigger, Role, RunStatus, RuntimeKind, RuntimeStatus, ServiceStatus, SourceKind, TokenKind, WebhookOutcome,
 };

@@ -52,6 +52,18 @@ pub struct Model {
     pub git_branch: Option<String>,
     /// The folder of the project that is built: `.`, `services/shop`.
     pub git_context_path: Option<String>,
+    /// How it is built; none: as the defaults say.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub build: Option<Json>,
+    /// What starts its pipelines; none: nothing does by itself.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub auto_ci: Option<Json>,
+    /// The sealed secret of its webhook.
+    pub webhook_secret_id: Option<String>,
+    /// Its newest pipeline.
+    pub latest_pipeline_id: Option<String>,
+    /// The number of its next pipeline.
+    pub next_pipeline: i32,
     /// When it was made.
     pub created_at: DateTimeUtc,
     /// Who registered it.

@@ -6,6 +6,7 @@ use sea_orm_migration::prelude::*;
 mod m20261123_000001_first_tables;
 mod m20261124_000002_git;
 mod m20261124_000003_moving;
+mod m20261126_000004_pipelines;
 
 /// Every migration in order.
 pub struct Migrator;
@@ -16,6 +17,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_first_tables::Migration),
             Box::new(m20261124_000002_git::Migration),
             Box::new(m20261124_000003_moving::Migration),
+            Box::new(m20261126_000004_pipelines::Migration),
         ]
     }
 }

@@ -1,8 +1,8 @@
 //! Who acts, and the only way to an organization's rows.
 
 use entity::{
-    Role, audit_event, deployment, environment, git_creation, git_settings, leftover, membership, registry, runtime,
-    secret, service, token,
+    Role, audit_event, deployment, environment, git_creation, git_settings, leftover, membership, pipeline, registry,
+    runtime, secret, service, token, webhook_delivery,
 };
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, Select};
 
@@ -64,6 +64,10 @@ scoped! {
     services: service;
     /// Environments.
     environments: environment;
+    /// Pipelines.
+    pipelines: pipeline;
+    /// What Git providers sent.
+    webhook_deliveries: webhook_delivery;
     /// Deployments.
     deployments: deployment;
     /// What environments left behind on other runtimes.

@@ -20,9 +20,14 @@ pub enum Event {
         /// Which.
         deployment_id: String,
     },
+    /// A pipeline's state.
+    Pipeline {
+        /// Which.
+        pipeline_id: String,
+    },
     /// New lines in a run's log.
     Log {
-        /// The deployment.
+        /// The pipeline or deployment.
         run_id: String,
     },
     /// Jobs were queued.

@@ -10,8 +10,10 @@ pub mod events;
 pub mod git;
 pub mod identity;
 pub mod images;
+pub mod log;
 pub mod lookup;
 pub mod page;
+pub mod pipelines;
 pub mod registries;
 pub mod runtimes;
 pub mod secrets;
@@ -24,6 +26,8 @@ use std::sync::Arc;
 
 use entity::{Db, WriteTx};
 
+use crate::builder::Builders;
+use crate::builder::source::Sources;
 use crate::domain::clock::{Clock, Ids};
 use crate::git::GitProviders;
 use crate::registry::Registries;
@@ -54,6 +58,10 @@ pub struct App {
     pub registries: Arc<dyn Registries>,
     /// Places to deploy to.
     pub runtimes: Arc<dyn Runtimes>,
+    /// Source code.
+    pub sources: Arc<dyn Sources>,
+    /// What builds images.
+    pub builders: Arc<dyn Builders>,
     /// What the configuration says.
     pub settings: Arc<Settings>,
 }

@@ -1,6 +1,9 @@
 //! What the configuration says to the use cases.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::domain::paging::PageLimits;
 
@@ -35,10 +38,29 @@ pub struct Settings {
     pub query_complexity: usize,
     /// This build's version.
     pub version: String,
+    /// Builds.
+    pub builds: Builds,
     /// The limits that a build may ask for.
     pub build_profiles: Vec<BuildProfile>,
     /// The tools that scans run.
     pub scanners: Vec<Scanner>,
+}
+
+/// What `[build]` says, but for the profiles.
+#[derive(Debug, Clone)]
+pub struct Builds {
+    /// The runtime that builds, as the organization's slug and the runtime's name; none: this machine's own engine.
+    pub runtime: Option<(String, String)>,
+    /// How long one stage of a pipeline may take.
+    pub timeout: Duration,
+    /// Bytes of a source tree, and of what is sent to the builder.
+    pub max_context_bytes: u64,
+    /// Where sources are while a pipeline works on them.
+    pub work_dir: PathBuf,
+    /// Pipelines at work at once, over all servers.
+    pub at_once: u64,
+    /// Pipelines of one organization at work at once, over all servers.
+    pub at_once_per_organization: u64,
 }
 
 /// The limits of a build, by name.
@@ -63,8 +85,9 @@ pub struct Scanner {
     pub kind: ScanKind,
 }
 
-/// What a scan looks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a scan looks for: the words of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ScanKind {
     /// Faults in source code.
     Sast,

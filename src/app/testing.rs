@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up must fail")]
 #![expect(clippy::disallowed_methods, reason = "tests that ask for no particular time take the real one")]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +14,14 @@ use migration::{Migrator, MigratorTrait as _};
 use sea_orm::{ActiveModelTrait as _, Set};
 
 use super::services::input::ContainerInput;
-use super::settings::LocalEngine;
+use super::settings::{Builds, LocalEngine};
 use super::{Actor, App, Events, Scope, Settings};
+use crate::builder::source::{Fetched, Origin, Resolved, SourceError, SourceLimits, Sources};
+use crate::builder::{Builder, BuilderError, Builders, EngineConnection, Journal};
 use crate::domain::clock::{Clock, Ids};
 use crate::domain::git::Provider;
 use crate::domain::image::{Digest, Repository, Tag};
+use crate::domain::names::CommitHash;
 use crate::domain::paging::PageLimits;
 use crate::domain::secret::{ExposeSecret as _, RegistryLogin};
 use crate::domain::spec::Target;
@@ -57,6 +61,8 @@ pub async fn world() -> World {
         gits: Arc::new(NoGits),
         registries: Arc::new(FakeRegistries),
         runtimes: Arc::new(FakeRuntimes),
+        sources: Arc::new(NoBuilds),
+        builders: Arc::new(NoBuilds),
         settings: Arc::new(settings()),
     };
     let home = organization_of(&app, "default").await;
@@ -67,6 +73,33 @@ pub async fn world() -> World {
         stranger: actor(&away, Role::Admin),
         app,
         _folder: folder,
+    }
+}
+
+/// Neither fetches nor builds.
+struct NoBuilds;
+
+#[async_trait]
+impl Sources for NoBuilds {
+    async fn resolve(&self, _: &Origin, _: &str) -> Result<Resolved, SourceError> {
+        Err(SourceError::Unreachable("away".to_owned()))
+    }
+
+    async fn fetch(
+        &self,
+        _: &Origin,
+        _: &CommitHash,
+        _: &Path,
+        _: SourceLimits,
+        _: &dyn Journal,
+    ) -> Result<Fetched, SourceError> {
+        Err(SourceError::Unreachable("away".to_owned()))
+    }
+}
+
+impl Builders for NoBuilds {
+    fn connect(&self, _: &EngineConnection) -> Result<Arc<dyn Builder>, BuilderError> {
+        Err(BuilderError::Unreachable("away".to_owned()))
     }
 }
 
@@ -114,6 +147,14 @@ fn settings() -> Settings {
         public_url: "http://127.0.0.1:8080".to_owned(),
         query_complexity: 5000,
         version: "0".to_owned(),
+        builds: Builds {
+            runtime: None,
+            timeout: Duration::from_secs(1800),
+            max_context_bytes: 1 << 30,
+            work_dir: std::env::temp_dir().join(format!("kiops-test-work-{}", std::process::id())),
+            at_once: 2,
+            at_once_per_organization: 2,
+        },
         build_profiles: Vec::new(),
         scanners: Vec::new(),
     }

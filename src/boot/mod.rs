@@ -6,6 +6,7 @@ mod doctor;
 mod keys;
 mod parts;
 mod serve;
+mod unwired;
 
 use std::sync::Arc;
 
@@ -49,6 +50,8 @@ fn assemble(config: &Config, db: Db, vault: Vault) -> anyhow::Result<App> {
         gits: Arc::new(parts::gits(config, outbound.clone())?),
         registries: Arc::new(parts::registries(config, outbound)?),
         runtimes: Arc::new(parts::Engines::default()),
+        sources: Arc::new(unwired::Unwired),
+        builders: Arc::new(unwired::Unwired),
         settings: Arc::new(parts::settings(config)?),
     })
 }

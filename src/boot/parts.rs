@@ -10,7 +10,7 @@ use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::app::Settings;
-use crate::app::settings::{BuildProfile, LocalEngine, ScanKind, Scanner};
+use crate::app::settings::{BuildProfile, Builds, LocalEngine, ScanKind, Scanner};
 use crate::config::{self, Config};
 use crate::domain::clock::{Clock, Ids};
 use crate::domain::paging::PageLimits;
@@ -139,6 +139,14 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
         public_url: config.server.public_url.trim_end_matches('/').to_owned(),
         query_complexity: config.limits.query_complexity,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        builds: Builds {
+            runtime: config.build.runtime.split_once('/').map(|(o, r)| (o.to_owned(), r.to_owned())),
+            timeout: config.build.timeout,
+            max_context_bytes: config.build.max_context_bytes,
+            work_dir: config.build.work_dir.clone(),
+            at_once: config.build.at_once,
+            at_once_per_organization: config.build.at_once_per_organization,
+        },
         build_profiles: config.build.profiles.iter().map(profile).collect(),
         scanners: config.scan.tools.iter().map(scanner).collect::<anyhow::Result<_>>()?,
     })

@@ -1,6 +1,7 @@
 //! `[build]`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -18,6 +19,12 @@ pub struct Build {
     pub timeout: Duration,
     /// Bytes of a build's context.
     pub max_context_bytes: u64,
+    /// Where sources are while pipelines work on them.
+    pub work_dir: PathBuf,
+    /// Pipelines at work at once, over all servers.
+    pub at_once: u64,
+    /// Pipelines of one organization at work at once, over all servers.
+    pub at_once_per_organization: u64,
     /// The profile of a service that names none.
     pub default_profile: String,
     /// What a build may use, by name.

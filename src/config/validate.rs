@@ -30,6 +30,8 @@ impl Config {
             ("deploy.keep_revisions", self.deploy.keep_revisions == 0),
             ("jobs.workers", self.jobs.workers == 0),
             ("build.max_context_bytes", self.build.max_context_bytes == 0),
+            ("build.at_once", self.build.at_once == 0),
+            ("build.at_once_per_organization", self.build.at_once_per_organization == 0),
             ("limits.query_depth", self.limits.query_depth == 0),
             ("limits.introspection_depth", self.limits.introspection_depth == 0),
             ("limits.query_complexity", self.limits.query_complexity == 0),
@@ -46,6 +48,10 @@ impl Config {
         }
         if self.limits.page_default > self.limits.page_max {
             return fault("limits.page_default", "cannot be more than limits.page_max");
+        }
+        let slash = self.build.runtime.split_once('/');
+        if !self.build.runtime.is_empty() && !slash.is_some_and(|(o, r)| !o.is_empty() && !r.is_empty()) {
+            return fault("build.runtime", "write organization/runtime, or leave it empty for the local engine");
         }
         if !self.build.profiles.contains_key(&self.build.default_profile) {
             return fault("build.default_profile", "names no profile of build.profiles");

@@ -10,4 +10,5 @@ pub mod policy;
 pub mod quantity;
 pub mod secret;
 pub mod spec;
+pub mod stage;
 pub mod status;

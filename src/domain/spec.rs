@@ -60,6 +60,9 @@ pub struct ContainerSpec {
     pub tag: Tag,
     /// What the tag meant when the revision was made; none when neither registry nor engine could say.
     pub digest: Option<Digest>,
+    /// The engine's own id of an image that was built there and is in no registry. It is run as it is, and never pulled.
+    #[serde(default)]
+    pub image_id: Option<String>,
     /// The port that it listens on.
     pub port: Option<u16>,
     /// The host port that it is published on, kept over revisions; none before the first start or when internal.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-/// The state of a deployment.
+use serde::{Deserialize, Serialize};
+
+/// The state of a pipeline, of one of its stages, or of a deployment.
 ///
 /// ```text
 /// QUEUED ──▶ RUNNING ──▶ SUCCEEDED | INCOMPLETE | FAILED | CANCELED
@@ -11,7 +13,8 @@ use std::fmt;
 /// ```
 /// A running one goes back to QUEUED when its worker gave it back or lost its lease, and to WAITING_APPROVAL when
 /// it has come to a deployment that somebody must allow. A final state is never left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RunStatus {
     /// Waits for a worker.
     Queued,
@@ -42,6 +45,12 @@ pub struct IllegalTransition {
 }
 
 impl RunStatus {
+    /// Whether it is never left.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Incomplete | Self::Failed | Self::Canceled | Self::Skipped)
+    }
+
     /// The next state, where there is such a step. To stay where one is, is no step.
     ///
     /// # Errors

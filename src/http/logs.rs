@@ -9,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use axum::{Router, routing::get};
 
 use super::{Denied, Origins, credential};
-use crate::app::deployments::{list, log};
+use crate::app::deployments::list;
 use crate::app::identity::sessions;
-use crate::app::{App, Code, Error};
+use crate::app::{App, Code, Error, log};
 use crate::graphql::ids::NodeKind;
 
 /// Lines that are read at once.
@@ -74,7 +74,7 @@ fn lines(app: App, run_id: String) -> impl futures_util::Stream<Item = Result<By
     async_stream::try_stream! {
         let mut seq = 0;
         loop {
-            let batch = log::after(&app, &run_id, seq, BATCH).await.map_err(|e| std::io::Error::other(e.message))?;
+            let batch = log::after(&app, &run_id, None, seq, BATCH).await.map_err(|e| std::io::Error::other(e.message))?;
             let Some(last) = batch.last() else { return };
             seq = last.seq;
             let text: String = batch.iter().map(|line| format!("{} {}\n", line.at.to_rfc3339(), line.text)).collect();

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use entity::{Db, JobState, job};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, LockBehavior, LockType, Query};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, NotSet, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, Set,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, NotSet, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, Set, Statement,
 };
 
 /// Work to be enqueued.
@@ -25,6 +25,21 @@ pub struct NewJob<'a> {
     /// The id of what it works on.
     pub subject: &'a str,
 }
+
+/// How many jobs of one kind may be at work at once, over all servers. Those that are parked count: their work goes on
+/// elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit<'a> {
+    /// The kind.
+    pub kind: &'a str,
+    /// Of all organizations together.
+    pub total: u64,
+    /// Of one organization.
+    pub per_organization: u64,
+}
+
+/// PostgreSQL's number of the lock under which places are counted and taken.
+const PLACES: i64 = 0x6b69_6f70_7301;
 
 /// A claimed job. Only its holder may change or end it; a later claim has a larger fence.
 #[derive(Debug, Clone)]
@@ -58,12 +73,25 @@ pub async fn enqueue(tx: &impl ConnectionTrait, new: NewJob<'_>, now: DateTime<U
     Ok(row.id)
 }
 
-/// Claims the oldest job that may run: due, first in its lane, and free or with a lease that has run out.
+/// Claims the oldest job that may run: due, first in its lane, within the limit, and free or with a lease that has run
+/// out.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn claim(db: &Db, worker: &str, now: DateTime<Utc>, lease: Duration) -> Result<Option<Claim>, DbErr> {
+pub async fn claim(
+    db: &Db,
+    worker: &str,
+    now: DateTime<Utc>,
+    lease: Duration,
+    limit: Limit<'_>,
+) -> Result<Option<Claim>, DbErr> {
     let tx = db.begin().await?;
+    if db.is_postgres() {
+        // Two that count at once would both take the last place.
+        let lock =
+            Statement::from_sql_and_values(DbBackend::Postgres, "SELECT pg_advisory_xact_lock($1)", [PLACES.into()]);
+        tx.execute_raw(lock).await?;
+    }
     let earlier = Alias::new("earlier");
     let mut first_in_lane = Query::select();
     first_in_lane
@@ -77,6 +105,7 @@ pub async fn claim(db: &Db, worker: &str, now: DateTime<Utc>, lease: Duration) -
         .or(job::Column::State.eq(JobState::Running).and(job::Column::LeaseUntil.lt(now)));
     let mut candidate = job::Entity::find()
         .filter(free)
+        .filter(has_a_place(&tx, now, limit).await?)
         .filter(Expr::exists(first_in_lane.take()).not())
         .order_by_asc(job::Column::Id)
         .limit(1);
@@ -97,9 +126,37 @@ pub async fn claim(db: &Db, worker: &str, now: DateTime<Utc>, lease: Duration) -
     Ok(Some(Claim { job }))
 }
 
+/// What a job must be for there to be a place for it.
+async fn has_a_place(tx: &impl ConnectionTrait, now: DateTime<Utc>, limit: Limit<'_>) -> Result<Condition, DbErr> {
+    let at_work = job::Column::State
+        .eq(JobState::Parked)
+        .or(job::Column::State.eq(JobState::Running).and(job::Column::LeaseUntil.gte(now)));
+    let places: Vec<(String, i64)> = job::Entity::find()
+        .select_only()
+        .column(job::Column::OrganizationId)
+        .column_as(job::Column::Id.count(), "places")
+        .filter(job::Column::Kind.eq(limit.kind))
+        .filter(at_work)
+        .group_by(job::Column::OrganizationId)
+        .into_tuple()
+        .all(tx)
+        .await?;
+    let taken: u64 = places.iter().map(|(_, n)| n.unsigned_abs()).sum();
+    let other = job::Column::Kind.ne(limit.kind);
+    if taken >= limit.total {
+        return Ok(Condition::all().add(other));
+    }
+    let full = places.into_iter().filter(|(_, n)| n.unsigned_abs() >= limit.per_organization);
+    let full: Vec<String> = full.map(|(organization, _)| organization).collect();
+    match full.is_empty() {
+        true => Ok(Condition::all()),
+        false => Ok(Condition::any().add(other).add(job::Column::OrganizationId.is_not_in(full))),
+    }
+}
+
 impl Claim {
-    fn mine(&self) -> sea_orm::Condition {
-        sea_orm::Condition::all().add(job::Column::Id.eq(self.job.id)).add(job::Column::Fence.eq(self.job.fence))
+    fn mine(&self) -> Condition {
+        Condition::all().add(job::Column::Id.eq(self.job.id)).add(job::Column::Fence.eq(self.job.fence))
     }
 
     /// Says that the holder lives. False: the job belongs to another by now, stop at once.
@@ -121,6 +178,22 @@ impl Claim {
     /// When the database refuses.
     pub async fn complete(&self, tx: &impl ConnectionTrait) -> Result<bool, DbErr> {
         let changed = job::Entity::delete_many().filter(self.mine()).exec(tx).await?;
+        Ok(changed.rows_affected == 1)
+    }
+
+    /// Sets the job aside with its caller's transaction: it holds its lane and its place until [`wake`]. False: it
+    /// belongs to another by now, drop the transaction.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn park(&self, tx: &impl ConnectionTrait) -> Result<bool, DbErr> {
+        let changed = job::Entity::update_many()
+            .col_expr(job::Column::State, Expr::value(JobState::Parked))
+            .col_expr(job::Column::LeaseUntil, Expr::value(Option::<DateTime<Utc>>::None))
+            .col_expr(job::Column::Worker, Expr::value(Option::<String>::None))
+            .filter(self.mine())
+            .exec(tx)
+            .await?;
         Ok(changed.rows_affected == 1)
     }
 
@@ -163,6 +236,49 @@ pub async fn hurry(tx: &impl ConnectionTrait, subject: &str, now: DateTime<Utc>)
         .exec(tx)
         .await?;
     Ok(())
+}
+
+/// Lets a subject's parked job run on, as a job of this kind. False: none is parked.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn wake(tx: &impl ConnectionTrait, subject: &str, kind: &str, now: DateTime<Utc>) -> Result<bool, DbErr> {
+    let changed = job::Entity::update_many()
+        .col_expr(job::Column::State, Expr::value(JobState::Queued))
+        .col_expr(job::Column::Kind, Expr::value(kind))
+        .col_expr(job::Column::RunAfter, Expr::value(now))
+        .filter(job::Column::Subject.eq(subject))
+        .filter(job::Column::State.eq(JobState::Parked))
+        .exec(tx)
+        .await?;
+    Ok(changed.rows_affected > 0)
+}
+
+/// Takes a subject's jobs of one kind out of the queue that nobody has claimed, and says how many there were.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn withdraw(tx: &impl ConnectionTrait, subject: &str, kind: &str) -> Result<u64, DbErr> {
+    let gone = job::Entity::delete_many()
+        .filter(job::Column::Subject.eq(subject))
+        .filter(job::Column::Kind.eq(kind))
+        .filter(job::Column::State.eq(JobState::Queued))
+        .filter(job::Column::Attempts.eq(0))
+        .exec(tx)
+        .await?;
+    Ok(gone.rows_affected)
+}
+
+/// Where a subject's job of one kind stands among those that wait: 1 is next. None when it does not wait.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn position(db: &impl ConnectionTrait, subject: &str, kind: &str) -> Result<Option<u64>, DbErr> {
+    let waiting =
+        || job::Entity::find().filter(job::Column::Kind.eq(kind)).filter(job::Column::State.eq(JobState::Queued));
+    let Some(mine) = waiting().filter(job::Column::Subject.eq(subject)).one(db).await? else { return Ok(None) };
+    let before = waiting().filter(job::Column::Id.lt(mine.id)).count(db).await?;
+    Ok(Some(before + 1))
 }
 
 /// Why a subject's job was given back last; none when it was not, or there is none.

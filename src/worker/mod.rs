@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::deployments::perform::{self, Outcome, backoff};
 use crate::app::deployments::{control, jobs, leftovers, remove};
-use crate::app::{App, Error, Event, Result};
+use crate::app::{App, Error, Event, Result, pipelines};
 use crate::queue::{self, Claim};
 
 /// How the loops run.
@@ -38,7 +38,12 @@ pub fn start(app: &App, settings: &WorkerSettings, tasks: &TaskTracker, stop: &C
 async fn claim_loop(app: App, name: String, poll: Duration, stop: CancellationToken) {
     let mut events = app.events.listen();
     while !stop.is_cancelled() {
-        match queue::claim(&app.db, &name, app.clock.now(), app.settings.job_lease).await {
+        let limit = queue::Limit {
+            kind: pipelines::RUN,
+            total: app.settings.builds.at_once,
+            per_organization: app.settings.builds.at_once_per_organization,
+        };
+        match queue::claim(&app.db, &name, app.clock.now(), app.settings.job_lease, limit).await {
             Ok(Some(claim)) => {
                 hold(&app, &claim, &stop).await;
                 continue;
@@ -93,6 +98,7 @@ async fn perform(app: &App, claim: &Claim) -> Result<Outcome> {
         jobs::REMOVE_ENVIRONMENT => remove::run_environment(app, claim).await,
         jobs::REMOVE_SERVICE => remove::run_service(app, claim).await,
         jobs::TAKE_DOWN => leftovers::run(app, claim).await,
+        pipelines::RUN | pipelines::RESUME => pipelines::run::run(app, claim).await,
         other => Err(Error::internal(format!("no worker knows jobs of kind {other}"))),
     }
 }

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, code, new_database};
 use crate::support::server::{self, Server};
-use crate::support::shop::{Shop, shared_engine, text, web, work};
+use crate::support::shop::{NO_LIMIT, Shop, shared_engine, text, web, work};
 
 const LEASE: Duration = Duration::from_secs(10);
 
@@ -270,7 +270,8 @@ async fn worker(
     let mut state = seed;
     loop {
         let now = test.app.clock.now();
-        let Some(claim) = queue::claim(&test.app.db, &format!("worker {seed}"), now, LEASE).await.unwrap() else {
+        let Some(claim) = queue::claim(&test.app.db, &format!("worker {seed}"), now, LEASE, NO_LIMIT).await.unwrap()
+        else {
             if job::Entity::find().count(test.app.db.read()).await.unwrap() == 0 {
                 return;
             }
@@ -325,7 +326,7 @@ async fn who_lost_the_lease_changes_nothing() {
     let test = TestApp::new().await;
     enqueue(&test, "lane", "subject").await;
     let db = &test.app.db;
-    let claim = async |who: &str| queue::claim(db, who, test.app.clock.now(), LEASE).await.unwrap();
+    let claim = async |who: &str| queue::claim(db, who, test.app.clock.now(), LEASE, NO_LIMIT).await.unwrap();
     let old = claim("old").await.unwrap();
     assert!(claim("new").await.is_none());
     test.clock.advance(TimeDelta::seconds(11));

@@ -114,6 +114,7 @@ fn web(name: &str, text: &str) -> ContainerSpec {
         repository: Repository::parse("kiops-test/web").unwrap(),
         tag: Tag::parse("1").unwrap(),
         digest: None,
+        image_id: None,
         port: Some(80),
         host_port: None,
         env: BTreeMap::from([("TEXT".to_owned(), EnvValue::Plain(text.to_owned()))]),

@@ -5,7 +5,6 @@ pub mod environments;
 pub mod leftovers;
 pub mod list;
 pub mod live;
-pub mod log;
 mod machine;
 pub mod moving;
 pub mod perform;

@@ -13,9 +13,9 @@ use std::time::Duration;
 use entity::{DeploymentPhase, DeploymentTrigger, RunStatus, ServiceStatus, deployment, environment, service};
 use sea_orm::{ActiveModelTrait, EntityTrait as _, Set};
 
-use super::log::RunLog;
 use super::moving::Course;
 use super::{environments, jobs, leftovers, list, machine, plan, request, resolve, status};
+use crate::app::log::RunLog;
 use crate::app::runtimes::same::Sameness;
 use crate::app::services::definition;
 use crate::app::{App, Error, Event, Result, Scope, runtimes, secrets};
@@ -23,6 +23,7 @@ use crate::domain::compose;
 use crate::domain::image::Tag;
 use crate::domain::secret::SecretString;
 use crate::domain::spec::{EnvValue, Spec};
+use crate::domain::stage::StageKind;
 use crate::queue::Claim;
 use crate::runtime::{Applied, Progress, Rollout, Runtime, RuntimeError};
 use crate::vault::Masker;
@@ -83,7 +84,7 @@ pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
     let values = secret_values(app, &scope, &spec).await?;
     let logins = resolve::logins(app, &scope, &service, &spec).await?;
     let known = values.values().chain(logins.values().map(|login| &login.token));
-    let log = RunLog::resume(app, &deployment.id, Masker::new(known)).await?;
+    let log = RunLog::resume(app, &deployment.id, StageKind::Deploy, Masker::new(known)).await?;
     let runtime = match runtimes::connect(app, &runtime).await {
         Ok(client) => client,
         Err(error) if claim.job.attempts < ATTEMPTS => return Ok(Outcome::Again(error.message)),

@@ -140,7 +140,7 @@ async fn draft(app: &App, actor: &Actor, input: &DeployInput, digests: Digests) 
     refuse_while_removing(&service)?;
     let place = environments::meant_or_new(app, db, scope, &service, input.environment.as_deref()).await?;
     let tags = plan::checked(&service, &input.tags)?;
-    let mut spec = spec_of(&service, &place.row, &tags)?;
+    let mut spec = spec_of(&service, &place.row, &tags, None)?;
     let to = environments::runtime(db, scope, environments::destination(&place.row)).await?;
     let mut warnings = Vec::new();
     if digests == Digests::Resolve {
@@ -379,6 +379,9 @@ async fn insert(
         warnings: Set(json!(plan.warnings)),
         tags: Set(serde_json::to_value(&draft.tags)?),
         plan_hash: Set(plan.hash()),
+        pipeline_id: Set(None),
+        approval: Set(None),
+        cancel_requested: Set(false),
         definition_version: Set(draft.service.definition_version),
         settings_version: Set(environment.settings_version),
         idempotency_key: Set(key),
@@ -405,7 +408,7 @@ pub async fn undeployed_changes(app: &App, actor: &Actor, environment: &environm
     if environments::destination(environment) != environment.runtime_id {
         return Ok(true);
     }
-    let next = spec_of(&service, environment, &BTreeMap::new())?;
+    let next = spec_of(&service, environment, &BTreeMap::new(), None)?;
     for container in &mut current.containers {
         container.digest = None;
     }

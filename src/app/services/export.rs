@@ -3,7 +3,7 @@
 use entity::service;
 
 use super::definition::containers_of;
-use super::spec::{container, spec_of};
+use super::spec::{container, image_of, spec_of};
 use crate::app::deployments::{PRODUCTION, environments};
 use crate::app::{App, Error, Result, Scope};
 use crate::domain::compose::{self, Import};
@@ -32,7 +32,7 @@ pub fn import(text: &str) -> Result<Import> {
 /// the database does not answer.
 pub async fn export(app: &App, scope: &Scope, service: &service::Model, format: ExportFormat) -> Result<String> {
     let spec = match environments::meant(app.db.read(), scope, &service.id, None).await? {
-        Some(environment) => spec_of(service, &environment, &Default::default())?,
+        Some(environment) => spec_of(service, &environment, &Default::default(), None)?,
         None => registered(service)?,
     };
     Ok(match format {
@@ -51,7 +51,10 @@ fn registered(service: &service::Model) -> Result<Spec> {
         namespace: service.namespace.clone(),
     };
     let resources = Resources::default();
-    let containers = containers_of(service)?.into_iter().map(|c| container(c, None, None, &[], &resources));
+    let containers = containers_of(service)?.into_iter().map(|c| {
+        let image = image_of(&c, None, None)?;
+        Ok(container(c, image, None, &[], &resources))
+    });
     let containers = containers.collect::<Result<_>>()?;
     Ok(Spec { target, containers, strategy: Strategy::default() })
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use entity::{DeployStrategy, environment, service};
 
 use super::definition::{ContainerDefinition, EnvEntry, containers_of, env_of};
+use crate::app::pipelines::image::Image;
 use crate::app::{Error, Precondition, Result};
-use crate::domain::image::Tag;
+use crate::domain::image::{Digest, Repository, Tag};
 use crate::domain::spec::{ContainerSpec, Resources, Spec, Strategy, Target};
 
 /// What the environment of the service should look like now, digests left open.
@@ -21,6 +22,7 @@ pub fn spec_of(
     service: &service::Model,
     environment: &environment::Model,
     tags: &BTreeMap<String, Tag>,
+    built: Option<&Image>,
 ) -> Result<Spec> {
     let unreadable = |what: &str, e| Error::internal(format!("{what} of environment {}: {e}", environment.id));
     let over = env_of(environment)?;
@@ -33,7 +35,8 @@ pub fn spec_of(
         .map(|c| {
             let tag = tags.get(&c.name).cloned();
             let host_port = host_ports.get(&c.name).copied();
-            container(c, tag, host_port, &over, &resources)
+            let image = image_of(&c, tag, built)?;
+            Ok(container(c, image, host_port, &over, &resources))
         })
         .collect::<Result<_>>()?;
     Ok(Spec { target: target_of(service, environment), containers, strategy: strategy_of(environment) })
@@ -61,22 +64,22 @@ pub fn target_of(service: &service::Model, environment: &environment::Model) -> 
     }
 }
 
-/// One container with the environment's variables and resources.
+/// One container with its image and the environment's variables and resources.
 pub(super) fn container(
     definition: ContainerDefinition,
-    tag: Option<Tag>,
+    image: SpecImage,
     host_port: Option<u16>,
     over: &[EnvEntry],
     resources: &Resources,
-) -> Result<ContainerSpec> {
-    let image = definition.image.ok_or_else(nothing_built)?;
+) -> ContainerSpec {
     let entries = definition.env.into_iter().chain(over.iter().cloned());
     let own = definition.resources.unwrap_or_default();
-    Ok(ContainerSpec {
+    ContainerSpec {
         name: definition.name,
         repository: image.repository,
-        tag: tag.unwrap_or(image.tag),
-        digest: None,
+        tag: image.tag,
+        digest: image.digest,
+        image_id: image.id,
         port: definition.port,
         host_port: host_port.filter(|_| definition.port.is_some() && !definition.is_internal),
         env: entries.map(|e| (e.name, e.value)).collect(),
@@ -92,7 +95,30 @@ pub(super) fn container(
             memory_limit: own.memory_limit.or_else(|| resources.memory_limit.clone()),
         },
         restricted: definition.restricted,
-    })
+    }
+}
+
+/// What a container runs.
+pub(super) struct SpecImage {
+    repository: Repository,
+    tag: Tag,
+    digest: Option<Digest>,
+    id: Option<String>,
+}
+
+/// The image that a container names, by this tag or its own, or the one that was built for it.
+///
+/// # Errors
+/// FAILED_PRECONDITION, NOTHING_BUILT when it names none and none was built.
+pub(super) fn image_of(container: &ContainerDefinition, tag: Option<Tag>, built: Option<&Image>) -> Result<SpecImage> {
+    if let Some(named) = &container.image {
+        let tag = tag.unwrap_or_else(|| named.tag.clone());
+        return Ok(SpecImage { repository: named.repository.clone(), tag, digest: None, id: None });
+    }
+    let built = built.cloned().ok_or_else(nothing_built)?;
+    // What is in a registry is pulled by its digest; the id is for an engine that has no other name for it.
+    let id = built.digest.is_none().then_some(built.id);
+    Ok(SpecImage { repository: built.repository, tag: built.tag, digest: built.digest, id })
 }
 
 /// There is no image yet for the container that a build fills in.

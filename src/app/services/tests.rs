@@ -282,7 +282,7 @@ async fn a_spec_merges_the_environment_over_the_service() {
         ..environments::fresh(&w.app, &service, "staging", runtime.id)
     };
     let tags = BTreeMap::from([("web".to_owned(), crate::domain::image::Tag::parse("1.27").unwrap())]);
-    let spec = spec_of(&service, &staging, &tags).unwrap();
+    let spec = spec_of(&service, &staging, &tags, None).unwrap();
     assert_eq!((spec.target.service.as_str(), spec.target.namespace.as_str()), ("shop", "shop-staging"));
     let [web, db] = spec.containers.as_slice() else { panic!("two containers") };
     assert_eq!((web.tag.as_str(), web.host_port, db.tag.as_str(), db.host_port), ("1.27", Some(8080), "latest", None));

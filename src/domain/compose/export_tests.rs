@@ -10,6 +10,7 @@ pub(super) fn container(name: &str, image: &str) -> ContainerSpec {
         repository: Repository::parse(image).unwrap(),
         tag: Tag::parse("1.27").unwrap(),
         digest: None,
+        image_id: None,
         port: None,
         host_port: None,
         env: BTreeMap::new(),

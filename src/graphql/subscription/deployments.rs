@@ -10,9 +10,9 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::app::deployments::{environments, list, live, log};
+use crate::app::deployments::{environments, list, live};
 use crate::app::events::{self, Event};
-use crate::app::{Actor, App, Error};
+use crate::app::{Actor, App, Error, log};
 use crate::domain::paging::Cursor;
 use crate::graphql::errors::{ApiError, Result};
 use crate::graphql::guard;
@@ -123,7 +123,7 @@ impl Subscription {
             loop {
                 // Asked before the lines are read: what was written until it ended is then among them.
                 let ended = look(list::one(&app, &actor, &id).await)?.finished_at.is_some();
-                let lines = look(log::after(&app, &id, seq, BATCH).await)?;
+                let lines = look(log::after(&app, &id, None, seq, BATCH).await)?;
                 let none = lines.is_empty();
                 for line in lines {
                     seq = line.seq;

@@ -8,8 +8,9 @@ use chrono::{DateTime, Utc};
 use entity::{RunStatus as StoredStatus, deployment};
 
 use crate::app::deployments::list::{self, Filter};
-use crate::app::deployments::log::{self, Line};
+
 use crate::app::deployments::plan::{self, Plan};
+use crate::app::log::{self, Line};
 use crate::app::{App, Error};
 use crate::domain::paging::{Cursor, Direction, PageLimits};
 use crate::graphql::connection::{Counted, Window, counted};
@@ -283,8 +284,8 @@ async fn log_page(app: &App, run_id: &str, window: &Window) -> Result<LogConnect
     let (after, before) = (seq("after", &request.after)?, seq("before", &request.before)?);
     let limit = u64::from(request.size) + 1;
     let mut lines = match request.direction {
-        Direction::Forward => log::after(app, run_id, after.unwrap_or(0), limit).await?,
-        Direction::Backward => log::before(app, run_id, before.unwrap_or(i32::MAX), limit).await?,
+        Direction::Forward => log::after(app, run_id, None, after.unwrap_or(0), limit).await?,
+        Direction::Backward => log::before(app, run_id, None, before.unwrap_or(i32::MAX), limit).await?,
     };
     lines.retain(|line| before.is_none_or(|b| line.seq < b) && after.is_none_or(|a| line.seq > a));
     let more = lines.len() > request.size as usize;

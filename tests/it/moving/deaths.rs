@@ -9,13 +9,14 @@ use kiops::queue;
 use kiops::runtime::RuntimeError;
 
 use super::Move;
+use crate::support::shop::NO_LIMIT;
 
 /// Claims and works as servers do of which one dies: the next takes the job up when the lease has run out. Nothing else
 /// goes wrong on the way.
 async fn work_with_deaths(m: &Move) {
     let now = || m.test.app.clock.now();
     loop {
-        let claimed = queue::claim(&m.test.app.db, "worker", now(), Duration::from_secs(60)).await.unwrap();
+        let claimed = queue::claim(&m.test.app.db, "worker", now(), Duration::from_secs(60), NO_LIMIT).await.unwrap();
         let Some(claim) = claimed else { return };
         let app = m.test.app.clone();
         let worked = tokio::spawn(async move {

@@ -11,7 +11,7 @@ use entity::{Db, Role};
 use kiops::app::identity::sessions::{self, Login, Session};
 use kiops::app::identity::users::{self, NewUser};
 use kiops::app::identity::{Person, organizations};
-use kiops::app::settings::{BuildProfile, LocalEngine, Settings};
+use kiops::app::settings::{BuildProfile, Builds, LocalEngine, Settings};
 use kiops::app::{Actor, App, Events};
 use kiops::domain::paging::PageLimits;
 use kiops::domain::secret::SecretString;
@@ -24,6 +24,7 @@ use sea_orm::{ConnectionTrait as _, Database, FromQueryResult as _, JsonValue, S
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::builds::{FakeBuilder, FakeBuilders, FakeSources};
 use super::fakes::{FakeClock, FakeEngine, FakeIds, FakeRegistries, FakeRuntimes};
 use super::git::{Clients, FakeGits};
 use super::is_required;
@@ -43,6 +44,10 @@ pub struct TestApp {
     pub registries: Arc<FakeRegistries>,
     /// Its one engine.
     pub runtimes: Arc<FakeRuntimes>,
+    /// Its projects' source code.
+    pub sources: Arc<FakeSources>,
+    /// The engine that builds.
+    pub builder: Arc<FakeBuilder>,
     /// The API.
     pub schemas: Schemas,
     folder: TempDir,
@@ -69,6 +74,8 @@ impl TestApp {
         let clock = Arc::new(FakeClock::default());
         let registries = Arc::new(FakeRegistries::default());
         let runtimes = Arc::new(FakeRuntimes::default());
+        let sources = Arc::new(FakeSources::default());
+        let builder = Arc::new(FakeBuilder::default());
         let app = App {
             db,
             vault: Arc::new(vault()),
@@ -78,10 +85,12 @@ impl TestApp {
             gits: providers,
             registries: registries.clone(),
             runtimes: Arc::new(FakeEngine(runtimes.clone())),
+            sources: sources.clone(),
+            builders: Arc::new(FakeBuilders(builder.clone())),
             settings: Arc::new(settings),
         };
         let schemas = schemas(Some(app.clone()));
-        Self { app, clock, gits, registries, runtimes, schemas, folder }
+        Self { app, clock, gits, registries, runtimes, sources, builder, schemas, folder }
     }
 
     /// Where SQLite's files are; empty on PostgreSQL.
@@ -202,6 +211,14 @@ pub fn settings() -> Settings {
         public_url: "http://127.0.0.1:8080".to_owned(),
         query_complexity: 5000,
         version: "0.0.0".to_owned(),
+        builds: Builds {
+            runtime: None,
+            timeout: Duration::from_secs(1800),
+            max_context_bytes: 1 << 30,
+            work_dir: std::env::temp_dir().join(format!("kiops-test-work-{}", std::process::id())),
+            at_once: 2,
+            at_once_per_organization: 2,
+        },
         build_profiles: vec![BuildProfile {
             name: "medium".to_owned(),
             cpu: 2.0,

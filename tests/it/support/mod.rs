@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod browser;
+pub mod builds;
 pub mod engine;
 pub mod fakes;
 pub mod git;

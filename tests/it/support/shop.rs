@@ -7,8 +7,8 @@ use entity::Role;
 use kiops::app::deployments::perform::{self, Outcome};
 use kiops::app::deployments::{control, jobs, leftovers, remove};
 use kiops::app::settings::{LocalEngine, Settings};
-use kiops::app::{Actor, Result, Scope};
-use kiops::queue;
+use kiops::app::{Actor, Result, Scope, pipelines};
+use kiops::queue::{self, Limit};
 use serde_json::{Value, json};
 
 use super::app::{TestApp, settings};
@@ -144,17 +144,23 @@ pub async fn mutate(test: &TestApp, actor: &Actor, field: &str, input: Value) ->
     text(&answer[field][object]["id"])
 }
 
+/// Places enough for everybody.
+pub const NO_LIMIT: Limit<'static> = Limit { kind: pipelines::RUN, total: u64::MAX, per_organization: u64::MAX };
+
 /// Works on everything that is queued; what is to be tried again is queued an hour later.
 pub async fn work(test: &TestApp) -> Vec<Result<Outcome>> {
     let mut done = Vec::new();
     let now = || test.app.clock.now();
-    while let Some(claim) = queue::claim(&test.app.db, "worker", now(), Duration::from_secs(60)).await.unwrap() {
+    while let Some(claim) =
+        queue::claim(&test.app.db, "worker", now(), Duration::from_secs(60), NO_LIMIT).await.unwrap()
+    {
         let outcome = match claim.job.kind.as_str() {
             jobs::DEPLOYMENT => perform::run(&test.app, &claim).await,
             jobs::STOP | jobs::RESTART => control::run(&test.app, &claim).await,
             jobs::REMOVE_ENVIRONMENT => remove::run_environment(&test.app, &claim).await,
             jobs::REMOVE_SERVICE => remove::run_service(&test.app, &claim).await,
             jobs::TAKE_DOWN => leftovers::run(&test.app, &claim).await,
+            pipelines::RUN | pipelines::RESUME => pipelines::run::run(&test.app, &claim).await,
             other => panic!("nobody knows jobs of kind {other}"),
         };
         let why = match &outcome {

@@ -1,0 +1,214 @@
+//! The log of a pipeline or a deployment: masked before it is stored, numbered without a gap.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use entity::{LogStream, log_line};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, EntityTrait, NotSet, QueryFilter, QueryOrder, QuerySelect, Set};
+use tokio::sync::Mutex;
+
+use super::{App, Event, Result};
+use crate::builder::{Journal, Output};
+use crate::domain::stage::StageKind;
+use crate::runtime::Progress;
+use crate::vault::Masker;
+
+/// Lines that are written together at most.
+const BATCH: usize = 256;
+/// How long a line waits for others at most.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// Writes the log of one run. Only the holder of the run's job has one.
+pub struct RunLog {
+    app: App,
+    run_id: String,
+    masker: Masker,
+    stage: StageKind,
+    state: Mutex<State>,
+}
+
+struct State {
+    seq: i32,
+    bytes: u64,
+    /// Masked and numbered, and not written yet.
+    waiting: Vec<log_line::ActiveModel>,
+}
+
+impl RunLog {
+    /// Goes on after the lines that are stored; what comes is of this stage.
+    ///
+    /// # Errors
+    /// INTERNAL when the database does not answer.
+    pub async fn resume(app: &App, run_id: &str, stage: StageKind, masker: Masker) -> Result<Self> {
+        let (seq, bytes): (Option<i32>, Option<i64>) = log_line::Entity::find()
+            .select_only()
+            .expr(log_line::Column::Seq.max())
+            .expr(Expr::cust("CAST(COALESCE(SUM(LENGTH(text)), 0) AS BIGINT)"))
+            .filter(log_line::Column::RunId.eq(run_id))
+            .into_tuple()
+            .one(app.db.read_write())
+            .await?
+            .unwrap_or_default();
+        let bytes = u64::try_from(bytes.unwrap_or(0)).unwrap_or(0);
+        let state = State { seq: seq.unwrap_or(0), bytes, waiting: Vec::new() };
+        Ok(Self { app: app.clone(), run_id: run_id.to_owned(), masker, stage, state: Mutex::new(state) })
+    }
+
+    /// The same log, of another stage.
+    #[must_use]
+    pub fn of_stage(self, stage: StageKind) -> Self {
+        Self { stage, ..self }
+    }
+
+    /// The text without the secrets of the run: for what is stored elsewhere than in the log.
+    #[must_use]
+    pub fn mask(&self, text: &str) -> String {
+        self.masker.mask(text)
+    }
+
+    /// Writes what waits, again and again, for as long as it is asked to. Whoever gives lines to [`Journal::line`] has
+    /// this going on beside it, and calls [`RunLog::flush`] in the end.
+    pub async fn pump(&self) {
+        loop {
+            tokio::time::sleep(WAIT).await;
+            self.flush().await;
+        }
+    }
+
+    /// Writes what waits. The run matters more than its log: a line that can't be stored is lost, and that is logged.
+    pub async fn flush(&self) {
+        let mut state = self.state.lock().await;
+        if let Err(error) = self.write(&mut state).await {
+            tracing::warn!(run = %self.run_id, %error, "log lines were not stored");
+        }
+    }
+
+    fn take(&self, state: &mut State, stream: LogStream, text: &str) {
+        let max = self.app.settings.log_max_bytes;
+        if state.bytes > max {
+            return;
+        }
+        let mut text = self.masker.mask(text);
+        state.bytes += text.len() as u64;
+        let mut stream = stream;
+        if state.bytes > max {
+            text = format!("the log is cut here: it has reached {max} bytes");
+            stream = LogStream::System;
+        }
+        state.seq += 1;
+        state.waiting.push(log_line::ActiveModel {
+            id: NotSet,
+            run_id: Set(self.run_id.clone()),
+            seq: Set(state.seq),
+            at: Set(self.app.clock.now()),
+            stage: Set(self.stage.as_str().to_owned()),
+            stream: Set(stream),
+            text: Set(text),
+        });
+    }
+
+    async fn write(&self, state: &mut State) -> Result<()> {
+        if state.waiting.is_empty() {
+            return Ok(());
+        }
+        let lines = std::mem::take(&mut state.waiting);
+        log_line::Entity::insert_many(lines).exec_without_returning(self.app.db.read_write()).await?;
+        self.app.events.publish(Event::Log { run_id: self.run_id.clone() });
+        Ok(())
+    }
+}
+
+/// Lines of a rollout are few: each is stored before the rollout goes on.
+#[async_trait]
+impl Progress for RunLog {
+    async fn line(&self, text: &str) {
+        let mut state = self.state.lock().await;
+        for line in text.lines() {
+            self.take(&mut state, LogStream::System, line);
+        }
+        if let Err(error) = self.write(&mut state).await {
+            tracing::warn!(run = %self.run_id, %error, "log lines were not stored");
+        }
+    }
+}
+
+/// Lines of a build may be many: they are stored together, and who gives more than can be stored waits.
+#[async_trait]
+impl Journal for RunLog {
+    async fn line(&self, output: Output, text: &str) {
+        let stream = match output {
+            Output::Stdout => LogStream::Stdout,
+            Output::Stderr => LogStream::Stderr,
+            Output::System => LogStream::System,
+        };
+        let mut state = self.state.lock().await;
+        self.take(&mut state, stream, text);
+        if state.waiting.len() >= BATCH
+            && let Err(error) = self.write(&mut state).await
+        {
+            tracing::warn!(run = %self.run_id, %error, "log lines were not stored");
+        }
+    }
+}
+
+/// One stored line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// 1, 2, 3 … within the run.
+    pub seq: i32,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The stage that it is of.
+    pub stage: StageKind,
+    /// Where it came from.
+    pub stream: LogStream,
+    /// The line.
+    pub text: String,
+}
+
+/// At most `limit` lines after `seq`, oldest first; of one stage, or of all. The caller has seen to it that the run is
+/// theirs.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn after(app: &App, run_id: &str, stage: Option<StageKind>, seq: i32, limit: u64) -> Result<Vec<Line>> {
+    let rows = lines_of(run_id, stage)
+        .filter(log_line::Column::Seq.gt(seq))
+        .order_by_asc(log_line::Column::Seq)
+        .limit(limit)
+        .all(app.db.read())
+        .await?;
+    Ok(rows.into_iter().map(Line::from).collect())
+}
+
+/// At most `limit` lines before `seq`, oldest first; of one stage, or of all.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn before(app: &App, run_id: &str, stage: Option<StageKind>, seq: i32, limit: u64) -> Result<Vec<Line>> {
+    let mut rows = lines_of(run_id, stage)
+        .filter(log_line::Column::Seq.lt(seq))
+        .order_by_desc(log_line::Column::Seq)
+        .limit(limit)
+        .all(app.db.read())
+        .await?;
+    rows.reverse();
+    Ok(rows.into_iter().map(Line::from).collect())
+}
+
+fn lines_of(run_id: &str, stage: Option<StageKind>) -> sea_orm::Select<log_line::Entity> {
+    let lines = log_line::Entity::find().filter(log_line::Column::RunId.eq(run_id));
+    match stage {
+        Some(stage) => lines.filter(log_line::Column::Stage.eq(stage.as_str())),
+        None => lines,
+    }
+}
+
+impl From<log_line::Model> for Line {
+    fn from(row: log_line::Model) -> Self {
+        let stage = StageKind::parse(&row.stage).unwrap_or(StageKind::Deploy);
+        Self { seq: row.seq, at: row.at, stage, stream: row.stream, text: row.text }
+    }
+}

@@ -1,0 +1,36 @@
+//! The image that a pipeline built, as its row keeps it.
+
+use entity::pipeline;
+
+use crate::app::{Error, Result};
+use crate::domain::image::{Digest, Repository, Tag};
+
+/// An image that a pipeline built. It is in a registry, by its digest, or on the engine that built it, by that engine's
+/// own id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// What it is called.
+    pub repository: Repository,
+    /// Commit and number of the pipeline.
+    pub tag: Tag,
+    /// What the registry calls it; none for one that stays on the engine.
+    pub digest: Option<Digest>,
+    /// What the engine that built it calls it.
+    pub id: String,
+}
+
+/// The image of a pipeline; none while nothing is built.
+///
+/// # Errors
+/// INTERNAL when the row holds something else.
+pub fn of(pipeline: &pipeline::Model) -> Result<Option<Image>> {
+    let (Some(image), Some(id)) = (&pipeline.image, &pipeline.image_id) else { return Ok(None) };
+    let unreadable = || Error::internal(format!("the image of pipeline {} can't be read", pipeline.id));
+    let (repository, tag) = image.rsplit_once(':').ok_or_else(unreadable)?;
+    Ok(Some(Image {
+        repository: Repository::parse(repository).map_err(|_| unreadable())?,
+        tag: Tag::parse(tag).map_err(|_| unreadable())?,
+        digest: pipeline.image_digest.as_deref().map(Digest::parse).transpose().map_err(|_| unreadable())?,
+        id: id.clone(),
+    }))
+}
