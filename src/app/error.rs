@@ -53,6 +53,8 @@ pub enum Precondition {
     NothingDeployed,
     /// There is no revision to go back to.
     NoEarlierRevision,
+    /// No tool is configured for what is to be scanned.
+    ScannerNotConfigured,
     /// Something else is at work on it.
     InProgress,
     /// This organization may not use this machine's own engine.
@@ -117,6 +119,7 @@ impl Precondition {
             Self::RuntimeNotReady => "RUNTIME_NOT_READY",
             Self::NothingDeployed => "NOTHING_DEPLOYED",
             Self::NoEarlierRevision => "NO_EARLIER_REVISION",
+            Self::ScannerNotConfigured => "SCANNER_NOT_CONFIGURED",
             Self::InProgress => "IN_PROGRESS",
             Self::LocalEngineNotAllowed => "LOCAL_ENGINE_NOT_ALLOWED",
             Self::Declared => "DECLARED",

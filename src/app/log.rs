@@ -1,5 +1,6 @@
 //! The log of a pipeline or a deployment: masked before it is stored, numbered without a gap.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,11 +26,11 @@ pub struct RunLog {
     app: App,
     run_id: String,
     masker: Masker,
-    stage: StageKind,
     state: Mutex<State>,
 }
 
 struct State {
+    stage: StageKind,
     seq: i32,
     bytes: u64,
     /// Masked and numbered, and not written yet.
@@ -52,14 +53,13 @@ impl RunLog {
             .await?
             .unwrap_or_default();
         let bytes = u64::try_from(bytes.unwrap_or(0)).unwrap_or(0);
-        let state = State { seq: seq.unwrap_or(0), bytes, waiting: Vec::new() };
-        Ok(Self { app: app.clone(), run_id: run_id.to_owned(), masker, stage, state: Mutex::new(state) })
+        let state = State { stage, seq: seq.unwrap_or(0), bytes, waiting: Vec::new() };
+        Ok(Self { app: app.clone(), run_id: run_id.to_owned(), masker, state: Mutex::new(state) })
     }
 
-    /// The same log, of another stage.
-    #[must_use]
-    pub fn of_stage(self, stage: StageKind) -> Self {
-        Self { stage, ..self }
+    /// What comes from now on is of this stage.
+    pub async fn enter(&self, stage: StageKind) {
+        self.state.lock().await.stage = stage;
     }
 
     /// The text without the secrets of the run: for what is stored elsewhere than in the log.
@@ -70,7 +70,7 @@ impl RunLog {
 
     /// Writes what waits, again and again, for as long as it is asked to. Whoever gives lines to [`Journal::line`] has
     /// this going on beside it, and calls [`RunLog::flush`] in the end.
-    pub async fn pump(&self) {
+    pub async fn pump(&self) -> Infallible {
         loop {
             tokio::time::sleep(WAIT).await;
             self.flush().await;
@@ -103,7 +103,7 @@ impl RunLog {
             run_id: Set(self.run_id.clone()),
             seq: Set(state.seq),
             at: Set(self.app.clock.now()),
-            stage: Set(self.stage.as_str().to_owned()),
+            stage: Set(state.stage.as_str().to_owned()),
             stream: Set(stream),
             text: Set(text),
         });

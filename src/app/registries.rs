@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use entity::{registry, service};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, IntoActiveModel, ModelTrait, QueryFilter, QueryOrder, Set,
@@ -11,6 +13,7 @@ use serde_json::json;
 
 use super::change::Change;
 use super::identity::lock_organization;
+use super::pipelines::definition::build_of;
 use super::services::{check, definition::containers_of};
 use super::{Actor, App, Error, Result, Scope, Violations, audit, secrets};
 use crate::domain::image::{Repository, normalise_host};
@@ -159,7 +162,7 @@ pub async fn login_for(
     let host = normalise_host(host);
     if let Some(service) = service
         && let (Some(username), Some(secret)) = (&service.registry_username, &service.registry_secret_id)
-        && containers_of(service)?.iter().any(|c| c.image.as_ref().is_some_and(|i| i.repository.host() == host))
+        && own_hosts(service)?.contains(&host)
     {
         return Ok(Some(RegistryLogin { username: username.clone(), token: secrets::open(app, scope, secret).await? }));
     }
@@ -169,6 +172,39 @@ pub async fn login_for(
         }
         None => Ok(None),
     }
+}
+
+/// Every login that a build of the service may need for the images that it begins with, by host: the organization's, and
+/// the service's own.
+///
+/// # Errors
+/// INTERNAL when a sealed token does not open.
+pub async fn all_logins(app: &App, scope: &Scope, service: &service::Model) -> Result<Vec<(String, RegistryLogin)>> {
+    let mut hosts: BTreeSet<String> = list(app, scope).await?.into_iter().map(|row| row.host).collect();
+    hosts.extend(own_hosts(service)?);
+    let mut logins = Vec::new();
+    for host in hosts {
+        if let Some(login) = login_for(app, scope, Some(service), &host).await? {
+            logins.push((host, login));
+        }
+    }
+    Ok(logins)
+}
+
+/// The hosts that the service's own login is for: where its images are, and where what is built of it goes.
+fn own_hosts(service: &service::Model) -> Result<BTreeSet<String>> {
+    let built = build_of(service)?.image_repository.and_then(|image| Repository::parse(&image).ok());
+    let named = containers_of(service)?.into_iter().flat_map(|c| c.image).map(|image| image.repository);
+    Ok(named.chain(built).map(|repository| repository.host().to_owned()).collect())
+}
+
+/// Where builds go that name no repository: the prefix that one of the organization's registries has.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn prefix(app: &App, scope: &Scope) -> Result<Option<String>> {
+    let row = scope.registries().filter(registry::Column::RepositoryPrefix.is_not_null()).one(app.db.read());
+    Ok(row.await?.and_then(|row| row.repository_prefix))
 }
 
 async fn by_host(db: &impl ConnectionTrait, scope: &Scope, host: &str) -> Result<Option<registry::Model>> {

@@ -5,6 +5,7 @@ pub mod compose;
 pub mod git;
 pub mod image;
 pub mod names;
+pub mod node;
 pub mod paging;
 pub mod policy;
 pub mod quantity;

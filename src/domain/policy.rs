@@ -121,6 +121,8 @@ pub const ROOT_FIELDS: &[(&str, &str, Standing)] = &[
     ("Query", "exportService", Standing::Member),
     ("Query", "deploymentPreview", Standing::Member),
     ("Query", "rollbackPreview", Standing::Member),
+    ("Query", "buildPlan", Standing::Member),
+    ("Query", "pipelines", Standing::Member),
     ("Query", "deployments", Standing::Member),
     ("Query", "users", Standing::Admin),
     ("Query", "auditEvents", Standing::Admin),
@@ -151,10 +153,16 @@ pub const ROOT_FIELDS: &[(&str, &str, Standing)] = &[
     ("Mutation", "removeService", Standing::Member),
     ("Mutation", "saveEnvironment", Standing::Member),
     ("Mutation", "removeEnvironment", Standing::Member),
+    ("Mutation", "saveBuildSettings", Standing::Member),
+    ("Mutation", "startPipeline", Standing::Member),
+    ("Mutation", "cancelPipeline", Standing::Member),
+    ("Mutation", "retryPipeline", Standing::Member),
     ("Mutation", "deployService", Standing::Member),
     ("Mutation", "rollbackService", Standing::Member),
     ("Mutation", "stopService", Standing::Member),
     ("Mutation", "restartService", Standing::Member),
+    ("Subscription", "pipeline", Standing::Member),
+    ("Subscription", "pipelineLog", Standing::Member),
     ("Subscription", "deployment", Standing::Member),
     ("Subscription", "deploymentLog", Standing::Member),
     ("Subscription", "serviceChanged", Standing::Member),
@@ -173,6 +181,7 @@ pub const NODES: &[(&str, Standing)] = &[
     ("Service", Standing::Member),
     ("Environment", Standing::Member),
     ("Deployment", Standing::Member),
+    ("Pipeline", Standing::Member),
 ];
 
 /// Fields of other types, fields of inputs, and arguments (`field.argument`) that exist for admins alone.

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::app::{Error, Result};
+use crate::domain::node;
 
 /// The types that `node` knows, by their name in the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +30,14 @@ pub enum NodeKind {
     Environment,
     /// Deployment
     Deployment,
+    /// Pipeline
+    Pipeline,
+    /// WebhookDelivery
+    WebhookDelivery,
 }
 
 /// Every kind.
-pub const KINDS: [NodeKind; 10] = [
+pub const KINDS: [NodeKind; 12] = [
     NodeKind::User,
     NodeKind::Organization,
     NodeKind::ApiToken,
@@ -43,6 +48,8 @@ pub const KINDS: [NodeKind; 10] = [
     NodeKind::Service,
     NodeKind::Environment,
     NodeKind::Deployment,
+    NodeKind::Pipeline,
+    NodeKind::WebhookDelivery,
 ];
 
 impl NodeKind {
@@ -60,6 +67,8 @@ impl NodeKind {
             Self::Service => "Service",
             Self::Environment => "Environment",
             Self::Deployment => "Deployment",
+            Self::Pipeline => node::PIPELINE,
+            Self::WebhookDelivery => "WebhookDelivery",
         }
     }
 
@@ -72,7 +81,7 @@ impl NodeKind {
     /// The node id of a row.
     #[must_use]
     pub fn id(self, row: &str) -> ID {
-        ID(URL_SAFE_NO_PAD.encode(format!("{}:{row}", self.name())))
+        ID(node::id(self.name(), row))
     }
 
     /// The row's id, for an argument that wants this kind.

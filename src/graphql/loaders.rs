@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
-use entity::{deployment, environment, registry, runtime, service};
+use entity::{deployment, environment, pipeline, registry, runtime, service};
 
 use super::errors::Result;
 use crate::app::deployments::environments;
 use crate::app::git;
 use crate::app::identity::{Person, users};
-use crate::app::{self, App, Error, Scope, lookup};
+use crate::app::{self, App, Error, Scope, lookup, pipelines};
 
 /// As long as the fields of one level take to ask.
 const GATHER: Duration = Duration::from_micros(200);
@@ -75,6 +75,10 @@ loaders! {
     environments, environment: Environments(lookup::environments) -> Arc<environment::Model>;
     /// By service: the environment that is meant where none is named, production or the only one there is.
     main_environments, main_environment: MainEnvironments(environments::main) -> Arc<environment::Model>;
+    /// A pipeline; none for another organization's.
+    pipelines, pipeline: Pipelines(pipelines::list::by_ids) -> Arc<pipeline::Model>;
+    /// What deploys a pipeline's image.
+    pipeline_deployments, deployments_of_pipeline: PipelineDeployments(pipelines::list::deployments) -> Arc<Vec<deployment::Model>>;
     /// A deployment; none for another organization's.
     deployments, deployment: Deployments(lookup::deployments) -> Arc<deployment::Model>;
 }

@@ -11,8 +11,8 @@ use axum::{Router, routing::get};
 use super::{Denied, Origins, credential};
 use crate::app::deployments::list;
 use crate::app::identity::sessions;
-use crate::app::{App, Code, Error, log};
-use crate::graphql::ids::NodeKind;
+use crate::app::{App, Code, Error, log, pipelines};
+use crate::graphql::ids::{self, NodeKind};
 
 /// Lines that are read at once.
 const BATCH: u64 = 1_000;
@@ -66,8 +66,12 @@ async fn find(logs: &Logs, from: SocketAddr, id: &str, headers: &HeaderMap) -> R
     let address = Some(from.ip().to_canonical().to_string());
     let actor = sessions::authenticate(&logs.app, &token, address).await.map_err(refuse)?;
     let actor = actor.ok_or_else(|| refuse(Error::unauthenticated()))?;
-    let run_id = NodeKind::Deployment.row(&id.into()).map_err(refuse)?;
-    Ok(list::one(&logs.app, &actor, &run_id).await.map_err(refuse)?.id)
+    let run = match ids::decode(&id.into()) {
+        Some((NodeKind::Deployment, row)) => list::one(&logs.app, &actor, &row).await.map(|found| found.id),
+        Some((NodeKind::Pipeline, row)) => pipelines::list::one(&logs.app, &actor, &row).await.map(|found| found.id),
+        _ => Err(Error::not_found("run")),
+    };
+    run.map_err(refuse)
 }
 
 fn lines(app: App, run_id: String) -> impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> {

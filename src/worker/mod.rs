@@ -98,6 +98,7 @@ async fn perform(app: &App, claim: &Claim) -> Result<Outcome> {
         jobs::REMOVE_ENVIRONMENT => remove::run_environment(app, claim).await,
         jobs::REMOVE_SERVICE => remove::run_service(app, claim).await,
         jobs::TAKE_DOWN => leftovers::run(app, claim).await,
+        pipelines::REPORT => pipelines::report::run(app, claim).await,
         pipelines::RUN | pipelines::RESUME => pipelines::run::run(app, claim).await,
         other => Err(Error::internal(format!("no worker knows jobs of kind {other}"))),
     }

@@ -23,6 +23,22 @@ impl From<RunStatus> for status::RunStatus {
     }
 }
 
+/// The same states, as they are stored.
+impl From<status::RunStatus> for RunStatus {
+    fn from(state: status::RunStatus) -> Self {
+        match state {
+            status::RunStatus::Queued => Self::Queued,
+            status::RunStatus::Running => Self::Running,
+            status::RunStatus::WaitingApproval => Self::WaitingApproval,
+            status::RunStatus::Succeeded => Self::Succeeded,
+            status::RunStatus::Incomplete => Self::Incomplete,
+            status::RunStatus::Failed => Self::Failed,
+            status::RunStatus::Canceled => Self::Canceled,
+            status::RunStatus::Skipped => Self::Skipped,
+        }
+    }
+}
+
 /// A row that is to be at work, for its caller to write. One that is at work already stays so: a worker that goes on
 /// from where another was killed begins nothing.
 ///

@@ -8,6 +8,7 @@ use sea_orm::{
 use super::perform::Outcome;
 use super::{environments, leftovers, status};
 use crate::app::events::ChangeKind;
+use crate::app::pipelines::cancel;
 use crate::app::services::definition::removal_of;
 use crate::app::services::spec::target_of;
 use crate::app::{App, Result, Scope, runtimes};
@@ -57,6 +58,9 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
     };
     let scope = Scope { organization_id: service.organization_id.clone() };
     let removal = removal_of(&service)?;
+    if cancel::any_left(db, &service.id).await? {
+        return Ok(Outcome::Again("its pipelines are still being stopped".to_owned()));
+    }
     let rows = environments::of_service(db, &scope, &service.id).await?;
     let lanes = rows.iter().map(|e| e.id.clone()).collect();
     if !queue::busy_lanes(db, lanes).await?.is_empty() {
@@ -94,6 +98,7 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
     for row in &rows {
         forget(&tx, row).await?;
     }
+    cancel::forget_all(&tx, &service.id).await?;
     service::Entity::delete_by_id(&service.id).exec(&tx).await?;
     tx.commit().await?;
     app.events.service(&service, ChangeKind::Removed);

@@ -226,7 +226,7 @@ pub async fn current_spec(
     row.as_ref().map(plan::spec_of_revision).transpose()
 }
 
-fn check_key(key: Option<&str>) -> Result<()> {
+pub(in crate::app) fn check_key(key: Option<&str>) -> Result<()> {
     match key {
         Some(key) if key.is_empty() || key.len() > 128 => {
             Err(Error::bad_input("input.idempotencyKey", "an idempotency key has 1 to 128 characters"))

@@ -63,7 +63,7 @@ pub async fn by_id(app: &App, actor: &Actor, id: &str) -> Result<Option<git_sett
 }
 
 /// What is stored about a provider.
-pub(super) async fn of(app: &App, scope: &Scope, which: Provider) -> Result<Option<git_settings::Model>> {
+pub(in crate::app) async fn of(app: &App, scope: &Scope, which: Provider) -> Result<Option<git_settings::Model>> {
     find(app.db.read(), scope, which).await
 }
 

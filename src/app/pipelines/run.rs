@@ -1,13 +1,371 @@
-//! The work that a pipeline is.
+//! The work that a pipeline is: from stage to stage, from wherever it stands.
+//!
+//! Each step is written in a transaction that holds the job's fence. A stage that has ended is not begun again; one that
+//! was at work when its worker was killed is repeated, after what is left of it was cleared away.
 
+mod build;
+mod deploy;
+mod source;
+mod test;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use entity::{RunStatus, ServiceStatus, pipeline, service};
+use sea_orm::{ActiveModelTrait, ConnectionTrait, EntityTrait as _};
+use tokio::sync::broadcast::error::RecvError;
+
+use super::definition::{Snapshot, snapshot_of};
+use super::machine::{self, stages_of};
+use super::{cancel, engine, prune};
 use crate::app::deployments::perform::Outcome;
-use crate::app::{App, Result};
+use crate::app::deployments::{environments, status};
+use crate::app::log::RunLog;
+use crate::app::{App, Error, Event, Result, Scope, registries, secrets};
+use crate::builder::{Builder, BuilderError, Journal as _, Output, RunLimits, RunMark};
+use crate::domain::quantity;
+use crate::domain::secret::{RegistryLogin, SecretString};
+use crate::domain::spec::EnvValue;
+use crate::domain::stage::{StageKind, Stages};
+use crate::domain::status::RunStatus as Status;
 use crate::queue::Claim;
+use crate::vault::Masker;
+
+pub(super) use build::destination;
+
+/// How often it is looked whether a pipeline is to be ended, when nobody says so.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long clearing up after a run may take: a builder that does not answer does not hold up its end.
+const CLEAR: Duration = Duration::from_secs(30);
+
+/// One pipeline at work.
+struct Work<'a> {
+    app: &'a App,
+    claim: &'a Claim,
+    scope: Scope,
+    service: service::Model,
+    pipeline: pipeline::Model,
+    stages: Stages,
+    snapshot: Snapshot,
+    secrets: RunSecrets,
+    log: Arc<RunLog>,
+}
+
+/// What must be seen nowhere.
+struct RunSecrets {
+    /// Secret build arguments, by name.
+    args: Vec<(String, SecretString)>,
+    /// Logins by registry host.
+    logins: Vec<(String, RegistryLogin)>,
+}
+
+/// What a stage came to.
+enum Step {
+    /// It did what it had to.
+    Passed(Option<String>),
+    /// It had nothing to do.
+    Skipped(String),
+    /// The pipeline ends here.
+    Failed(String),
+    /// Somebody ended what it waited for.
+    Canceled(String),
+    /// Its work goes on elsewhere; the job is set aside.
+    Elsewhere,
+    /// It belongs to another worker by now.
+    Lost,
+}
 
 /// Brings a pipeline to its end, from wherever it stands.
 ///
 /// # Errors
 /// INTERNAL when the database does not answer: the job is then tried again.
-pub async fn run(_app: &App, _claim: &Claim) -> Result<Outcome> {
-    Ok(Outcome::Done)
+pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
+    let db = app.db.read_write();
+    let found = pipeline::Entity::find_by_id(&claim.job.subject).one(db).await?;
+    let Some(pipeline) = found.filter(|p| p.finished_at.is_none()) else { return drop_job(app, claim).await };
+    let scope = Scope { organization_id: pipeline.organization_id.clone() };
+    let service = environments::service(db, &scope, &pipeline.service_id).await?;
+    let (stages, snapshot) = (stages_of(&pipeline)?, snapshot_of(&pipeline)?);
+    let stage = stages.next().map_or(StageKind::Deploy, |stage| stage.kind);
+    let secrets = run_secrets(app, &scope, &service, &snapshot).await?;
+    let token = git_token(app, &scope, &service).await?;
+    let known = secrets.args.iter().map(|(_, value)| value);
+    let known = known.chain(secrets.logins.iter().map(|(_, login)| &login.token)).chain(&token);
+    let log = Arc::new(RunLog::resume(app, &pipeline.id, stage, Masker::new(known)).await?);
+    Work { app, claim, scope, service, pipeline, stages, snapshot, secrets, log }.run().await
+}
+
+async fn drop_job(app: &App, claim: &Claim) -> Result<Outcome> {
+    let tx = app.begin().await?;
+    let mine = claim.complete(&tx).await?;
+    tx.commit().await?;
+    Ok(if mine { Outcome::Done } else { Outcome::Lost })
+}
+
+async fn run_secrets(app: &App, scope: &Scope, service: &service::Model, snapshot: &Snapshot) -> Result<RunSecrets> {
+    let mut args = Vec::new();
+    for entry in &snapshot.build.args {
+        if let EnvValue::Secret(id) = &entry.value {
+            args.push((entry.name.clone(), secrets::open(app, scope, id).await?));
+        }
+    }
+    Ok(RunSecrets { args, logins: registries::all_logins(app, scope, service).await? })
+}
+
+async fn git_token(app: &App, scope: &Scope, service: &service::Model) -> Result<Option<SecretString>> {
+    let Some(source) = crate::app::git::source_of(service) else { return Ok(None) };
+    match crate::app::git::settings::of(app, scope, source.provider).await? {
+        Some(settings) => Ok(Some(secrets::open(app, scope, &settings.secret_id).await?)),
+        None => Ok(None),
+    }
+}
+
+impl Work<'_> {
+    async fn run(mut self) -> Result<Outcome> {
+        loop {
+            let Some(stage) = self.stages.next().map(|stage| stage.kind) else {
+                return self.end(RunStatus::Succeeded).await;
+            };
+            if cancel::is_wanted(self.app, &self.pipeline.id).await? && stage != StageKind::Deploy {
+                return self.canceled(stage).await;
+            }
+            self.log.enter(stage).await;
+            if !self.begin(stage).await? {
+                return Ok(Outcome::Lost);
+            }
+            let step = self.beside_its_log(stage).await?;
+            let Some(step) = step else { return self.canceled(stage).await };
+            let ended = match step {
+                Step::Passed(message) => self.close(stage, Status::Succeeded, message).await?,
+                Step::Skipped(message) => self.close(stage, Status::Skipped, Some(message)).await?,
+                Step::Failed(message) => return self.fail(stage, message).await,
+                Step::Canceled(message) => {
+                    self.stages
+                        .advance(stage, Status::Canceled, Some(message), self.app.clock.now())
+                        .map_err(internal)?;
+                    return self.end(RunStatus::Canceled).await;
+                }
+                Step::Elsewhere => return Ok(Outcome::Done),
+                Step::Lost => false,
+            };
+            if !ended {
+                return Ok(Outcome::Lost);
+            }
+        }
+    }
+
+    /// Works on a stage while its log is written and somebody may end it. None: somebody did.
+    async fn beside_its_log(&mut self, stage: StageKind) -> Result<Option<Step>> {
+        let (app, id) = (self.app.clone(), self.pipeline.id.clone());
+        let log = self.log.clone();
+        let work = async {
+            match stage {
+                StageKind::Source => self.source().await,
+                StageKind::Build => self.build().await,
+                StageKind::Scan => Ok(self.scan()),
+                StageKind::Test => self.test().await,
+                StageKind::Deploy => self.deploy().await,
+            }
+        };
+        let step = tokio::select! {
+            step = work => Some(step?),
+            // A stage that deploys is not at work itself: it hears of it through its deployments.
+            () = canceled(&app, &id), if stage != StageKind::Deploy => None,
+            never = log.pump() => match never {},
+        };
+        self.log.flush().await;
+        Ok(step)
+    }
+
+    fn scan(&self) -> Step {
+        Step::Skipped(match self.snapshot.build.scans.is_empty() {
+            true => "no scan is asked for".to_owned(),
+            false => "this version does not scan yet".to_owned(),
+        })
+    }
+
+    /// Writes that a stage is at work. False: the job is another's.
+    async fn begin(&mut self, stage: StageKind) -> Result<bool> {
+        let now = self.app.clock.now();
+        let waiting = self.stages.get(stage).is_some_and(|s| s.status == Status::WaitingApproval);
+        if !waiting {
+            self.stages.advance(stage, Status::Running, None, now).map_err(internal)?;
+        }
+        let next = if waiting { self.pipeline.status } else { RunStatus::Running };
+        let change = machine::advance(&self.pipeline, next, &self.stages, now)?;
+        self.write(change).await
+    }
+
+    async fn close(&mut self, stage: StageKind, status: Status, message: Option<String>) -> Result<bool> {
+        let now = self.app.clock.now();
+        if let Some(message) = &message {
+            self.log.line(Output::System, message).await;
+            self.log.flush().await;
+        }
+        self.stages.advance(stage, status, message, now).map_err(internal)?;
+        let change = machine::advance(&self.pipeline, RunStatus::Running, &self.stages, now)?;
+        self.write(change).await
+    }
+
+    async fn fail(mut self, stage: StageKind, message: String) -> Result<Outcome> {
+        let message = self.log.mask(&message);
+        self.log.line(Output::System, &message).await;
+        self.log.flush().await;
+        self.stages.advance(stage, Status::Failed, Some(message), self.app.clock.now()).map_err(internal)?;
+        self.end(RunStatus::Failed).await
+    }
+
+    /// Somebody wants it ended: what is at work is gone first, then the state says so.
+    async fn canceled(mut self, stage: StageKind) -> Result<Outcome> {
+        if self.service.removing {
+            self.log.line(Output::System, "the service is being removed").await;
+        }
+        self.log.line(Output::System, "canceled").await;
+        self.log.flush().await;
+        let now = self.app.clock.now();
+        if self.stages.get(stage).is_some_and(|s| s.status != Status::Canceled) {
+            cancel::note(&mut self.stages, "it was canceled", now)?;
+        }
+        self.end(RunStatus::Canceled).await
+    }
+
+    /// Ends the pipeline and its job in one transaction, once nothing of it is left at work.
+    async fn end(mut self, ended: RunStatus) -> Result<Outcome> {
+        self.clear().await;
+        let now = self.app.clock.now();
+        let tx = self.app.begin().await?;
+        if !self.claim.complete(&tx).await? {
+            return Ok(Outcome::Lost);
+        }
+        let change = machine::end(&self.pipeline, ended, self.stages.clone(), now)?;
+        self.pipeline = change.update(&tx).await?;
+        super::report::enqueue(self.app, &tx, &self.pipeline).await?;
+        status::settle(self.app, &tx, &self.service.id).await?;
+        tx.commit().await?;
+        self.publish();
+        prune::after(self.app, &self.pipeline).await;
+        Ok(Outcome::Done)
+    }
+
+    /// Removes what is on the builder and on the disk. Who does not answer is told again when the next run is cleared.
+    async fn clear(&self) {
+        if self.stages.get(StageKind::Build).is_some_and(|stage| stage.started_at.is_some())
+            && let Ok(Ok(builder)) = engine::builder(self.app).await
+        {
+            match tokio::time::timeout(CLEAR, builder.clear(&self.pipeline.id)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(pipeline = %self.pipeline.id, %error, "a run could not be cleared"),
+                Err(_) => tracing::warn!(pipeline = %self.pipeline.id, "clearing a run takes too long"),
+            }
+        }
+        if let Err(error) = remove_folder(&self.folder()).await {
+            tracing::warn!(pipeline = %self.pipeline.id, %error, "a source folder is left");
+        }
+    }
+
+    /// Where the source is while the pipeline works.
+    fn folder(&self) -> PathBuf {
+        self.app.settings.builds.work_dir.join(&self.pipeline.id)
+    }
+
+    fn mark(&self) -> RunMark {
+        RunMark {
+            run_id: self.pipeline.id.clone(),
+            service_id: self.service.id.clone(),
+            organization_id: self.scope.organization_id.clone(),
+        }
+    }
+
+    /// What the profile of the service, or the default one, lets it use.
+    fn limits(&self) -> Result<RunLimits> {
+        let profiles = &self.app.settings.build_profiles;
+        let named = self.snapshot.build.profile.as_deref();
+        let found = profiles.iter().find(|p| named.is_some_and(|name| p.name == name));
+        let profile = found.or_else(|| profiles.iter().find(|p| p.is_default));
+        let profile = profile.ok_or_else(|| Error::internal("there is no build profile"))?;
+        Ok(RunLimits {
+            profile: profile.name.clone(),
+            cpu: profile.cpu,
+            memory: quantity::bytes(&profile.memory).map_err(Error::internal)?,
+            time: self.app.settings.builds.timeout,
+        })
+    }
+
+    async fn builder(&self) -> Result<std::result::Result<Arc<dyn Builder>, Step>> {
+        Ok(engine::builder(self.app).await?.map_err(Step::Failed))
+    }
+
+    /// Writes while the job is still ours. False: it is not.
+    async fn write(&mut self, change: pipeline::ActiveModel) -> Result<bool> {
+        let tx = self.app.begin().await?;
+        if !self.claim.renew(&tx, self.app.clock.now() + self.app.settings.job_lease).await? {
+            return Ok(false);
+        }
+        self.pipeline = change.update(&tx).await?;
+        if self.pipeline.reported.is_none() {
+            super::report::enqueue(self.app, &tx, &self.pipeline).await?;
+        }
+        self.settle(&tx).await?;
+        tx.commit().await?;
+        self.publish();
+        Ok(true)
+    }
+
+    async fn settle(&mut self, tx: &impl ConnectionTrait) -> Result<()> {
+        if self.service.status != ServiceStatus::Building
+            || self.stages.next().is_some_and(|s| s.kind == StageKind::Deploy)
+        {
+            status::settle(self.app, tx, &self.service.id).await?;
+            self.service = environments::service(tx, &self.scope, &self.service.id).await?;
+        }
+        Ok(())
+    }
+
+    fn publish(&self) {
+        self.app.events.publish(Event::Pipeline { pipeline_id: self.pipeline.id.clone() });
+        environments::changed(self.app, &self.service);
+    }
+}
+
+/// What a builder's failure means for a stage.
+fn failed(error: BuilderError) -> Step {
+    Step::Failed(error.to_string())
+}
+
+/// A step that the machine of a stage does not have is a fault of ours.
+fn internal(illegal: crate::domain::status::IllegalTransition) -> Error {
+    Error::internal(illegal)
+}
+
+/// Returns once somebody wants the pipeline ended.
+async fn canceled(app: &App, id: &str) {
+    let mut heard = app.events.listen();
+    loop {
+        // A database that is away for a moment ends no run.
+        if cancel::is_wanted(app, id).await.unwrap_or(false) {
+            return;
+        }
+        let event = async {
+            loop {
+                match heard.recv().await {
+                    Ok(Event::Pipeline { pipeline_id }) if pipeline_id == id => return,
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => return,
+                    Err(RecvError::Closed) => std::future::pending().await,
+                }
+            }
+        };
+        tokio::select! {
+            () = event => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+async fn remove_folder(folder: &std::path::Path) -> std::io::Result<()> {
+    match tokio::fs::remove_dir_all(folder).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }

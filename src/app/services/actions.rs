@@ -7,11 +7,14 @@ use super::definition::containers_of;
 use super::menus::no_runtime;
 use super::spec::nothing_built;
 use crate::app::deployments::{PRODUCTION, environments};
+use crate::app::git::{self, register::RIGHTS};
 use crate::app::{Actor, App, Error, Precondition, Result, runtimes};
 
 /// What can be done to a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServiceAction {
+    /// Build it.
+    StartPipeline,
     /// Deploy it.
     Deploy,
     /// Go back to an earlier revision.
@@ -45,6 +48,8 @@ pub struct Obstacle {
 /// What is stored about a service and the environment that is meant.
 struct Facts {
     removing: bool,
+    /// Why nothing can be built.
+    no_source: Option<Obstacle>,
     unbuilt: bool,
     /// Where a deployment would go.
     runtime: Option<runtime::Model>,
@@ -94,12 +99,33 @@ pub async fn actions(
     let has_runtimes = runtime.is_none() && scope.runtimes().count(app.db.read()).await? > 0;
     let no_runtime = if has_runtimes { environments::no_runtime().message } else { no_runtime(actor).to_owned() };
     let unbuilt = containers_of(service)?.iter().any(|c| c.image.is_none());
-    Ok(states(&Facts { removing: service.removing, unbuilt, runtime, serves_on, environment, earlier, no_runtime }))
+    let no_source = no_source(app, actor, service).await?;
+    Ok(states(&Facts {
+        removing: service.removing,
+        no_source,
+        unbuilt,
+        runtime,
+        serves_on,
+        environment,
+        earlier,
+        no_runtime,
+    }))
+}
+
+/// Why a pipeline can't be started: the service is made of images, or its provider can't be used.
+async fn no_source(app: &App, actor: &Actor, service: &service::Model) -> Result<Option<Obstacle>> {
+    let Some(source) = git::source_of(service) else {
+        let message = "the service is made of images: there is nothing to build".to_owned();
+        return Ok(Some(Obstacle { reason: None, message }));
+    };
+    let settings = git::settings::of(app, &actor.scope, source.provider).await?;
+    let obstacle = git::obstacle(actor, source.provider, settings.as_ref(), RIGHTS, app.clock.now())?;
+    Ok(obstacle.map(|(reason, message)| Obstacle { reason: Some(reason), message }))
 }
 
 fn states(facts: &Facts) -> Vec<ActionState> {
-    use ServiceAction::{Deploy, Remove, Restart, RollBack, Stop};
-    [Deploy, RollBack, Stop, Restart, Remove]
+    use ServiceAction::{Deploy, Remove, Restart, RollBack, StartPipeline, Stop};
+    [StartPipeline, Deploy, RollBack, Stop, Restart, Remove]
         .into_iter()
         .map(|action| ActionState { action, obstacle: obstacle(facts, action) })
         .collect()
@@ -117,6 +143,7 @@ fn obstacle(facts: &Facts, action: ServiceAction) -> Option<Obstacle> {
     let deployed = facts.environment.as_ref().filter(|e| e.current_deployment_id.is_some());
     match action {
         ServiceAction::Remove => None,
+        ServiceAction::StartPipeline => facts.no_source.clone(),
         ServiceAction::Deploy => match &facts.runtime {
             None => because(Some(Precondition::NoRuntime), facts.no_runtime.clone()),
             Some(_) if facts.unbuilt => {

@@ -277,7 +277,7 @@ fn health(v: &mut Violations, at: &str, input: HealthInput, has_port: bool) -> O
     })
 }
 
-fn arguments(v: &mut Violations, at: &str, command: &[String]) {
+pub(in crate::app) fn arguments(v: &mut Violations, at: &str, command: &[String]) {
     if command.is_empty() || command.len() > MAX_ARGUMENTS {
         v.add(at, format!("a command has 1 to {MAX_ARGUMENTS} words; leave it out for the image's own"));
     }

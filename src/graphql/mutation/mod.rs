@@ -4,6 +4,7 @@ mod account;
 mod deployments;
 mod environments;
 mod git;
+mod pipelines;
 mod registries;
 mod runtimes;
 mod services;
@@ -21,5 +22,6 @@ pub struct Mutation(
     runtimes::RuntimeMutation,
     services::ServiceMutation,
     environments::EnvironmentMutation,
+    pipelines::PipelineMutation,
     deployments::DeploymentMutation,
 );

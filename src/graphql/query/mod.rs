@@ -7,6 +7,7 @@ mod git;
 mod identity;
 mod images;
 mod menus;
+mod pipelines;
 mod registries;
 mod runtimes;
 mod server;
@@ -27,6 +28,7 @@ pub struct Query(
     runtimes::RuntimeQuery,
     services::ServiceQuery,
     compose::ComposeQuery,
+    pipelines::PipelineQuery,
     deployments::DeploymentQuery,
     compose::ComposeQuery,
 );

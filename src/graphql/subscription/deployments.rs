@@ -1,35 +1,23 @@
 //! Following deployments, their logs, services, and what instances print.
-//!
-//! Each reads what is stored first and follows the changes after it. An event says where to look, never what is
-//! there, and a slow look now and then finds what another server of the same database did.
-
-use std::time::Duration;
-
 use async_graphql::{Context, Enum, ID, Object};
 use futures_util::{Stream, StreamExt as _};
-use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::{BATCH, look, next};
 use crate::app::deployments::{environments, list, live};
 use crate::app::events::{self, Event};
 use crate::app::{Actor, App, Error, log};
 use crate::domain::paging::Cursor;
-use crate::graphql::errors::{ApiError, Result};
+use crate::graphql::errors::Result;
 use crate::graphql::guard;
 use crate::graphql::ids::NodeKind;
 use crate::graphql::types::deployment::{self, Deployment, LogLine};
 use crate::graphql::types::environment::InstanceLogLine;
 use crate::graphql::types::service::Service;
 
-/// How often is looked without an event.
-const LOOK: Duration = Duration::from_secs(2);
-
-/// Lines of a log that are read at once.
-const BATCH: u64 = 500;
-
-/// What can be followed.
+/// Deployments, services and instances that can be followed.
 #[derive(Default)]
-pub struct Subscription;
+pub struct DeploymentSubscription;
 
 /// Whether it came, changed or went.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +57,9 @@ impl ServiceChange {
     }
 }
 
-/// What can be followed.
+/// Deployments, services and instances that can be followed.
 #[async_graphql::Subscription]
-impl Subscription {
+impl DeploymentSubscription {
     /// The state now, then each change; completes when it has ended.
     async fn deployment(
         &self,
@@ -209,27 +197,5 @@ async fn find(app: &App, actor: &Actor, id: &str) -> crate::app::Result<Option<e
         Ok(row) => Ok(Some(row)),
         Err(error) if error.code == crate::app::Code::NotFound => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-fn look<T>(answer: crate::app::Result<T>) -> async_graphql::Result<T> {
-    answer.map_err(|error| ApiError::from(error).into())
-}
-
-/// Returns at the next event that matters, or when it is time to look anyway.
-async fn next(heard: &mut Receiver<Event>, matters: impl Fn(&Event) -> bool) {
-    let event = async {
-        loop {
-            match heard.recv().await {
-                Ok(event) if matters(&event) => return,
-                Ok(_) => {}
-                Err(RecvError::Lagged(_)) => return,
-                Err(RecvError::Closed) => std::future::pending().await,
-            }
-        }
-    };
-    tokio::select! {
-        () = event => {}
-        () = tokio::time::sleep(LOOK) => {}
     }
 }

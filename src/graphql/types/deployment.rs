@@ -13,6 +13,7 @@ use crate::app::deployments::plan::{self, Plan};
 use crate::app::log::{self, Line};
 use crate::app::{App, Error};
 use crate::domain::paging::{Cursor, Direction, PageLimits};
+use crate::domain::stage;
 use crate::graphql::connection::{Counted, Window, counted};
 use crate::graphql::errors::{Result, nullable};
 use crate::graphql::guard;
@@ -97,6 +98,7 @@ pub enum LogStream {
 
 /// The part of a run that a line belongs to.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "stage::StageKind")]
 pub enum StageKind {
     /// Fetching the source.
     Source,
@@ -229,7 +231,7 @@ impl Deployment {
         #[graphql(desc = "Those before this line.")] before: Option<String>,
     ) -> Result<LogConnection> {
         let window = Window { first, after, last, before };
-        log_page(guard::app(ctx)?, &self.0.id, &window).await
+        log_page(guard::app(ctx)?, &self.0.id, None, &window).await
     }
 
     /// The whole log as text/plain, with the caller's credentials.
@@ -274,7 +276,16 @@ async fn serves(ctx: &Context<'_>, row: &deployment::Model) -> Result<bool> {
     Ok(environment.is_some_and(|e| e.current_deployment_id.as_ref() == Some(&row.id)))
 }
 
-async fn log_page(app: &App, run_id: &str, window: &Window) -> Result<LogConnection> {
+/// A page of a run's log: of one stage, or of all.
+///
+/// # Errors
+/// BAD_USER_INPUT for bounds that are none.
+pub async fn log_page(
+    app: &App,
+    run_id: &str,
+    stage: Option<stage::StageKind>,
+    window: &Window,
+) -> Result<LogConnection> {
     let limits = PageLimits { default: app.settings.pages.default, max: app.settings.log_page_max };
     let request = window.check_against(limits)?;
     let seq = |field: &str, cursor: &Option<Cursor>| -> Result<Option<i32>> {
@@ -284,8 +295,8 @@ async fn log_page(app: &App, run_id: &str, window: &Window) -> Result<LogConnect
     let (after, before) = (seq("after", &request.after)?, seq("before", &request.before)?);
     let limit = u64::from(request.size) + 1;
     let mut lines = match request.direction {
-        Direction::Forward => log::after(app, run_id, None, after.unwrap_or(0), limit).await?,
-        Direction::Backward => log::before(app, run_id, None, before.unwrap_or(i32::MAX), limit).await?,
+        Direction::Forward => log::after(app, run_id, stage, after.unwrap_or(0), limit).await?,
+        Direction::Backward => log::before(app, run_id, stage, before.unwrap_or(i32::MAX), limit).await?,
     };
     lines.retain(|line| before.is_none_or(|b| line.seq < b) && after.is_none_or(|a| line.seq > a));
     let more = lines.len() > request.size as usize;
@@ -333,7 +344,7 @@ impl LogLine {
 
     /// The part of the run that it belongs to.
     async fn stage(&self) -> StageKind {
-        StageKind::Deploy
+        self.0.stage.into()
     }
 
     /// Where it came from.

@@ -120,6 +120,8 @@ pub enum Precondition {
     NothingDeployed,
     /// There is no revision to go back to.
     NoEarlierRevision,
+    /// No tool is configured for what is to be scanned.
+    ScannerNotConfigured,
     /// Something else is at work on it.
     InProgress,
     /// This organization may not use the engine of the server's own machine.

@@ -9,6 +9,7 @@ use super::identity::User;
 use super::service::Service;
 use crate::app::git::lists::{self, FoundProject};
 use crate::app::git::{self, Source, settings};
+use crate::app::pipelines::start::CommitInfo;
 use crate::graphql::connection::{Uncounted, Window, listed};
 use crate::graphql::errors::{Result, nullable};
 use crate::graphql::guard::{actor, app};
@@ -262,6 +263,18 @@ pub struct Commit {
 
 impl From<git::Commit> for Commit {
     fn from(c: git::Commit) -> Self {
+        Self {
+            sha: c.sha,
+            message: c.message,
+            author_name: c.author_name,
+            committed_at: c.committed_at,
+            web_url: c.web_url,
+        }
+    }
+}
+
+impl From<CommitInfo> for Commit {
+    fn from(c: CommitInfo) -> Self {
         Self {
             sha: c.sha,
             message: c.message,

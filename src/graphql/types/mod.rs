@@ -12,6 +12,7 @@ pub mod identity;
 pub mod image;
 pub mod menu;
 pub mod node;
+pub mod pipeline;
 pub mod registry;
 pub mod runtime;
 pub mod server;

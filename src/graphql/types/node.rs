@@ -7,6 +7,7 @@ use super::deployment::Deployment;
 use super::environment::Environment;
 use super::git::GitSettings;
 use super::identity::{ApiToken, Organization, User};
+use super::pipeline::Pipeline;
 use super::registry::Registry;
 use super::runtime::Runtime;
 use super::service::Service;
@@ -43,6 +44,8 @@ pub enum Node {
     Environment(Environment),
     /// A revision of an environment.
     Deployment(Deployment),
+    /// A run from a commit to where its image is deployed.
+    Pipeline(Pipeline),
 }
 
 /// Loads one as the caller sees it; none for what does not exist for them.
@@ -68,6 +71,7 @@ pub async fn load(ctx: &Context<'_>, kind: NodeKind, row: &str) -> Result<Option
         NodeKind::Service => loaders(ctx)?.service(row).await?.map(Service::shared).map(Node::Service),
         NodeKind::Environment => loaders(ctx)?.environment(row).await?.map(Environment::shared).map(Node::Environment),
         NodeKind::Deployment => loaders(ctx)?.deployment(row).await?.map(Deployment::shared).map(Node::Deployment),
-        NodeKind::Organization => None,
+        NodeKind::Pipeline => loaders(ctx)?.pipeline(row).await?.map(Pipeline::shared).map(Node::Pipeline),
+        NodeKind::Organization | NodeKind::WebhookDelivery => None,
     })
 }

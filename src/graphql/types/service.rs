@@ -7,16 +7,17 @@ use chrono::{DateTime, Utc};
 use entity::service;
 
 use super::container::Container;
-use super::deployment::{Deployment, page_of_deployments};
+use super::deployment::{Deployment, RunStatus, page_of_deployments};
 use super::enums::{Precondition, ServiceStatus, SourceKind};
 use super::environment::Environment;
 use super::git::GitSource;
 use super::identity::User;
+use super::pipeline::{BuildSettings, Pipeline, page_of_pipelines};
 use super::runtime::Runtime;
 use crate::app::deployments::environments;
 use crate::app::deployments::list::Filter;
-use crate::app::git;
 use crate::app::services::{actions, containers_of};
+use crate::app::{git, pipelines};
 use crate::graphql::connection::{Counted, Window};
 use crate::graphql::errors::{Result, nullable};
 use crate::graphql::guard::{actor, app};
@@ -66,6 +67,13 @@ impl Service {
         let environment = self.load_environment(ctx, environment).await?;
         match environment.and_then(|e| id(&e)) {
             Some(id) => Ok(loaders(ctx)?.deployment(&id).await?.map(Deployment::shared)),
+            None => Ok(None),
+        }
+    }
+
+    async fn load_pipeline(&self, ctx: &Context<'_>) -> Result<Option<Pipeline>> {
+        match &self.0.latest_pipeline_id {
+            Some(id) => Ok(loaders(ctx)?.pipeline(id).await?.map(Pipeline::shared)),
             None => Ok(None),
         }
     }
@@ -184,6 +192,37 @@ impl Service {
         nullable(self.load_deployment(ctx, environment.as_deref(), id).await)
     }
 
+    /// How it is built; null for a service that is made of images.
+    async fn build_settings(&self, ctx: &Context<'_>) -> Result<Option<BuildSettings>> {
+        BuildSettings::of(ctx, &self.0)
+    }
+
+    /// What was built, newest first.
+    #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
+    #[graphql(complexity = "crate::graphql::connection::cost(first, last, child_complexity)")]
+    async fn pipelines(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "In one of these states.")] status: Option<Vec<RunStatus>>,
+        #[graphql(desc = "Of this branch, tag or commit.")] r#ref: Option<String>,
+        #[graphql(desc = "So many from the beginning; 20 when left out, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Those after this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end.")] last: Option<i32>,
+        #[graphql(desc = "Those before this cursor.")] before: Option<String>,
+    ) -> Result<Counted<Pipeline>> {
+        let filter = pipelines::list::Filter {
+            service_id: Some(self.0.id.clone()),
+            ref_name: r#ref,
+            status: status.map(|all| all.into_iter().map(Into::into).collect()),
+        };
+        page_of_pipelines(ctx, filter, Window { first, after, last, before }).await
+    }
+
+    /// The newest pipeline, whatever came of it.
+    async fn latest_pipeline(&self, ctx: &Context<'_>) -> Option<Result<Pipeline>> {
+        nullable(self.load_pipeline(ctx).await)
+    }
+
     /// When it was registered.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
@@ -209,6 +248,8 @@ impl Service {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "actions::ServiceAction")]
 pub enum ServiceAction {
+    /// startPipeline
+    StartPipeline,
     /// deployService
     Deploy,
     /// rollbackService

@@ -1,0 +1,36 @@
+//! TEST: the service's test command in a container of the built image.
+
+use super::{Step, Work, failed};
+use crate::app::Result;
+use crate::app::pipelines::image;
+use crate::builder::{Journal as _, Output, TestRequest};
+
+impl Work<'_> {
+    pub(super) async fn test(&mut self) -> Result<Step> {
+        let Some(command) = self.snapshot.build.test_command.clone() else {
+            return Ok(Step::Skipped("no test command is set".to_owned()));
+        };
+        let Some(built) = image::of(&self.pipeline)? else {
+            return Ok(Step::Failed("there is no image to test".to_owned()));
+        };
+        let builder = match self.builder().await? {
+            Ok(builder) => builder,
+            Err(step) => return Ok(step),
+        };
+        let words = command.join(" ");
+        self.log.line(Output::System, &format!("Testing: {words}")).await;
+        if let Err(error) = builder.clear(&self.pipeline.id).await {
+            return Ok(failed(error));
+        }
+        let request = TestRequest { mark: self.mark(), image_id: built.id, command, limits: self.limits()? };
+        Ok(match builder.test(&request, self.log.as_ref()).await {
+            Ok(end) if end.exit_code == 0 => Step::Passed(None),
+            Ok(end) if end.out_of_memory => Step::Failed(format!(
+                "`{words}` was killed: it wanted more memory than profile {} has",
+                request.limits.profile
+            )),
+            Ok(end) => Step::Failed(format!("`{words}` ended with exit code {}", end.exit_code)),
+            Err(error) => failed(error),
+        })
+    }
+}
