@@ -32,12 +32,10 @@ pub enum NodeKind {
     Deployment,
     /// Pipeline
     Pipeline,
-    /// WebhookDelivery
-    WebhookDelivery,
 }
 
 /// Every kind.
-pub const KINDS: [NodeKind; 12] = [
+pub const KINDS: [NodeKind; 11] = [
     NodeKind::User,
     NodeKind::Organization,
     NodeKind::ApiToken,
@@ -49,7 +47,6 @@ pub const KINDS: [NodeKind; 12] = [
     NodeKind::Environment,
     NodeKind::Deployment,
     NodeKind::Pipeline,
-    NodeKind::WebhookDelivery,
 ];
 
 impl NodeKind {
@@ -68,7 +65,6 @@ impl NodeKind {
             Self::Environment => "Environment",
             Self::Deployment => "Deployment",
             Self::Pipeline => node::PIPELINE,
-            Self::WebhookDelivery => "WebhookDelivery",
         }
     }
 

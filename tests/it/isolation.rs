@@ -38,6 +38,8 @@ fn calls(own: &Shop) -> Vec<(&'static str, Value)> {
         ("Query.exportService", json!({ "id": own.service, "format": "COMPOSE" })),
         ("Query.deploymentPreview", deploy.clone()),
         ("Query.rollbackPreview", deploy.clone()),
+        ("Subscription.pipeline", json!({ "id": own.pipeline })),
+        ("Subscription.pipelineLog", json!({ "id": own.pipeline })),
         ("Subscription.deployment", json!({ "id": own.deployment })),
         ("Subscription.deploymentLog", json!({ "id": own.deployment })),
         ("Subscription.serviceChanged", json!({ "id": own.service })),
@@ -69,6 +71,10 @@ fn calls(own: &Shop) -> Vec<(&'static str, Value)> {
             "Mutation.saveEnvironment",
             json!({ "input": { "serviceId": own.service, "name": "staging", "runtimeId": own.runtime } }),
         ),
+        ("Mutation.saveBuildSettings", json!({ "input": { "serviceId": own.built, "target": "x" } })),
+        ("Mutation.startPipeline", json!({ "input": { "serviceId": own.built } })),
+        ("Mutation.retryPipeline", json!({ "input": { "id": own.pipeline } })),
+        ("Mutation.cancelPipeline", json!({ "input": { "id": own.waiting } })),
         ("Mutation.rollbackService", deploy.clone()),
         ("Mutation.deployService", deploy.clone()),
         ("Mutation.stopService", deploy.clone()),
@@ -207,6 +213,7 @@ fn foreign(own: &str, theirs: &Shop) -> (String, String) {
         NodeKind::Service => &theirs.service,
         NodeKind::Environment => &theirs.environment,
         NodeKind::Deployment => &theirs.deployment,
+        NodeKind::Pipeline => &theirs.pipeline,
     };
     (id.clone(), kind.id("01900000-0000-7000-8000-ffffffffffff").to_string())
 }

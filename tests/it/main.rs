@@ -12,6 +12,7 @@ mod graphiql;
 mod identity;
 mod isolation;
 mod moving;
+mod pipelines;
 mod policy;
 mod rooms;
 mod run_status;

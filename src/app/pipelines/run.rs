@@ -19,7 +19,6 @@ use tokio::sync::broadcast::error::RecvError;
 use super::definition::{Snapshot, snapshot_of};
 use super::machine::{self, stages_of};
 use super::{cancel, engine, prune};
-use crate::app::deployments::perform::Outcome;
 use crate::app::deployments::{environments, status};
 use crate::app::log::RunLog;
 use crate::app::{App, Error, Event, Result, Scope, registries, secrets};
@@ -31,6 +30,8 @@ use crate::domain::stage::{StageKind, Stages};
 use crate::domain::status::RunStatus as Status;
 use crate::queue::Claim;
 use crate::vault::Masker;
+
+pub use crate::app::deployments::perform::Outcome;
 
 pub(super) use build::destination;
 
@@ -64,8 +65,6 @@ struct RunSecrets {
 enum Step {
     /// It did what it had to.
     Passed(Option<String>),
-    /// It had nothing to do.
-    Skipped(String),
     /// The pipeline ends here.
     Failed(String),
     /// Somebody ended what it waited for.
@@ -131,6 +130,12 @@ impl Work<'_> {
                 return self.canceled(stage).await;
             }
             self.log.enter(stage).await;
+            if let Some(why) = self.nothing_to_do(stage).await? {
+                if !self.close(stage, Status::Skipped, Some(why)).await? {
+                    return Ok(Outcome::Lost);
+                }
+                continue;
+            }
             if !self.begin(stage).await? {
                 return Ok(Outcome::Lost);
             }
@@ -138,7 +143,6 @@ impl Work<'_> {
             let Some(step) = step else { return self.canceled(stage).await };
             let ended = match step {
                 Step::Passed(message) => self.close(stage, Status::Succeeded, message).await?,
-                Step::Skipped(message) => self.close(stage, Status::Skipped, Some(message)).await?,
                 Step::Failed(message) => return self.fail(stage, message).await,
                 Step::Canceled(message) => {
                     self.stages
@@ -163,7 +167,8 @@ impl Work<'_> {
             match stage {
                 StageKind::Source => self.source().await,
                 StageKind::Build => self.build().await,
-                StageKind::Scan => Ok(self.scan()),
+                // It never comes to it: there is nothing to do.
+                StageKind::Scan => Ok(Step::Passed(None)),
                 StageKind::Test => self.test().await,
                 StageKind::Deploy => self.deploy().await,
             }
@@ -178,11 +183,17 @@ impl Work<'_> {
         Ok(step)
     }
 
-    fn scan(&self) -> Step {
-        Step::Skipped(match self.snapshot.build.scans.is_empty() {
-            true => "no scan is asked for".to_owned(),
-            false => "this version does not scan yet".to_owned(),
-        })
+    /// Why a stage is skipped; none when it has something to do.
+    async fn nothing_to_do(&self, stage: StageKind) -> Result<Option<String>> {
+        let build = &self.snapshot.build;
+        let why = match stage {
+            StageKind::Scan if build.scans.is_empty() => "no scan is asked for",
+            StageKind::Scan => "this version does not scan yet",
+            StageKind::Test if build.test_command.is_none() => "no test command is set",
+            StageKind::Deploy if !self.is_deployed_anywhere().await? => "no environment asks for it",
+            _ => return Ok(None),
+        };
+        Ok(Some(why.to_owned()))
     }
 
     /// Writes that a stage is at work. False: the job is another's.

@@ -72,6 +72,6 @@ pub async fn load(ctx: &Context<'_>, kind: NodeKind, row: &str) -> Result<Option
         NodeKind::Environment => loaders(ctx)?.environment(row).await?.map(Environment::shared).map(Node::Environment),
         NodeKind::Deployment => loaders(ctx)?.deployment(row).await?.map(Deployment::shared).map(Node::Deployment),
         NodeKind::Pipeline => loaders(ctx)?.pipeline(row).await?.map(Pipeline::shared).map(Node::Pipeline),
-        NodeKind::Organization | NodeKind::WebhookDelivery => None,
+        NodeKind::Organization => None,
     })
 }

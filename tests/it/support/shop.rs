@@ -8,10 +8,12 @@ use kiops::app::deployments::perform::{self, Outcome};
 use kiops::app::deployments::{control, jobs, leftovers, remove};
 use kiops::app::settings::{LocalEngine, Settings};
 use kiops::app::{Actor, Result, Scope, pipelines};
+use kiops::domain::git::Provider;
 use kiops::queue::{self, Limit};
 use serde_json::{Value, json};
 
 use super::app::{TestApp, settings};
+use super::builds::commit;
 use super::git::GOOD_TOKEN;
 
 /// Node ids of one organization's objects.
@@ -20,6 +22,12 @@ pub struct Shop {
     pub admin: Actor,
     /// The organization's.
     pub organization: String,
+    /// A GitLab service's.
+    pub built: String,
+    /// One of its pipelines, which has ended.
+    pub pipeline: String,
+    /// One that waits.
+    pub waiting: String,
     /// A member's.
     pub user: String,
     /// An API token of the admin's.
@@ -55,6 +63,9 @@ impl Shop {
         Self {
             admin,
             organization: id(),
+            built: id(),
+            pipeline: id(),
+            waiting: id(),
             user: id(),
             token: id(),
             registry: id(),
@@ -82,6 +93,15 @@ impl Shop {
         let runtime = mutate(test, &admin, "registerRuntime", runtime).await;
         let service = json!({ "name": format!("{slug}-shop"), "runtimeId": runtime, "containers": [web()] });
         let service = mutate(test, &admin, "registerDockerHubService", service).await;
+        test.gits.of(Provider::Gitlab).add(&format!("{slug}/built"), &["main"]);
+        test.sources.push("main", commit(1));
+        test.sources.files.lock().unwrap().insert("Dockerfile".to_owned(), "FROM scratch\n".to_owned());
+        let project = json!({
+            "provider": "GITLAB", "project": format!("{slug}/built"), "branch": "main", "name": format!("{slug}-built"),
+            "runtimeId": runtime,
+        });
+        let built = mutate(test, &admin, "registerGitProject", project).await;
+        let pipeline = mutate(test, &admin, "startPipeline", json!({ "serviceId": built })).await;
         let mut deployment = String::new();
         for _ in 0..2 {
             deployment = mutate(test, &admin, "deployService", json!({ "serviceId": service })).await;
@@ -106,6 +126,9 @@ impl Shop {
             runtime,
             environment: text(&found["service"]["environments"][0]["id"]),
             service,
+            built,
+            pipeline,
+            waiting: mutate(test, &admin, "startPipeline", json!({ "serviceId": built })).await,
             deployment,
             event: text(&found["auditEvents"]["nodes"][0]["id"]),
             admin,
@@ -135,6 +158,7 @@ pub async fn mutate(test: &TestApp, actor: &Actor, field: &str, input: Value) ->
         "createGitProject" => ("CreateGitProjectInput", "service"),
         "registerDockerHubService" => ("RegisterDockerHubServiceInput", "service"),
         "updateService" => ("UpdateServiceInput", "service"),
+        "startPipeline" => ("StartPipelineInput", "pipeline"),
         "deployService" => ("DeployServiceInput", "deployment"),
         "rollbackService" => ("RollbackServiceInput", "deployment"),
         other => panic!("{other} makes nothing that is known here"),
@@ -160,6 +184,7 @@ pub async fn work(test: &TestApp) -> Vec<Result<Outcome>> {
             jobs::REMOVE_ENVIRONMENT => remove::run_environment(&test.app, &claim).await,
             jobs::REMOVE_SERVICE => remove::run_service(&test.app, &claim).await,
             jobs::TAKE_DOWN => leftovers::run(&test.app, &claim).await,
+            pipelines::REPORT => pipelines::report::run(&test.app, &claim).await,
             pipelines::RUN | pipelines::RESUME => pipelines::run::run(&test.app, &claim).await,
             other => panic!("nobody knows jobs of kind {other}"),
         };

@@ -21,11 +21,7 @@ impl Work<'_> {
     pub(super) async fn deploy(&mut self) -> Result<Step> {
         let mut faults = Vec::new();
         if !self.pipeline.cancel_requested {
-            let targets = self.targets().await?;
-            if targets.is_empty() && self.deployments(self.app.db.read_write()).await?.is_empty() {
-                return Ok(Step::Skipped("no environment asks for it".to_owned()));
-            }
-            for name in &targets {
+            for name in &self.targets().await? {
                 match built::deploy_built(self.app, &self.pipeline, name).await {
                     Ok(_) => {}
                     Err(error) if error.code == Code::Internal => return Err(error),
@@ -34,6 +30,11 @@ impl Work<'_> {
             }
         }
         self.await_them(faults).await
+    }
+
+    /// Whether there is anything to deploy, or that was.
+    pub(super) async fn is_deployed_anywhere(&self) -> Result<bool> {
+        Ok(!self.targets().await?.is_empty() || !self.deployments(self.app.db.read_write()).await?.is_empty())
     }
 
     /// The environment that was named, and those that want every build of the service's branch.

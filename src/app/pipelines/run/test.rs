@@ -7,9 +7,7 @@ use crate::builder::{Journal as _, Output, TestRequest};
 
 impl Work<'_> {
     pub(super) async fn test(&mut self) -> Result<Step> {
-        let Some(command) = self.snapshot.build.test_command.clone() else {
-            return Ok(Step::Skipped("no test command is set".to_owned()));
-        };
+        let command = self.snapshot.build.test_command.clone().unwrap_or_default();
         let Some(built) = image::of(&self.pipeline)? else {
             return Ok(Step::Failed("there is no image to test".to_owned()));
         };
