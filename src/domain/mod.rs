@@ -11,3 +11,4 @@ pub mod quantity;
 pub mod secret;
 pub mod spec;
 pub mod status;
+pub mod webhook;
