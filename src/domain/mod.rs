@@ -13,3 +13,4 @@ pub mod secret;
 pub mod spec;
 pub mod stage;
 pub mod status;
+pub mod webhook;

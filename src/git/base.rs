@@ -74,6 +74,24 @@ pub(super) fn page(text: &str) -> Option<String> {
     Some(url.as_str().trim_end_matches('/').to_owned())
 }
 
+/// Where the pages and repositories of a GitHub are, by the address of its API: what [`normalise`] gave, read the other
+/// way. An address of no known form, such as that of a server which stands in for GitHub, is both.
+pub(super) fn github_pages(api: &Url) -> String {
+    let mut url = api.clone();
+    let host = url.host_str().unwrap_or_default().to_owned();
+    let moved = match host.strip_prefix("api.") {
+        Some(rest) if rest == "github.com" || rest.ends_with(".ghe.com") => Some(rest),
+        _ => None,
+    };
+    if let Some(rest) = moved {
+        // What is left of a name without its first part is a name.
+        url.set_host(Some(rest)).expect("a host's name");
+    } else if let Some(prefix) = url.path().trim_end_matches('/').strip_suffix("/api/v3").map(str::to_owned) {
+        url.set_path(&prefix);
+    }
+    text_of(&url)
+}
+
 /// What was typed, without scheme and slashes.
 fn bare(typed: &str) -> String {
     let text = typed.trim_end_matches('/').to_ascii_lowercase();
@@ -113,6 +131,23 @@ mod tests {
         ];
         for (provider, typed, expected) in cases {
             assert_eq!(of(provider, typed).as_deref(), Ok(expected), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn repositories_are_where_the_pages_are() {
+        let cases = [
+            ("https://api.github.com", "https://github.com"),
+            ("https://api.github.com/", "https://github.com"),
+            ("https://api.octocorp.ghe.com", "https://octocorp.ghe.com"),
+            ("https://ghe.example.com/api/v3", "https://ghe.example.com"),
+            ("https://ghe.example.com:8443/git/api/v3/", "https://ghe.example.com:8443/git"),
+            ("http://127.0.0.1:4010", "http://127.0.0.1:4010"),
+            ("https://api.example.com", "https://api.example.com"),
+            ("https://api.github.com.example", "https://api.github.com.example"),
+        ];
+        for (api, pages) in cases {
+            assert_eq!(github_pages(&Url::parse(api).expect(api)), pages, "{api}");
         }
     }
 

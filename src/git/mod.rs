@@ -5,6 +5,7 @@ mod call;
 mod clients;
 mod github;
 mod gitlab;
+mod hooks;
 mod moment;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::domain::names::{BranchName, ProjectPath};
 use crate::domain::secret::SecretString;
 
 pub use clients::{GitClientSettings, GitClients};
+pub use hooks::{CommitState, CommitStatus, GitHooks, HookEvents, HookState, NewHook};
 
 /// One organization's way to one provider.
 #[derive(Clone)]
@@ -116,6 +118,18 @@ pub struct Commit {
     pub committed_at: Option<DateTime<Utc>>,
     /// Its page.
     pub web_url: Option<String>,
+}
+
+/// Where a project's source is fetched from over Git.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceAddress {
+    /// `https://gitlab.example.com/acme/shop.git`. Made of the stored settings and a path alone: no address that a
+    /// provider answered, or a delivery named, is in it.
+    pub url: String,
+    /// The user name that goes with the organization's token.
+    pub username: String,
+    /// The address is of the operator's own configuration, and passes no filter.
+    pub trusted: bool,
 }
 
 /// Where projects live.
@@ -324,6 +338,12 @@ pub trait GitProvider: Send + Sync {
 
     /// Making accounts for people; none where the provider is not one to make them on.
     fn accounts(&self) -> Option<&dyn GitAccounts>;
+
+    /// Webhooks and the status of commits.
+    fn hooks(&self) -> &dyn GitHooks;
+
+    /// Where the source of the project with this path is. Nothing is asked.
+    fn source(&self, path: &ProjectPath) -> SourceAddress;
 }
 
 /// Making accounts on a GitLab server, which takes a token of an instance administrator.

@@ -126,6 +126,7 @@ pub(super) struct Api {
     base: Url,
     trust: Trust,
     headers: HeaderMap,
+    token: SecretString,
     masker: Arc<Masker>,
     name: String,
     key: Key,
@@ -146,6 +147,15 @@ impl From<Failure> for GitError {
             Failure::Passing(error) | Failure::Lasting(error) => error,
         }
     }
+}
+
+/// What a change may be seen in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Touches {
+    /// What is listed and remembered.
+    Lists,
+    /// Nothing that is remembered.
+    NoList,
 }
 
 /// Forgets what was listed when it ends, however it ends: a caller may have given up on a change that is made all the
@@ -191,10 +201,28 @@ impl Api {
             base,
             trust,
             headers,
+            token: access.token.clone(),
             masker: Arc::new(Masker::new([&access.token])),
             key: key_of(access),
             unspent: dialect.unspent,
         })
+    }
+
+    /// The same, which keeps one more secret out of what it quotes.
+    pub(super) fn hiding(&self, secret: &SecretString) -> Self {
+        // What stands before the key of a signature is no secret.
+        let key = SecretString::from(secret.expose_secret().trim_start_matches("whsec_"));
+        Self { masker: Arc::new(Masker::new([&self.token, secret, &key])), ..self.clone() }
+    }
+
+    /// The address that it was made with, which all others are below.
+    pub(super) fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// The address is the operator's own, and passes no filter.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.trust == Trust::Operator
     }
 
     /// "GitLab at https://gitlab.example.com": how errors name it.
@@ -278,12 +306,29 @@ impl Api {
 
     /// Changes something: sent once, whatever comes of it. What was listed is forgotten.
     pub(super) async fn send(&self, method: Method, url: Url, body: &impl Serialize) -> Result<Answer, GitError> {
-        let deadline = Instant::now() + WHOLE;
         let budgets = self.budgets(&method, &url);
         let request = self.request(method, url).json(body).map_err(|error| self.unsent(error))?;
+        self.once(request, budgets, Touches::Lists).await
+    }
+
+    /// Changes something that is in no list: sent once, whatever comes of it.
+    pub(super) async fn tell(&self, method: Method, url: Url, body: &impl Serialize) -> Result<Answer, GitError> {
+        let budgets = self.budgets(&method, &url);
+        let request = self.request(method, url).json(body).map_err(|error| self.unsent(error))?;
+        self.once(request, budgets, Touches::NoList).await
+    }
+
+    /// Removes something that is in no list: sent once, whatever comes of it.
+    pub(super) async fn delete(&self, url: Url) -> Result<(), GitError> {
+        let budgets = self.budgets(&Method::DELETE, &url);
+        self.once(self.request(Method::DELETE, url), budgets, Touches::NoList).await.map(|_| ())
+    }
+
+    async fn once(&self, request: Request, budgets: Budgets, touches: Touches) -> Result<Answer, GitError> {
+        let deadline = Instant::now() + WHOLE;
         let (_turn, left) = self.turn(deadline).await?;
         self.may_ask(&budgets).await?;
-        let _changing = Changing(self);
+        let _changing = (touches == Touches::Lists).then(|| Changing(self));
         let response = self.shared.outbound.send(request.timeout(left)).await.map_err(|error| self.unsent(error))?;
         self.judge(&response, budgets).await?;
         Ok(answer_of(&response))

@@ -80,7 +80,8 @@ fn listing(github: &Github, path: &ProjectPath, rows: &str, number: u32) -> Resu
     Ok(url)
 }
 
-fn below(github: &Github, path: &ProjectPath, rest: &[&str]) -> Result<url::Url, GitError> {
+/// An address below a repository's.
+pub(super) fn below(github: &Github, path: &ProjectPath, rest: &[&str]) -> Result<url::Url, GitError> {
     let mut segments = vec!["repos"];
     segments.extend(path.parts());
     segments.extend(rest);
@@ -113,7 +114,7 @@ pub(super) async fn is_empty(github: &Github, path: &ProjectPath, memory: Memory
     Ok(rows.is_empty())
 }
 
-fn path_of(github: &Github, repository: &wire::Repository) -> Result<ProjectPath, GitError> {
+pub(super) fn path_of(github: &Github, repository: &wire::Repository) -> Result<ProjectPath, GitError> {
     ProjectPath::parse(&repository.full_name).map_err(|_| github.api.garbled())
 }
 

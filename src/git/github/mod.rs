@@ -2,6 +2,7 @@
 
 mod branches;
 mod create;
+mod hooks;
 mod namespaces;
 mod paging;
 mod projects;
@@ -15,12 +16,14 @@ use async_trait::async_trait;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use super::base::github_pages;
 use super::call::{Answer, Api, Dialect, Memory, Reach, Shared};
 use super::{
-    Branch, GitAccess, GitAccounts, GitError, GitProvider, ListRequest, Listed, Namespace, NewProject, Project,
-    ProjectRef, TokenInfo,
+    Branch, CommitStatus, GitAccess, GitAccounts, GitError, GitHooks, GitProvider, HookState, ListRequest, Listed,
+    Namespace, NewHook, NewProject, Project, ProjectRef, SourceAddress, TokenInfo,
 };
-use crate::domain::names::{BranchName, ProjectPath};
+use crate::domain::names::{BranchName, CommitHash, ProjectPath};
+use crate::domain::secret::SecretString;
 use crate::net::Trust;
 
 /// GitHub with one organization's token. Nothing is kept here but the way to ask.
@@ -43,6 +46,11 @@ impl Github {
         let unspent = Reach::Everything;
         let dialect = Dialect { token_header: AUTHORIZATION, token_prefix: "Bearer ", headers, unspent };
         Ok(Self { api: Api::new(shared, access, trust, dialect)? })
+    }
+
+    /// The same, which keeps one more secret out of what it quotes.
+    fn hiding(&self, secret: &SecretString) -> Self {
+        Self { api: self.api.hiding(secret) }
     }
 
     /// Reads what may not be there; none where GitHub says 404.
@@ -137,5 +145,39 @@ impl GitProvider for Github {
     /// None: people make their own accounts on GitHub.
     fn accounts(&self) -> Option<&dyn GitAccounts> {
         None
+    }
+
+    fn hooks(&self) -> &dyn GitHooks {
+        self
+    }
+
+    /// <https://docs.github.com/authentication/keeping-your-account-and-data-secure/managing-your-personal-access-tokens#using-a-personal-access-token-on-the-command-line>:
+    /// any user name goes with a token; this one is for tokens of every kind.
+    fn source(&self, path: &ProjectPath) -> SourceAddress {
+        SourceAddress {
+            url: format!("{}/{path}.git", github_pages(self.api.base())),
+            username: "x-access-token".to_owned(),
+            trusted: self.api.is_trusted(),
+        }
+    }
+}
+
+#[async_trait]
+impl GitHooks for Github {
+    async fn save_hook(&self, project: &ProjectRef, hook: &NewHook) -> Result<HookState, GitError> {
+        self.api.within(hooks::save(self, project, hook)).await
+    }
+
+    async fn remove_hook(&self, project: &ProjectRef, id: Option<&str>, url: &str) -> Result<(), GitError> {
+        self.api.within(hooks::remove(self, project, id, url)).await
+    }
+
+    async fn report_status(
+        &self,
+        project: &ProjectRef,
+        commit: &CommitHash,
+        status: &CommitStatus,
+    ) -> Result<(), GitError> {
+        self.api.within(hooks::report(self, project, commit, status)).await
     }
 }

@@ -94,6 +94,19 @@ pub(super) struct Signature {
     pub(super) date: Option<DateTime<Utc>>,
 }
 
+/// The schema `hook`. Its secret is answered as stars.
+#[derive(Debug, Deserialize)]
+pub(super) struct HookRow {
+    pub(super) id: u64,
+    #[serde(default)]
+    pub(super) config: HookConfig,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct HookConfig {
+    pub(super) url: Option<String>,
+}
+
 /// The answer of a search.
 #[derive(Debug, Deserialize)]
 pub(super) struct Found {

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod branches;
+mod hooks;
 mod namespaces;
 mod paging;
 mod projects;
@@ -18,10 +19,11 @@ use url::Url;
 use super::base::page;
 use super::call::{Answer, Api, Dialect, Memory, Reach, Shared};
 use super::{
-    Branch, GitAccess, GitAccounts, GitError, GitProvider, ListRequest, Listed, Namespace, NewAccount, NewProject,
-    Project, ProjectRef, TokenInfo,
+    Branch, CommitStatus, GitAccess, GitAccounts, GitError, GitHooks, GitProvider, HookState, ListRequest, Listed,
+    Namespace, NewAccount, NewHook, NewProject, Project, ProjectRef, SourceAddress, TokenInfo,
 };
-use crate::domain::names::BranchName;
+use crate::domain::names::{BranchName, CommitHash, ProjectPath};
+use crate::domain::secret::SecretString;
 use crate::net::Trust;
 
 /// A GitLab server, below a path prefix or not.
@@ -73,6 +75,11 @@ impl Gitlab {
     /// The address of a picture, which may come without the server's own; none that a browser may not be sent to.
     fn picture(&self, at: &str) -> Option<String> {
         self.pages.join(at).ok().and_then(|url| page(url.as_str()))
+    }
+
+    /// The same, which keeps one more secret out of what it quotes.
+    fn hiding(&self, secret: &SecretString) -> Self {
+        Self { api: self.api.hiding(secret), pages: self.pages.clone() }
     }
 
     /// Reads what may be missing.
@@ -139,6 +146,40 @@ impl GitProvider for Gitlab {
 
     fn accounts(&self) -> Option<&dyn GitAccounts> {
         Some(self)
+    }
+
+    fn hooks(&self) -> &dyn GitHooks {
+        self
+    }
+
+    /// <https://docs.gitlab.com/user/profile/personal_access_tokens/#clone-repository-using-personal-access-token>: any
+    /// user name goes with a token.
+    fn source(&self, path: &ProjectPath) -> SourceAddress {
+        SourceAddress {
+            url: format!("{}{path}.git", self.pages),
+            username: "oauth2".to_owned(),
+            trusted: self.api.is_trusted(),
+        }
+    }
+}
+
+#[async_trait]
+impl GitHooks for Gitlab {
+    async fn save_hook(&self, project: &ProjectRef, hook: &NewHook) -> Result<HookState, GitError> {
+        self.api.within(hooks::save(self, project, hook)).await
+    }
+
+    async fn remove_hook(&self, project: &ProjectRef, id: Option<&str>, url: &str) -> Result<(), GitError> {
+        self.api.within(hooks::remove(self, project, id, url)).await
+    }
+
+    async fn report_status(
+        &self,
+        project: &ProjectRef,
+        commit: &CommitHash,
+        status: &CommitStatus,
+    ) -> Result<(), GitError> {
+        self.api.within(hooks::report(self, project, commit, status)).await
     }
 }
 

@@ -150,3 +150,23 @@ pub(super) struct NamespaceRow {
     pub(super) id: u64,
     pub(super) full_path: String,
 }
+
+/// <https://docs.gitlab.com/api/project_webhooks/>. Tokens are never answered; that they are there is, by servers that
+/// know of signing tokens.
+#[derive(Deserialize)]
+pub(super) struct HookRow {
+    pub(super) id: u64,
+    pub(super) url: String,
+    pub(super) token_present: Option<bool>,
+    pub(super) signing_token_present: Option<bool>,
+    /// `executable`, or what the server calls having stopped to send after failures
+    /// (<https://docs.gitlab.com/user/project/integrations/webhooks/#auto-disabled-webhooks>).
+    alert_status: Option<String>,
+}
+
+impl HookRow {
+    /// The server sends nothing to it any more.
+    pub(super) fn is_off(&self) -> bool {
+        self.alert_status.as_deref().is_some_and(|status| status != "executable")
+    }
+}

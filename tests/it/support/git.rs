@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use kiops::domain::clock::Clock as _;
 use kiops::domain::git::{MissingRight, Provider, TokenRight};
-use kiops::domain::names::{BranchName, ProjectPath};
+use kiops::domain::names::{BranchName, CommitHash, ProjectPath};
 use kiops::domain::secret::ExposeSecret as _;
 use kiops::git::{
-    Branch, Commit, GitAccess, GitAccounts, GitError, GitProvider, GitProviders, Item, ListRequest, Listed, Namespace,
-    NamespaceKind, NewAccount, NewProject, Project, ProjectRef, TokenInfo, Visibility,
+    Branch, Commit, CommitStatus, GitAccess, GitAccounts, GitError, GitHooks, GitProvider, GitProviders, HookState,
+    Item, ListRequest, Listed, Namespace, NamespaceKind, NewAccount, NewHook, NewProject, Project, ProjectRef,
+    SourceAddress, TokenInfo, Visibility,
 };
 
 use super::fakes::FakeClock;
@@ -48,6 +49,14 @@ pub struct FakeGit {
     pub hook: Option<Hook>,
     /// When projects are made.
     pub now: DateTime<Utc>,
+    /// Its webhooks by id, and the ids of their projects.
+    pub hooks: BTreeMap<String, (String, NewHook)>,
+    /// It signs deliveries.
+    pub signs: bool,
+    /// What was said of commits, in order: the project's id, the commit, what.
+    pub statuses: Vec<(String, CommitHash, CommitStatus)>,
+    /// Where its repositories are: `https://git.example` unless a test serves them itself.
+    pub repositories: String,
 }
 
 /// Something that happens meanwhile.
@@ -83,6 +92,10 @@ impl Default for FakeGit {
             calls: Vec::new(),
             hook: None,
             now: FakeClock::default().now(),
+            hooks: BTreeMap::new(),
+            signs: true,
+            statuses: Vec::new(),
+            repositories: "https://git.example".to_owned(),
         }
     }
 }
@@ -299,6 +312,56 @@ impl GitProvider for Client {
 
     fn accounts(&self) -> Option<&dyn GitAccounts> {
         (self.provider == Provider::Gitlab).then_some(self)
+    }
+
+    fn hooks(&self) -> &dyn GitHooks {
+        self
+    }
+
+    fn source(&self, path: &ProjectPath) -> SourceAddress {
+        let url = format!("{}/{path}.git", self.all.of(self.provider).repositories);
+        SourceAddress { url, username: "oauth2".to_owned(), trusted: false }
+    }
+}
+
+#[async_trait]
+impl GitHooks for Client {
+    async fn save_hook(&self, project: &ProjectRef, hook: &NewHook) -> Result<HookState, GitError> {
+        self.call("save_hook", |git, _| {
+            let id = git.find(project).map(|found| found.project.external_id.clone());
+            let id = id.ok_or_else(|| GitError::NotFound("there is no such project".to_owned()))?;
+            let known = hook.known_id.clone().filter(|known| git.hooks.contains_key(known));
+            let at_url = git.hooks.iter().find(|(_, (of, other))| *of == id && other.url == hook.url);
+            let kept = known.or_else(|| at_url.map(|(hook_id, _)| hook_id.clone()));
+            git.hooks
+                .retain(|hook_id, (of, other)| *of != id || other.url != hook.url || Some(hook_id) == kept.as_ref());
+            let hook_id = kept.unwrap_or_else(|| (1 + git.calls.len()).to_string());
+            git.hooks.insert(hook_id.clone(), (id, hook.clone()));
+            Ok(HookState { id: hook_id, signing: git.signs })
+        })
+    }
+
+    async fn remove_hook(&self, project: &ProjectRef, id: Option<&str>, url: &str) -> Result<(), GitError> {
+        self.call("remove_hook", |git, _| {
+            let Some(of) = git.find(project).map(|found| found.project.external_id.clone()) else { return Ok(()) };
+            git.hooks
+                .retain(|hook_id, (other, hook)| *other != of || (hook.url != url && Some(hook_id.as_str()) != id));
+            Ok(())
+        })
+    }
+
+    async fn report_status(
+        &self,
+        project: &ProjectRef,
+        commit: &CommitHash,
+        status: &CommitStatus,
+    ) -> Result<(), GitError> {
+        self.call("report_status", |git, _| {
+            let id = git.find(project).map(|found| found.project.external_id.clone());
+            let id = id.ok_or_else(|| GitError::NotFound("there is no such project".to_owned()))?;
+            git.statuses.push((id, commit.clone(), status.clone()));
+            Ok(())
+        })
     }
 }
 

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::github_double::Asked;
 use super::openapi::Description;
 use super::*;
-use crate::git::{NewProject, Visibility};
+use crate::domain::names::CommitHash;
+use crate::git::{CommitState, CommitStatus, GitHooks as _, HookEvents, NewHook, NewProject, Visibility};
 
 /// Everything that can be asked, of an account with few repositories and of one with many.
 async fn everything(bench: &Bench) {
@@ -39,6 +40,26 @@ async fn everything(bench: &Bench) {
         assert_eq!(github.branch(&at("acme/shop-1"), &branch(name)).await.unwrap().unwrap().name, branch(name));
     }
     github.namespaces(&page(20, None, None)).await.unwrap();
+    let shop = at("acme/shop-1");
+    for (push, merge_requests, tags) in [(true, false, false), (true, true, true), (false, true, false)] {
+        let hook = NewHook {
+            url: "https://kiops.example/webhooks/github/1".to_owned(),
+            secret: SecretString::from("hunter2-hunter2"),
+            events: HookEvents { push, merge_requests, tags },
+            known_id: None,
+        };
+        github.save_hook(&shop, &hook).await.unwrap();
+    }
+    github.remove_hook(&shop, None, "https://kiops.example/webhooks/github/1").await.unwrap();
+    let commit = CommitHash::parse(&"ab".repeat(20)).unwrap();
+    for state in
+        [CommitState::Pending, CommitState::Running, CommitState::Success, CommitState::Failure, CommitState::Canceled]
+    {
+        let (context, description) = ("kiops/shop".to_owned(), "x".repeat(200));
+        let target_url = (state != CommitState::Pending).then(|| "https://kiops.example/pipelines/1".to_owned());
+        let status = CommitStatus { state, context, description, target_url };
+        github.report_status(&shop, &commit, &status).await.unwrap();
+    }
     for (namespace, visibility) in [(None, Visibility::Private), (Some("acme"), Visibility::Public)] {
         let namespace = namespace.map(str::to_owned);
         let new = NewProject { namespace, name: "fresh".to_owned(), branch: branch("trunk/1"), visibility };
@@ -86,6 +107,9 @@ fn the_check_finds_what_is_wrong() {
         (asked("GET", "/repositories/1", &[], Value::Null), "no operation"),
         (asked("GET", "/repos/a/b/branches/c/d", &[], Value::Null), "no operation"),
         (asked("DELETE", "/repos/a/b", &[], Value::Null), "no operation"),
+        (asked("DELETE", "/repos/a/b/hooks/1", &[], json!({})), "there is a body"),
+        (asked("POST", "/repos/a/b/statuses/c", &[], json!({ "state": "running" })), "state"),
+        (asked("POST", "/repos/a/b/hooks", &[], json!({ "secret": "x" })), "secret is not declared"),
         (asked("GET", "/user", &[], json!({})), "there is a body"),
         (asked("POST", "/user/repos", &[], json!({})), "body.name is missing"),
         (asked("POST", "/user/repos", &[], json!({ "name": 1 })), "body.name is no \"string\""),

@@ -5,6 +5,7 @@ mod contract;
 mod creating;
 #[path = "../../../../tests/it/support/github_double/mod.rs"]
 mod github_double;
+mod hooks;
 mod lists;
 mod looking;
 mod openapi;

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::super::wire::{BranchRow, EmailRow, Me, NamespaceRow, ProjectRow, TokenRow, UserRow};
+use super::super::wire::{BranchRow, EmailRow, HookRow, Me, NamespaceRow, ProjectRow, TokenRow, UserRow};
 
 /// An answer, without the page that it is from.
 fn answer<T: DeserializeOwned>(text: &str) -> T {
@@ -83,4 +83,14 @@ fn tokens_and_people_are_read_whole() {
 fn namespaces_are_read_whole() {
     let namespace: NamespaceRow = answer(include_str!("../fixtures/namespace.json"));
     assert_eq!((namespace.id, namespace.full_path.as_str()), (2, "acme"));
+}
+
+#[test]
+fn webhooks_are_read_whole() {
+    let hook: HookRow = answer(include_str!("../fixtures/hook.json"));
+    assert_eq!((hook.id, hook.url.as_str()), (1, "https://kiops.example.com/webhooks/gitlab/1"));
+    assert_eq!((hook.token_present, hook.signing_token_present, hook.is_off()), (Some(false), Some(true), false));
+    // As servers answer that know of no signing tokens.
+    let old: HookRow = serde_json::from_str(r#"{"id": 1, "url": "https://x", "alert_status": "disabled"}"#).unwrap();
+    assert_eq!((old.token_present, old.signing_token_present, old.is_off()), (None, None, true));
 }

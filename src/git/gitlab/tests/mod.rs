@@ -6,6 +6,7 @@ mod branches;
 mod double;
 mod failures;
 mod fixtures;
+mod hooks;
 mod namespaces;
 mod projects;
 mod remembered;

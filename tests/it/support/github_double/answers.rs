@@ -82,6 +82,11 @@ fn account(login: &str, id: u64, kind: &str, base: &str) -> Value {
     })
 }
 
+/// A person, as others see them.
+pub(super) fn person(state: &State, login: &str, base: &str) -> Value {
+    account(login, state.users.get(login).map_or(0, |user| user.id), "User", base)
+}
+
 /// The token's owner, as they see themselves.
 pub(super) fn me(state: &State, login: &str, base: &str) -> Value {
     let user = &state.users[login];

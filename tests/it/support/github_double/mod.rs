@@ -3,8 +3,9 @@
 //! was asked, and fails when told to.
 
 mod answers;
+mod hooks;
 mod routes;
-mod state;
+pub mod state;
 #[cfg(test)]
 mod tests;
 

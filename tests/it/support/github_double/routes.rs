@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::state::{Kind, Part, Repository, State, Token};
-use super::{Call, Reply, answers};
+use super::{Call, Reply, answers, hooks};
 
 /// GitHub's answer, with its headers.
 pub(super) fn answer(state: &mut State, call: &Call) -> Reply {
@@ -77,7 +77,7 @@ fn route(state: &mut State, call: &Call, token: &Token) -> Reply {
     }
 }
 
-fn missing() -> Reply {
+pub(super) fn missing() -> Reply {
     Reply::refusal(404, "Not Found")
 }
 
@@ -98,7 +98,7 @@ fn moved(state: &State, call: &Call, path: &str, rest: &[&str]) -> Reply {
 }
 
 /// Asks of a permission that the token lacks are refused with what would be accepted.
-fn lacks(token: &Token, scopes: &[&str], permission: &'static str) -> Option<Reply> {
+pub(super) fn lacks(token: &Token, scopes: &[&str], permission: &'static str) -> Option<Reply> {
     if token.may(scopes, permission) {
         return None;
     }
@@ -306,12 +306,10 @@ fn below(state: &mut State, call: &Call, token: &Token, id: u64, rest: &[&str]) 
             }
             rename(state, call, id, &name.join("/"))
         }
-        ("GET", ["keys" | "hooks"]) if !admin => missing(),
+        (_, ["keys" | "hooks", ..]) if !admin => missing(),
         ("GET", ["keys"]) => lacks(token, &["repo"], "administration=read").unwrap_or_else(|| Reply::ok(json!([]))),
-        ("GET", ["hooks"]) => {
-            lacks(token, &["repo", "admin:repo_hook", "write:repo_hook", "read:repo_hook"], "repository_hooks=read")
-                .unwrap_or_else(|| Reply::ok(json!([])))
-        }
+        (_, ["hooks", ..]) => hooks::answer(state, call, token, &repository),
+        ("POST", ["statuses", _]) => hooks::status(state, call, token, &repository),
         _ => missing(),
     }
 }

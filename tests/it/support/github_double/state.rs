@@ -28,7 +28,38 @@ pub struct State {
     pub slow_rename: u32,
     /// New repositories are not found by a search before [`State::index`].
     pub slow_index: bool,
+    /// By id.
+    pub hooks: BTreeMap<u64, Hook>,
+    /// The oldest first.
+    pub statuses: Vec<Status>,
     last_id: u64,
+}
+
+/// A repository's webhook.
+#[derive(Debug, Clone)]
+pub struct Hook {
+    pub id: u64,
+    /// The repository's id.
+    pub repository: u64,
+    pub active: bool,
+    pub events: Vec<String>,
+    pub url: String,
+    pub secret: String,
+    pub content_type: String,
+    pub insecure_ssl: String,
+}
+
+/// The status of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    pub id: u64,
+    /// The repository's id.
+    pub repository: u64,
+    pub sha: String,
+    pub context: String,
+    pub state: String,
+    pub description: Option<String>,
+    pub target_url: Option<String>,
 }
 
 /// A token.
@@ -137,7 +168,7 @@ impl Repository {
 }
 
 impl State {
-    fn next_id(&mut self) -> u64 {
+    pub(super) fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
     }

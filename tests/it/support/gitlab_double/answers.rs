@@ -36,7 +36,8 @@ impl Answer {
         if known && self.status == StatusCode::OK {
             return response.status(StatusCode::NOT_MODIFIED).body(Body::empty()).expect("an answer");
         }
-        response.status(self.status).body(json_body(&self.body)).expect("an answer")
+        let body = if self.status == StatusCode::NO_CONTENT { Body::empty() } else { json_body(&self.body) };
+        response.status(self.status).body(body).expect("an answer")
     }
 }
 

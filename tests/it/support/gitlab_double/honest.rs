@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::GitlabDouble;
 use super::faults::{Fault, How};
-use super::state::BranchPages;
+use super::state::{BranchPages, Signing};
 
 const TOKEN: &str = "glpat-double";
 
@@ -175,4 +175,39 @@ async fn it_does_not_send_again_what_is_known() {
     double.state().accounts[0].name = "Ada".to_owned();
     let (head, body) = ask(&double, "GET /git/api/v4/user", &token, &Value::Null).await;
     assert!(head.contains(" 200 ") && body["name"] == "Ada", "{head} {body}");
+}
+
+#[tokio::test]
+async fn it_keeps_webhooks_and_statuses() {
+    let double = server().await;
+    let id = double.state().project("ada/hooked", "main");
+    let at = format!("/git/api/v4/projects/{id}");
+    let signing = format!("whsec_{}=", "A".repeat(43));
+    let new = json!({ "url": "https://x.example", "token": "t", "signing_token": signing, "tag_push_events": true });
+    let (head, made) = ask(&double, &format!("POST {at}/hooks"), TOKEN, &new).await;
+    assert!(head.contains(" 201 ") && made["signing_token_present"] == true && made["token_present"] == true, "{made}");
+    assert!(made.get("token").is_none() && made.get("signing_token").is_none() && made["tag_push_events"] == true);
+    let one = format!("{at}/hooks/{}", made["id"]);
+    let short = json!({ "url": "https://x.example", "signing_token": "whsec_AAAA" });
+    assert!(ask(&double, &format!("PUT {one}"), TOKEN, &short).await.0.contains(" 422 "));
+    double.state().signing = Signing::Off;
+    let other = json!({ "url": "https://y.example", "signing_token": signing });
+    let (_, other) = ask(&double, &format!("POST {at}/hooks"), TOKEN, &other).await;
+    assert_eq!((&other["signing_token_present"], &other["token_present"]), (&json!(false), &json!(false)));
+    double.state().signing = Signing::Unknown;
+    let (_, rows) = get(&double, &format!("{at}/hooks")).await;
+    assert!(rows[0]["id"] == made["id"] && rows[0].get("signing_token_present").is_none(), "{rows}");
+    assert!(ask(&double, &format!("DELETE {one}"), TOKEN, &Value::Null).await.0.contains(" 204 "));
+    assert!(get(&double, &one).await.0.contains(" 404 "));
+    let sha = "ab".repeat(20);
+    let say = async |state: &str| {
+        let body = json!({ "state": state, "name": "kiops" });
+        ask(&double, &format!("POST {at}/statuses/{sha}"), TOKEN, &body).await
+    };
+    assert!(say("pending").await.0.contains(" 201 "));
+    let (head, refused) = say("pending").await;
+    let expected =
+        "Cannot transition status via :enqueue from :pending (Reason(s): Status cannot transition via \"enqueue\")";
+    assert!(head.contains(" 400 ") && refused["message"] == expected, "{refused}");
+    assert!(say("success").await.0.contains(" 201 ") && say("queued").await.0.contains(" 400 "));
 }

@@ -7,6 +7,7 @@ mod branches;
 pub mod faults;
 mod graphql;
 mod honest;
+mod hooks;
 mod projects;
 pub mod state;
 

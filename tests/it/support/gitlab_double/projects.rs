@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::answers::{Answer, branch, link, message, missing, page, project, refused, simple_project};
 use super::state::{Made, State};
-use super::{Asked, branches};
+use super::{Asked, branches, hooks};
 
 /// <https://docs.gitlab.com/api/projects/#list-all-projects>
 pub(super) fn list(state: &State, asked: &Asked) -> Answer {
@@ -121,6 +121,8 @@ pub(super) fn one(state: &mut State, asked: &Asked, id: &str, rest: &[&str]) -> 
             false => missing("Branch"),
         },
         (&Method::POST, ["repository", "commits"]) => commit(state, asked, made),
+        (_, ["hooks", rest @ ..]) => hooks::answer(state, asked, &made, rest),
+        (&Method::POST, ["statuses", sha]) => hooks::status(state, asked, &made, sha),
         _ => message(StatusCode::NOT_FOUND, "404 Not Found"),
     }
 }

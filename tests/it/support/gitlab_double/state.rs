@@ -63,6 +63,49 @@ pub struct Made {
     pub former: Vec<String>,
 }
 
+/// A project's webhook.
+#[derive(Debug, Clone)]
+pub struct Hook {
+    pub id: u64,
+    /// The project's id.
+    pub project: u64,
+    pub url: String,
+    pub token: String,
+    pub signing_token: String,
+    pub push_events: bool,
+    pub tag_push_events: bool,
+    pub merge_requests_events: bool,
+    pub enable_ssl_verification: bool,
+    pub push_events_branch_filter: String,
+    /// `executable`, `temporarily_disabled`, `disabled`.
+    pub alert_status: &'static str,
+}
+
+/// What a server knows of signing tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Signing {
+    /// It takes them.
+    #[default]
+    On,
+    /// It knows of them and leaves them out.
+    Off,
+    /// It is from before there were any.
+    Unknown,
+}
+
+/// The status of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    pub id: u64,
+    /// The project's id.
+    pub project: u64,
+    pub sha: String,
+    pub name: String,
+    pub state: String,
+    pub description: Option<String>,
+    pub target_url: Option<String>,
+}
+
 /// How lists of branches are paged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BranchPages {
@@ -91,6 +134,11 @@ pub struct State {
     /// A server that gives new projects the branch that it likes.
     pub ignores_default_branch: bool,
     pub branch_pages: BranchPages,
+    /// By id.
+    pub hooks: BTreeMap<u64, Hook>,
+    pub signing: Signing,
+    /// The oldest first.
+    pub statuses: Vec<Status>,
     /// When accounts asked whether a namespace exists.
     pub(super) exists_asked: Vec<(u64, Instant)>,
     next: u64,
@@ -211,6 +259,16 @@ impl State {
     pub(super) fn is_member(&self, account: &Account, project: &Made) -> bool {
         let namespace = project.path.rsplit_once('/').map_or("", |(namespace, _)| namespace);
         namespace == account.username || project.members.contains(&account.id) || self.level(account.id, namespace) > 0
+    }
+
+    /// At least Maintainer of a project.
+    pub(super) fn maintains(&self, caller: &Token, project: &Made) -> bool {
+        let account = self.caller_account(caller);
+        let namespace = project.path.rsplit_once('/').map_or("", |(namespace, _)| namespace);
+        namespace == account.username
+            || self.is_administrator(caller)
+            || self.level(account.id, namespace) >= 40
+            || project.members.contains(&account.id)
     }
 
     pub(super) fn may_read(&self, caller: &Token, project: &Made) -> bool {
