@@ -29,10 +29,12 @@ pub enum NodeKind {
     Environment,
     /// Deployment
     Deployment,
+    /// Pipeline
+    Pipeline,
 }
 
 /// Every kind.
-pub const KINDS: [NodeKind; 10] = [
+pub const KINDS: [NodeKind; 11] = [
     NodeKind::User,
     NodeKind::Organization,
     NodeKind::ApiToken,
@@ -43,6 +45,7 @@ pub const KINDS: [NodeKind; 10] = [
     NodeKind::Service,
     NodeKind::Environment,
     NodeKind::Deployment,
+    NodeKind::Pipeline,
 ];
 
 impl NodeKind {
@@ -60,6 +63,7 @@ impl NodeKind {
             Self::Service => "Service",
             Self::Environment => "Environment",
             Self::Deployment => "Deployment",
+            Self::Pipeline => "Pipeline",
         }
     }
 

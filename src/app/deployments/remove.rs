@@ -6,7 +6,7 @@ use sea_orm::{
 };
 
 use super::perform::Outcome;
-use super::{environments, leftovers, status};
+use super::{cancel, environments, leftovers, status};
 use crate::app::events::ChangeKind;
 use crate::app::services::definition::removal_of;
 use crate::app::services::spec::target_of;
@@ -58,6 +58,8 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
     let scope = Scope { organization_id: service.organization_id.clone() };
     let removal = removal_of(&service)?;
     let rows = environments::of_service(db, &scope, &service.id).await?;
+    // None is asked for any more: whoever asks holds the service, and sees that it is being removed.
+    cancel_waiting(app, &scope, &rows).await?;
     let lanes = rows.iter().map(|e| e.id.clone()).collect();
     if !queue::busy_lanes(db, lanes).await?.is_empty() {
         return Ok(Outcome::Again("its environments are still at work".to_owned()));
@@ -98,6 +100,20 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
     tx.commit().await?;
     app.events.service(&service, ChangeKind::Removed);
     Ok(Outcome::Done)
+}
+
+/// Ends the deployments that wait for an approval: their pipelines hear of it before all of it is gone.
+async fn cancel_waiting(app: &App, scope: &Scope, rows: &[environment::Model]) -> Result<()> {
+    for row in rows {
+        let tx = app.begin().await?;
+        environments::held(&tx, scope, &row.id).await?;
+        let canceled = cancel::waiting(app, &tx, &row.id, ("the service is being removed", None)).await?;
+        tx.commit().await?;
+        for deployment in canceled {
+            cancel::publish(app, &deployment);
+        }
+    }
+    Ok(())
 }
 
 /// Takes down what the service left on other runtimes, and gives back what could not be.

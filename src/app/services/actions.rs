@@ -6,7 +6,7 @@ use sea_orm::{ColumnTrait, PaginatorTrait, QueryFilter};
 use super::definition::containers_of;
 use super::menus::no_runtime;
 use super::spec::nothing_built;
-use crate::app::deployments::{PRODUCTION, environments};
+use crate::app::deployments::{PRODUCTION, built, environments};
 use crate::app::{Actor, App, Error, Precondition, Result, runtimes};
 
 /// What can be done to a service.
@@ -93,7 +93,8 @@ pub async fn actions(
     };
     let has_runtimes = runtime.is_none() && scope.runtimes().count(app.db.read()).await? > 0;
     let no_runtime = if has_runtimes { environments::no_runtime().message } else { no_runtime(actor).to_owned() };
-    let unbuilt = containers_of(service)?.iter().any(|c| c.image.is_none());
+    let unbuilt = containers_of(service)?.iter().any(|c| c.image.is_none())
+        && built::choose(app.db.read(), scope, service, None).await?.is_none();
     Ok(states(&Facts { removing: service.removing, unbuilt, runtime, serves_on, environment, earlier, no_runtime }))
 }
 

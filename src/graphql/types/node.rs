@@ -68,6 +68,6 @@ pub async fn load(ctx: &Context<'_>, kind: NodeKind, row: &str) -> Result<Option
         NodeKind::Service => loaders(ctx)?.service(row).await?.map(Service::shared).map(Node::Service),
         NodeKind::Environment => loaders(ctx)?.environment(row).await?.map(Environment::shared).map(Node::Environment),
         NodeKind::Deployment => loaders(ctx)?.deployment(row).await?.map(Deployment::shared).map(Node::Deployment),
-        NodeKind::Organization => None,
+        NodeKind::Organization | NodeKind::Pipeline => None,
     })
 }
