@@ -6,7 +6,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, QueryFilter, Set};
 use serde_json::Value;
 
 use super::page::{self, Page};
-use super::{Actor, App, Result};
+use super::{Actor, App, Result, Scope};
 use crate::domain::paging::PageRequest;
 use crate::domain::policy::Action;
 
@@ -25,7 +25,7 @@ pub struct Entry<'a> {
     pub detail: Value,
 }
 
-/// Who did it, where there is no [`Actor`]: the server itself, or a login that failed.
+/// Who did it, where there is no [`Actor`]: a pipeline, the server itself, or a login that failed.
 #[derive(Debug, Clone)]
 pub struct By {
     /// Whose trail it belongs to.
@@ -34,6 +34,14 @@ pub struct By {
     pub user_id: Option<String>,
     /// Where the request came from.
     pub address: Option<String>,
+}
+
+impl By {
+    /// The rows that whoever did it may see.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        Scope { organization_id: self.organization_id.clone() }
+    }
 }
 
 impl From<&Actor> for By {

@@ -45,6 +45,8 @@ pub enum Precondition {
     GitScopeMissing,
     /// Nothing was built yet.
     NothingBuilt,
+    /// The image is on the engine that built it and nowhere else.
+    ImageRepositoryNeeded,
     /// A runtime must be registered first.
     NoRuntime,
     /// The runtime does not answer.
@@ -115,6 +117,7 @@ impl Precondition {
             Self::GitTokenRejected => "GIT_TOKEN_REJECTED",
             Self::GitScopeMissing => "GIT_SCOPE_MISSING",
             Self::NothingBuilt => "NOTHING_BUILT",
+            Self::ImageRepositoryNeeded => "IMAGE_REPOSITORY_NEEDED",
             Self::NoRuntime => "NO_RUNTIME",
             Self::RuntimeNotReady => "RUNTIME_NOT_READY",
             Self::NothingDeployed => "NOTHING_DEPLOYED",

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
-use entity::{deployment, environment, git_settings, registry, runtime, secret, service};
+use entity::{deployment, environment, git_settings, pipeline, registry, runtime, secret, service};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QueryOrder as _, QuerySelect, Set,
 };
@@ -16,7 +16,7 @@ use crate::vault::Sealed;
 /// How old a row is before it may be swept.
 const SWEPT_AFTER: TimeDelta = TimeDelta::hours(1);
 
-/// How many specs are read at once.
+/// How many specs, or settings of pipelines, are read at once.
 const SPECS: u64 = 200;
 
 /// How many rows one statement deletes.
@@ -91,8 +91,8 @@ pub async fn open_all(app: &App, scope: &Scope, ids: Vec<String>) -> Result<BTre
 
 /// Deletes the sealed rows of an organization that nothing refers to any more.
 ///
-/// A reference only ever moves from a service or an environment to a deployment, and from a deployment to a later one
-/// while both are held; so they are read in that order, and what moves meanwhile is met again. Any text in those
+/// A reference only ever moves from a service or an environment to a deployment or a pipeline, and from one of those to
+/// a later one while both are held; so they are read in that order, and what moves meanwhile is met again. Any text in those
 /// places that is a row's id counts as a reference, wherever it stands.
 ///
 /// # Errors
@@ -109,6 +109,7 @@ pub async fn sweep(app: &App, tx: &impl ConnectionTrait, scope: &Scope) -> Resul
     let mut unused: BTreeSet<String> = old.into_iter().collect();
     strike_places(tx, scope, &mut unused).await?;
     strike_specs(tx, scope, &mut unused).await?;
+    strike_settings(tx, scope, &mut unused).await?;
     let unused: Vec<String> = unused.into_iter().collect();
     for batch in unused.chunks(BATCH) {
         secret::Entity::delete_many()
@@ -131,17 +132,23 @@ async fn strike_places(tx: &impl ConnectionTrait, scope: &Scope, unused: &mut BT
     let tokens: Vec<String> = tokens.into_tuple().all(tx).await?;
     let runtimes = scope.runtimes().select_only().column(runtime::Column::SecretId);
     let runtimes: Vec<Option<String>> = runtimes.into_tuple().all(tx).await?;
-    let services =
-        scope.services().select_only().column(service::Column::Containers).column(service::Column::RegistrySecretId);
-    let services: Vec<(Value, Option<String>)> = services.into_tuple().all(tx).await?;
+    let services = scope
+        .services()
+        .select_only()
+        .column(service::Column::Containers)
+        .column(service::Column::Build)
+        .column(service::Column::RegistrySecretId)
+        .column(service::Column::WebhookSecretId);
+    let services: Vec<(Value, Option<Value>, Option<String>, Option<String>)> = services.into_tuple().all(tx).await?;
     let environments = scope.environments().select_only().column(environment::Column::Env);
     let environments: Vec<Value> = environments.into_tuple().all(tx).await?;
 
-    let logins = services.iter().filter_map(|(_, id)| id.as_ref());
-    for id in registries.iter().chain(&tokens).chain(runtimes.iter().flatten()).chain(logins) {
+    let of_services = services.iter().flat_map(|(_, _, login, webhook)| login.iter().chain(webhook));
+    for id in registries.iter().chain(&tokens).chain(runtimes.iter().flatten()).chain(of_services) {
         unused.remove(id);
     }
-    for value in services.iter().map(|(containers, _)| containers).chain(&environments) {
+    let definitions = services.iter().flat_map(|(containers, build, ..)| [Some(containers), build.as_ref()]);
+    for value in definitions.flatten().chain(&environments) {
         strike(value, unused);
     }
     Ok(())
@@ -166,6 +173,30 @@ async fn strike_specs(tx: &impl ConnectionTrait, scope: &Scope, unused: &mut BTr
         after = last.clone();
         for (_, spec) in &specs {
             strike(spec, unused);
+        }
+    }
+    Ok(())
+}
+
+/// Takes out what kept pipelines refer to: the build arguments of their time.
+async fn strike_settings(tx: &impl ConnectionTrait, scope: &Scope, unused: &mut BTreeSet<String>) -> Result<()> {
+    let mut after = String::new();
+    while !unused.is_empty() {
+        let settings: Vec<(String, Value)> = scope
+            .pipelines()
+            .select_only()
+            .column(pipeline::Column::Id)
+            .column(pipeline::Column::Settings)
+            .filter(pipeline::Column::Id.gt(after))
+            .order_by_asc(pipeline::Column::Id)
+            .limit(SPECS)
+            .into_tuple()
+            .all(tx)
+            .await?;
+        let Some((last, _)) = settings.last() else { break };
+        after = last.clone();
+        for (_, settings) in &settings {
+            strike(settings, unused);
         }
     }
     Ok(())

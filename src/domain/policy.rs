@@ -20,6 +20,8 @@ pub enum Action {
     DeleteVolumes,
     /// Turn requireApproval of an environment on or off.
     SetApproval,
+    /// Let a deployment that waits for an approval go on, or stop it.
+    ResolveApproval,
     /// Read registries and runtimes, and check a runtime.
     ReadPlaces,
     /// Store, change and remove registries.
@@ -41,10 +43,11 @@ pub enum Action {
 }
 
 /// Every action.
-pub const ACTIONS: [Action; 12] = [
+pub const ACTIONS: [Action; 13] = [
     Action::WorkOnServices,
     Action::DeleteVolumes,
     Action::SetApproval,
+    Action::ResolveApproval,
     Action::ReadPlaces,
     Action::ChangeRegistries,
     Action::ChangeRuntimes,
@@ -64,6 +67,7 @@ impl Action {
             Self::WorkOnServices | Self::ReadPlaces | Self::OwnAccount => Standing::Member,
             Self::DeleteVolumes
             | Self::SetApproval
+            | Self::ResolveApproval
             | Self::ChangeRegistries
             | Self::ChangeRuntimes
             | Self::OthersTokens
@@ -81,6 +85,7 @@ impl Action {
             Self::WorkOnServices => "work on services",
             Self::DeleteVolumes => "delete volumes",
             Self::SetApproval => "say whether deployments of an environment need an approval",
+            Self::ResolveApproval => "approve or reject a deployment",
             Self::ReadPlaces => "read registries and runtimes",
             Self::ChangeRegistries => "change registries",
             Self::ChangeRuntimes => "change runtimes",
@@ -159,6 +164,7 @@ pub const ROOT_FIELDS: &[(&str, &str, Standing)] = &[
     ("Mutation", "retryPipeline", Standing::Member),
     ("Mutation", "deployService", Standing::Member),
     ("Mutation", "rollbackService", Standing::Member),
+    ("Mutation", "resolveApproval", Standing::Member),
     ("Mutation", "stopService", Standing::Member),
     ("Mutation", "restartService", Standing::Member),
     ("Subscription", "pipeline", Standing::Member),

@@ -67,6 +67,9 @@ pub enum RuntimeError {
     /// A container did not become healthy, exited, or did not start; the message quotes exit code and last lines.
     #[error("{0}")]
     Failed(String),
+    /// Nobody wants the revision any more.
+    #[error("it is not wanted any more")]
+    Unwanted,
     /// The rollout was still going on at its deadline.
     #[error("{0}")]
     TimedOut(String),
@@ -81,6 +84,12 @@ pub enum RuntimeError {
 pub trait Progress: Send + Sync {
     /// One line for the person who deploys.
     async fn line(&self, text: &str);
+
+    /// Returns once nobody wants the revision any more: [`Runtime::apply`] then ends between two calls, with
+    /// [`RuntimeError::Unwanted`]. Never, where nobody can say so.
+    async fn unwanted(&self) {
+        std::future::pending().await
+    }
 }
 
 /// One revision to be brought up, with everything that the engine needs and the stored spec must not hold.
@@ -191,7 +200,8 @@ pub trait Runtime: Send + Sync {
     async fn pull(&self, rollout: &Rollout, progress: &dyn Progress) -> Result<(), RuntimeError>;
 
     /// Brings the revision up beside or instead of what runs, and returns when it is healthy. What it replaced stays
-    /// (stopped) until [`Runtime::finish`]. On an error the caller calls [`Runtime::undo`].
+    /// (stopped) until [`Runtime::finish`]. On an error the caller calls [`Runtime::undo`]. Ends early when
+    /// [`Progress::unwanted`] does.
     async fn apply(&self, rollout: &Rollout, progress: &dyn Progress) -> Result<Applied, RuntimeError>;
 
     /// After a successful apply: removes what it replaced and what the revision no longer has. Volumes stay.

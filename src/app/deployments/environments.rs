@@ -7,7 +7,7 @@ use entity::{DeployStrategy, ServiceStatus, environment, runtime, service};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, QueryFilter, QueryOrder, QuerySelect as _, Set};
 use serde_json::json;
 
-use super::{PRODUCTION, jobs};
+use super::{PRODUCTION, cancel, jobs};
 use crate::app::audit::{self, Entry};
 use crate::app::events::ChangeKind;
 use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope};
@@ -224,13 +224,13 @@ pub async fn runtime(db: &impl ConnectionTrait, scope: &Scope, id: &str) -> Resu
 /// NOT_FOUND, or FAILED_PRECONDITION while the service itself is removed.
 pub async fn remove(app: &App, actor: &Actor, id: &str) -> Result<()> {
     let tx = app.begin().await?;
-    let found = actor.scope.environments().filter(environment::Column::Id.eq(id)).one(&tx).await?;
-    let row = found.ok_or_else(|| Error::not_found("environment"))?;
+    let row = held(&tx, &actor.scope, id).await?.ok_or_else(|| Error::not_found("environment"))?;
     let service = service(&tx, &actor.scope, &row.service_id).await?;
     super::request::refuse_while_removing(&service)?;
     let mut change: environment::ActiveModel = row.clone().into();
     change.status = Set(ServiceStatus::Removing);
     change.update(&tx).await?;
+    let canceled = cancel::waiting(app, &tx, &row.id, ("the environment is being removed", None)).await?;
     super::status::settle(app, &tx, &service.id).await?;
     let job = NewJob {
         organization_id: &row.organization_id,
@@ -249,6 +249,9 @@ pub async fn remove(app: &App, actor: &Actor, id: &str) -> Result<()> {
     audit::record(app, &tx, actor, entry).await?;
     tx.commit().await?;
     changed(app, &service);
+    for deployment in canceled {
+        app.events.publish(Event::Deployment { deployment_id: deployment.id });
+    }
     app.events.publish(Event::Jobs);
     Ok(())
 }

@@ -54,6 +54,17 @@ pub(super) fn begin(row: &deployment::Model, now: DateTime<Utc>) -> Result<deplo
     Ok(change)
 }
 
+/// A row that waited for an approval and is queued now, for its caller to write.
+///
+/// # Errors
+/// INTERNAL when it can't be queued from where it is.
+pub(super) fn queue(row: &deployment::Model) -> Result<deployment::ActiveModel> {
+    step(row, RunStatus::Queued)?;
+    let mut change: deployment::ActiveModel = row.clone().into();
+    change.status = Set(RunStatus::Queued);
+    Ok(change)
+}
+
 /// A row that has come to its end, for its caller to write: the status, what came of it, and when.
 ///
 /// # Errors

@@ -1,6 +1,11 @@
 //! Deployments: preview, deploy, roll back, and the work that a queued one is.
 
+pub mod approvals;
+pub mod built;
+pub mod cancel;
 pub mod control;
+mod draft;
+mod enqueue;
 pub mod environments;
 pub mod leftovers;
 pub mod list;

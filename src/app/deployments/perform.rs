@@ -3,7 +3,11 @@
 //! PREPARE touches nothing that runs. APPLY brings the revision up beside or instead of what runs. FINISH removes what
 //! it replaced; UNDO brings back what ran before. Each phase is safe to repeat, and the step to the next one is
 //! written in a transaction that holds the job's fence.
+//!
+//! Whoever wants it ended is heard in PREPARE, which simply ends, and in APPLY, which is undone; from FINISH on the
+//! revision serves, and it goes on to its end.
 
+mod ending;
 mod moves;
 
 use std::collections::BTreeMap;
@@ -13,8 +17,9 @@ use std::time::Duration;
 use entity::{DeploymentPhase, DeploymentTrigger, RunStatus, ServiceStatus, deployment, environment, service};
 use sea_orm::{ActiveModelTrait, EntityTrait as _, Set};
 
+use self::ending::is_unbegun_and_canceled;
 use super::moving::Course;
-use super::{environments, jobs, leftovers, list, machine, plan, request, resolve, status};
+use super::{built, environments, jobs, leftovers, list, machine, plan, request, resolve, status};
 use crate::app::log::RunLog;
 use crate::app::runtimes::same::Sameness;
 use crate::app::services::definition;
@@ -59,6 +64,8 @@ enum Step {
     Next(DeploymentPhase),
     Failed(String),
     Again(String),
+    /// Somebody wants it ended.
+    Canceled,
 }
 
 /// Brings a queued deployment to its end, from wherever it stands.
@@ -68,9 +75,13 @@ enum Step {
 pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
     let db = app.db.read();
     let found = deployment::Entity::find_by_id(&claim.job.subject).one(db).await?;
-    let Some(mut deployment) = found.filter(|d| d.phase != DeploymentPhase::Done) else {
-        return drop_job(app, claim).await;
-    };
+    let Some(mut deployment) = found else { return drop_job(app, claim).await };
+    if deployment.phase == DeploymentPhase::Done {
+        // Canceled before anybody began it: nothing is left to do but to look at what serves.
+        let outcome = drop_job(app, claim).await?;
+        status::observe(app, &deployment.environment_id).await?;
+        return Ok(outcome);
+    }
     let scope = Scope { organization_id: deployment.organization_id.clone() };
     let service = environments::service(db, &scope, &deployment.service_id).await?;
     let environment = environment::Entity::find_by_id(&deployment.environment_id).one(db).await?;
@@ -87,8 +98,10 @@ pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
     let log = RunLog::resume(app, &deployment.id, StageKind::Deploy, Masker::new(known)).await?;
     let runtime = match runtimes::connect(app, &runtime).await {
         Ok(client) => client,
-        Err(error) if claim.job.attempts < ATTEMPTS => return Ok(Outcome::Again(error.message)),
-        Err(error) => return give_up(app, claim, deployment, environment, &error.message).await,
+        Err(error) => match is_unbegun_and_canceled(&deployment) {
+            false if claim.job.attempts < ATTEMPTS => return Ok(Outcome::Again(error.message)),
+            _ => return give_up(app, claim, deployment, environment, &error.message).await,
+        },
     };
     let work = Work { app, claim, scope, service, environment, deployment, runtime, log };
     work.run().await
@@ -103,7 +116,8 @@ async fn secret_values(app: &App, scope: &Scope, spec: &Spec) -> Result<BTreeMap
     secrets::open_all(app, scope, ids.collect()).await
 }
 
-/// Nothing stays at work for ever: a runtime that can't even be connected to has failed the deployment.
+/// Nothing stays at work for ever: a runtime that can't even be connected to has failed the deployment, unless it was to
+/// end anyway.
 async fn give_up(
     app: &App,
     claim: &Claim,
@@ -119,7 +133,6 @@ async fn give_up(
     // First of all that is held: so does everybody who changes what was left.
     environments::held(&tx, &scope, &environment.id).await?;
     let (id, service_id) = (deployment.id.clone(), deployment.service_id.clone());
-    let newest = environment.latest_deployment_id.as_ref() == Some(&id);
     let serves = environment.current_deployment_id.is_some();
     let elsewhere = environment.runtime_id != deployment.runtime_id;
     let environment_id = environment.id.clone();
@@ -127,22 +140,29 @@ async fn give_up(
         moves::remember_the_try(app, &tx, &deployment).await?;
     }
     // In its last phase it serves already: what failed is the cleaning up.
-    let status = match deployment.phase {
-        DeploymentPhase::Finish => RunStatus::Succeeded,
-        _ => RunStatus::Failed,
+    let (status, message) = match deployment.phase {
+        DeploymentPhase::Finish => (RunStatus::Succeeded, Some(why.to_owned())),
+        _ if is_unbegun_and_canceled(&deployment) => (RunStatus::Canceled, deployment.message.clone()),
+        _ => (RunStatus::Failed, Some(why.to_owned())),
     };
-    machine::end(&deployment, status, Some(why.to_owned()), app.clock.now())?.update(&tx).await?;
-    if newest {
+    let ended = machine::end(&deployment, status, message, app.clock.now())?.update(&tx).await?;
+    built::tell_pipeline(app, &tx, &ended).await?;
+    if !status::is_under_way(&tx, &environment_id).await? {
+        let (now, message) = match status {
+            RunStatus::Canceled => status::as_stored(&tx, &environment).await?,
+            _ if serves && !elsewhere => (ServiceStatus::Degraded, Some(why.to_owned())),
+            _ => (ServiceStatus::DeployFailed, Some(why.to_owned())),
+        };
         let mut change: environment::ActiveModel = environment.into();
-        let degraded = serves && !elsewhere;
-        change.status = Set(if degraded { ServiceStatus::Degraded } else { ServiceStatus::DeployFailed });
-        change.status_message = Set(Some(why.to_owned()));
+        change.status = Set(now);
+        change.status_message = Set(message);
         change.update(&tx).await?;
     }
     leftovers::enqueue(app, &tx, &scope, &environment_id).await?;
     status::settle(app, &tx, &service_id).await?;
     tx.commit().await?;
     app.events.publish(Event::Deployment { deployment_id: id });
+    app.events.publish(Event::Jobs);
     Ok(Outcome::Done)
 }
 
@@ -171,7 +191,11 @@ impl Work<'_> {
                     Step::Again(why) => return Ok(Outcome::Again(why)),
                     _ => {
                         let message = self.deployment.message.clone();
-                        return self.end(RunStatus::Failed, message).await;
+                        let ended = match self.deployment.cancel_requested {
+                            true => RunStatus::Canceled,
+                            false => RunStatus::Failed,
+                        };
+                        return self.end(ended, message).await;
                     }
                 },
                 DeploymentPhase::Done => return Ok(Outcome::Done),
@@ -187,13 +211,16 @@ impl Work<'_> {
                     return self.end(RunStatus::Failed, Some(message)).await;
                 }
                 Step::Failed(message) => {
-                    self.log.line(&message).await;
-                    let what_now = match self.deployment.moved_from {
-                        Some(_) => "removing what was made there, but for volumes; what ran before never stopped",
-                        None => "bringing back what ran before",
-                    };
-                    self.log.line(what_now).await;
-                    if !self.advance(DeploymentPhase::Undo, Some(message)).await? {
+                    if !self.turn_to_undo(message).await? {
+                        return Ok(Outcome::Lost);
+                    }
+                }
+                Step::Canceled => {
+                    let message = self.why_canceled().await?;
+                    if self.deployment.phase == DeploymentPhase::Prepare {
+                        return self.end(RunStatus::Canceled, Some(message)).await;
+                    }
+                    if !self.turn_to_undo(message).await? {
                         return Ok(Outcome::Lost);
                     }
                 }
@@ -222,10 +249,12 @@ impl Work<'_> {
             Err(step) => return Ok(step),
         };
         add_new(&mut warnings, course.notes(&spec, self.current_spec().await?.as_ref()));
-        match resolve::digests(self.app, Some(&*self.runtime), &logins, &mut spec).await? {
+        let resolving = resolve::digests(self.app, Some(&*self.runtime), &logins, &mut spec);
+        match self.unless_canceled(resolving).await.transpose()? {
+            None => return Ok(Step::Canceled),
             // A plan that was shown has them already, and so has a try before this one.
-            Ok(more) => add_new(&mut warnings, more),
-            Err(resolve::Refused(message)) => return Ok(Step::Failed(message)),
+            Some(Ok(more)) => add_new(&mut warnings, more),
+            Some(Err(resolve::Refused(message))) => return Ok(Step::Failed(message)),
         }
         match course.leaves() {
             Some(_) => plan::keep_host_ports(&mut spec, &BTreeMap::new()),
@@ -239,10 +268,11 @@ impl Work<'_> {
             self.log.line(&format!("warning: {warning}")).await;
         }
         let rollout = self.rollout(&self.deployment).await?;
-        match self.runtime.pull(&rollout, &self.log).await {
-            Ok(()) => Ok(Step::Next(DeploymentPhase::Apply)),
-            Err(error) => Ok(self.failed(error)),
-        }
+        Ok(match self.unless_canceled(self.runtime.pull(&rollout, &self.log)).await {
+            None => Step::Canceled,
+            Some(Ok(())) => Step::Next(DeploymentPhase::Apply),
+            Some(Err(error)) => self.failed(error),
+        })
     }
 
     async fn current_spec(&self) -> Result<Option<Spec>> {
@@ -261,9 +291,10 @@ impl Work<'_> {
 
     async fn apply(&mut self) -> Result<Step> {
         let rollout = self.rollout(&self.deployment).await?;
-        let applied = match self.runtime.apply(&rollout, &self.log).await {
-            Ok(applied) => applied,
-            Err(error) => return Ok(self.failed(error)),
+        let applied = match self.bring_up(&rollout).await {
+            None => return Ok(Step::Canceled),
+            Some(Ok(applied)) => applied,
+            Some(Err(error)) => return Ok(self.failed(error)),
         };
         if !self.serve(applied).await? {
             return Ok(Step::Again("the lease was lost".to_owned()));
@@ -397,10 +428,11 @@ impl Work<'_> {
         }
         let change = machine::end(&self.deployment, ended, message, self.app.clock.now())?;
         self.deployment = change.update(&tx).await?;
+        built::tell_pipeline(self.app, &tx, &self.deployment).await?;
         let row = environment::Entity::find_by_id(&self.environment.id).one(&tx).await?;
         if let Some(row) = row {
-            let waiting = row.latest_deployment_id.as_ref() != Some(&self.deployment.id);
-            let (now, why) = match (&instances, waiting) {
+            let comes = status::is_under_way(&tx, &row.id).await?;
+            let (now, why) = match (&instances, comes) {
                 (_, true) => (ServiceStatus::Deploying, None),
                 (Ok(instances), false) => status::judge(&tx, &row, instances).await?,
                 (Err(error), false) => (ServiceStatus::Degraded, Some(self.log.mask(&error.to_string()))),
@@ -418,6 +450,7 @@ impl Work<'_> {
         status::settle(self.app, &tx, &self.service.id).await?;
         tx.commit().await?;
         self.publish();
+        self.app.events.publish(Event::Jobs);
         Ok(Outcome::Done)
     }
 

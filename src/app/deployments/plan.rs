@@ -9,7 +9,7 @@ use super::moving::Course;
 use crate::app::services::definition::containers_of;
 use crate::app::{Result, Violations};
 use crate::domain::compose;
-use crate::domain::image::Tag;
+use crate::domain::image::{Digest, Tag};
 use crate::domain::spec::{ContainerSpec, Spec, Strategy};
 
 /// What would change.
@@ -140,11 +140,12 @@ fn downtime(spec: &Spec, current: &Spec) -> Vec<String> {
     reasons
 }
 
-/// The images as resolved: `repository:tag@digest`.
+/// The images as resolved: `repository:tag@digest`. One that is in no registry has the engine's own id in its digest's
+/// place.
 #[must_use]
 pub fn images(spec: &Spec) -> Vec<String> {
-    let image = |c: &crate::domain::spec::ContainerSpec| match &c.digest {
-        Some(digest) => format!("{}:{}@{digest}", c.repository, c.tag),
+    let image = |c: &ContainerSpec| match c.digest.as_ref().map(Digest::as_str).or(c.image_id.as_deref()) {
+        Some(exactly) => format!("{}:{}@{exactly}", c.repository, c.tag),
         None => format!("{}:{}", c.repository, c.tag),
     };
     spec.containers.iter().map(image).collect()

@@ -6,12 +6,11 @@ use sea_orm::{
 };
 
 use super::perform::Outcome;
-use super::{environments, leftovers, status};
+use super::{cancel, environments, leftovers, status};
 use crate::app::events::ChangeKind;
-use crate::app::pipelines::cancel;
 use crate::app::services::definition::removal_of;
 use crate::app::services::spec::target_of;
-use crate::app::{App, Result, Scope, runtimes};
+use crate::app::{App, Result, Scope, pipelines, runtimes};
 use crate::queue::{self, Claim};
 use crate::runtime::{RuntimeError, Volumes};
 
@@ -58,10 +57,13 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
     };
     let scope = Scope { organization_id: service.organization_id.clone() };
     let removal = removal_of(&service)?;
-    if cancel::any_left(db, &service.id).await? {
+    if pipelines::cancel::any_left(db, &service.id).await? {
+        pipelines::cancel::all_of(app, &service).await?;
         return Ok(Outcome::Again("its pipelines are still being stopped".to_owned()));
     }
     let rows = environments::of_service(db, &scope, &service.id).await?;
+    // None is asked for any more: whoever asks holds the service, and sees that it is being removed.
+    cancel_waiting(app, &scope, &rows).await?;
     let lanes = rows.iter().map(|e| e.id.clone()).collect();
     if !queue::busy_lanes(db, lanes).await?.is_empty() {
         return Ok(Outcome::Again("its environments are still at work".to_owned()));
@@ -98,11 +100,25 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
     for row in &rows {
         forget(&tx, row).await?;
     }
-    cancel::forget_all(&tx, &service.id).await?;
+    pipelines::cancel::forget_all(&tx, &service.id).await?;
     service::Entity::delete_by_id(&service.id).exec(&tx).await?;
     tx.commit().await?;
     app.events.service(&service, ChangeKind::Removed);
     Ok(Outcome::Done)
+}
+
+/// Ends the deployments that wait for an approval: their pipelines hear of it before all of it is gone.
+async fn cancel_waiting(app: &App, scope: &Scope, rows: &[environment::Model]) -> Result<()> {
+    for row in rows {
+        let tx = app.begin().await?;
+        environments::held(&tx, scope, &row.id).await?;
+        let canceled = cancel::waiting(app, &tx, &row.id, ("the service is being removed", None)).await?;
+        tx.commit().await?;
+        for deployment in canceled {
+            cancel::publish(app, &deployment);
+        }
+    }
+    Ok(())
 }
 
 /// Takes down what the service left on other runtimes, and gives back what could not be.

@@ -47,7 +47,8 @@ pub async fn digests(
     spec: &mut Spec,
 ) -> Result<std::result::Result<Vec<String>, Refused>> {
     let mut warnings = Vec::new();
-    for container in spec.containers.iter_mut().filter(|c| c.digest.is_none()) {
+    // What an engine calls by an id of its own is in no registry, and means one thing only.
+    for container in spec.containers.iter_mut().filter(|c| c.digest.is_none() && c.image_id.is_none()) {
         let (repository, tag) = (&container.repository, &container.tag);
         let login = logins.get(repository.host());
         let problem = match app.registries.resolve(repository, tag, login).await {

@@ -49,7 +49,8 @@ pub struct SaveEnvironment {
     pub autoscaling: Change<Autoscaling>,
     /// Deploy every successful pipeline.
     pub auto_deploy: Change<bool>,
-    /// A deployment waits for an admin.
+    /// A deployment waits for an admin, whether somebody, a pipeline or a rollback asked for it. Those that wait
+    /// already go on waiting when it is turned off.
     pub require_approval: Change<bool>,
     /// Kubernetes.
     pub tls: Change<IngressTls>,
@@ -136,7 +137,7 @@ pub async fn save(app: &App, actor: &Actor, input: SaveEnvironment) -> Result<en
         RuntimeKind::Docker => on_docker(&mut v, &input, &row),
         RuntimeKind::Kubernetes => on_kubernetes(&mut v, &input, &row),
     }
-    automation(&mut v, &service, &before, &row);
+    automation(&mut v, &service, &row);
     if let Change::Set(resources) = &input.resources {
         check::resources(&mut v, "input.resources", resources);
     }
@@ -264,18 +265,10 @@ fn on_kubernetes(v: &mut Violations, input: &SaveEnvironment, row: &environment:
     }
 }
 
-fn automation(v: &mut Violations, service: &service::Model, before: &environment::Model, row: &environment::Model) {
-    if row.auto_deploy {
-        let why = match service.source {
-            SourceKind::DockerHub => "the service is made of images: no pipeline builds it, so nothing would deploy it",
-            SourceKind::Gitlab | SourceKind::Github => {
-                "this server has no pipelines yet that would deploy what they build"
-            }
-        };
+fn automation(v: &mut Violations, service: &service::Model, row: &environment::Model) {
+    if row.auto_deploy && service.source == SourceKind::DockerHub {
+        let why = "the service is made of images: no pipeline builds it, so nothing would deploy it";
         v.add("input.autoDeploy", why);
-    }
-    if row.require_approval && !before.require_approval {
-        v.add("input.requireApproval", "this server does not hold deployments for an approval yet");
     }
 }
 

@@ -1,15 +1,21 @@
 //! Statuses kept true: what runs is looked at whenever an engine says that something happened.
 
-use entity::{RunStatus, ServiceStatus, deployment, environment, runtime, service};
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, Set};
+use entity::{RunStatus, ServiceStatus, deployment, environment, pipeline, runtime, service};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait as _, ExprTrait as _, PaginatorTrait as _,
+    QueryFilter, QueryOrder, QuerySelect, QueryTrait as _, Set,
+};
 
 use super::{environments, plan};
 use crate::app::services::spec::target_of;
 use crate::app::{App, Result, Scope, runtimes};
+use crate::domain::stage::{StageKind, Stages};
+use crate::domain::status as domain;
 use crate::queue;
 use crate::runtime::InstanceState;
 
-/// Writes a service's status: the worst of its environments.
+/// Writes a service's status: BUILDING while a pipeline builds it, else DEPLOYING, else the worst of its environments
+/// and of its last build.
 ///
 /// # Errors
 /// INTERNAL when the database refuses.
@@ -17,10 +23,13 @@ pub async fn settle(app: &App, tx: &impl ConnectionTrait, service_id: &str) -> R
     let Some(service) = service::Entity::find_by_id(service_id).one(tx).await? else { return Ok(()) };
     let scope = Scope { organization_id: service.organization_id.clone() };
     let environments = environments::of_service(tx, &scope, service_id).await?;
-    let (status, message) = match (service.removing, worst(&environments)) {
-        (true, _) => (ServiceStatus::Removing, service.status_message.clone()),
-        (false, Some(environment)) => (environment.status, environment.status_message.clone()),
-        (false, None) => (ServiceStatus::Registered, None),
+    let (status, message) = match service.removing {
+        true => (ServiceStatus::Removing, service.status_message.clone()),
+        false => {
+            let of_environments = environments.into_iter().rev().map(|e| (e.status, e.status_message));
+            let all = of_environments.chain(of_builds(tx, &scope, service_id).await?);
+            all.max_by_key(|(status, _)| rank(*status)).unwrap_or((ServiceStatus::Registered, None))
+        }
     };
     let mut change: service::ActiveModel = service.into();
     change.status = Set(status);
@@ -30,8 +39,46 @@ pub async fn settle(app: &App, tx: &impl ConnectionTrait, service_id: &str) -> R
     Ok(())
 }
 
-fn worst(environments: &[environment::Model]) -> Option<&environment::Model> {
-    environments.iter().rev().max_by_key(|e| rank(e.status))
+/// What a service's pipelines make of it: that it is being built, or that its last build failed. What comes of their
+/// deployments is for its environments to say.
+async fn of_builds(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    service_id: &str,
+) -> Result<Option<(ServiceStatus, Option<String>)>> {
+    let ended = [RunStatus::Succeeded, RunStatus::Failed];
+    let last = scope
+        .pipelines()
+        .select_only()
+        .expr(pipeline::Column::Number.max())
+        .filter(pipeline::Column::ServiceId.eq(service_id))
+        .filter(pipeline::Column::Status.is_in(ended));
+    let relevant = Condition::any()
+        .add(pipeline::Column::Status.eq(RunStatus::Running).and(pipeline::Column::StartedAt.is_not_null()))
+        .add(pipeline::Column::Number.in_subquery(last.into_query()));
+    let rows = scope
+        .pipelines()
+        .filter(pipeline::Column::ServiceId.eq(service_id))
+        .filter(relevant)
+        .order_by_asc(pipeline::Column::Number)
+        .all(db)
+        .await?;
+    let mut found = None;
+    for row in rows {
+        let stages: Stages = serde_json::from_value(row.stages)?;
+        match row.status {
+            RunStatus::Running if stages.next().is_some_and(|stage| stage.kind < StageKind::Deploy) => {
+                return Ok(Some((ServiceStatus::Building, None)));
+            }
+            RunStatus::Failed => {
+                let failed = stages.all().iter().find(|stage| stage.status == domain::RunStatus::Failed);
+                let failed = failed.filter(|stage| stage.kind < StageKind::Deploy);
+                found = failed.map(|stage| (ServiceStatus::BuildFailed, stage.message.clone()));
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// What is under way comes before what is wrong: the contract's order of a service's statuses.
@@ -117,10 +164,38 @@ pub async fn judge(
             return Ok((ServiceStatus::Degraded, Some(format!("{} is not ready: {why}", container.name))));
         }
     }
+    as_stored(db, environment).await
+}
+
+/// What an environment is as far as is stored, as if all that it should run were well.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub(super) async fn as_stored(
+    db: &impl ConnectionTrait,
+    environment: &environment::Model,
+) -> Result<(ServiceStatus, Option<String>)> {
+    if environment.stopped {
+        return Ok((ServiceStatus::Stopped, None));
+    }
+    if environment.current_deployment_id.is_none() {
+        return nothing_serves(db, environment).await;
+    }
     match failed_since(db, environment).await? {
         Some(message) => Ok((ServiceStatus::DeployFailed, message)),
         None => Ok((ServiceStatus::Running, None)),
     }
+}
+
+/// Whether a deployment is at work on an environment or waits for its turn. One that waits for an approval does neither.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub(super) async fn is_under_way(db: &impl ConnectionTrait, environment_id: &str) -> Result<bool> {
+    let found = deployment::Entity::find()
+        .filter(deployment::Column::EnvironmentId.eq(environment_id))
+        .filter(deployment::Column::Status.is_in([RunStatus::Queued, RunStatus::Running]));
+    Ok(found.count(db).await? > 0)
 }
 
 async fn nothing_serves(
@@ -133,11 +208,16 @@ async fn nothing_serves(
     })
 }
 
-/// The message of the newest deployment, if that one failed.
+/// The message of the newest deployment that was tried, if that one failed. One that was canceled, or that nobody has
+/// approved yet, says nothing about it.
 async fn failed_since(db: &impl ConnectionTrait, environment: &environment::Model) -> Result<Option<Option<String>>> {
-    let Some(latest) = &environment.latest_deployment_id else { return Ok(None) };
-    let latest = deployment::Entity::find_by_id(latest).one(db).await?;
-    Ok(latest.filter(|d| d.status == RunStatus::Failed).map(|d| d.message))
+    let tried = deployment::Entity::find()
+        .filter(deployment::Column::EnvironmentId.eq(&environment.id))
+        .filter(deployment::Column::Status.is_in([RunStatus::Succeeded, RunStatus::Failed]))
+        .order_by_desc(deployment::Column::Revision)
+        .one(db)
+        .await?;
+    Ok(tried.filter(|d| d.status == RunStatus::Failed).map(|d| d.message))
 }
 
 /// Every environment that something was deployed to on a runtime.

@@ -47,30 +47,28 @@ pub async fn cancel(app: &App, actor: &Actor, id: &str) -> Result<pipeline::Mode
     Ok(row)
 }
 
-/// Ends all pipelines of a service that is removed. Call [`told`] for each after the commit.
+/// Ends all pipelines of a service that is removed, each in a transaction of its own, which holds nothing else. Safe to
+/// repeat.
 ///
 /// # Errors
 /// INTERNAL when the database refuses.
-pub(in crate::app) async fn all_of(
-    app: &App,
-    tx: &impl ConnectionTrait,
-    service: &service::Model,
-) -> Result<Vec<pipeline::Model>> {
-    let rows = pipeline::Entity::find()
+pub(in crate::app) async fn all_of(app: &App, service: &service::Model) -> Result<()> {
+    let open = pipeline::Entity::find()
         .filter(pipeline::Column::ServiceId.eq(&service.id))
-        .filter(pipeline::Column::FinishedAt.is_null())
-        .lock_exclusive()
-        .all(tx)
-        .await?;
-    let mut stopped = Vec::new();
-    for row in rows {
-        stopped.push(stop(app, tx, row, "the service is being removed").await?);
+        .filter(pipeline::Column::FinishedAt.is_null());
+    for row in open.all(app.db.read_write()).await? {
+        let tx = app.begin().await?;
+        let held = pipeline::Entity::find_by_id(&row.id).lock_exclusive().one(&tx).await?;
+        let Some(row) = held.filter(|row| row.finished_at.is_none()) else { continue };
+        let row = stop(app, &tx, row, "the service is being removed").await?;
+        tx.commit().await?;
+        told(app, &row);
     }
-    Ok(stopped)
+    Ok(())
 }
 
 /// Tells whoever works on a pipeline or follows it that it is to end. For after the commit.
-pub(in crate::app) fn told(app: &App, row: &pipeline::Model) {
+fn told(app: &App, row: &pipeline::Model) {
     app.events.publish(Event::Pipeline { pipeline_id: row.id.clone() });
     app.events.publish(Event::Jobs);
 }

@@ -84,7 +84,7 @@ async fn tell(app: &App, row: &pipeline::Model) -> Result<std::result::Result<Op
         description: description(row)?,
         target_url: Some(format!("{}/logs/{}", app.settings.public_url, node::id(node::PIPELINE, &row.id))),
     };
-    Ok(match place.client.report_status(&place.project, &commit, &status).await {
+    Ok(match place.client.hooks().report_status(&place.project, &commit, &status).await {
         Ok(()) => Ok(Some(word)),
         Err(GitError::Unreachable(why) | GitError::Limited { message: why, .. }) => Err(why),
         Err(other) => {

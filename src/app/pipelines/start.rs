@@ -253,10 +253,10 @@ async fn can_get_to(app: &App, actor: &Actor, service: &service::Model, environm
     }
     let engine_id = engine::engine_id(app).await?;
     // A builder that does not answer now may do so when it is needed.
-    if engine_id.is_none() || built::reachable(app, engine_id.as_deref(), &runtime).await? {
+    if engine_id.is_none() || built::reachable(app, scope, engine_id.as_deref(), &runtime).await? {
         return Ok(());
     }
-    Err(built::repository_needed(&runtime))
+    Err(built::out_of_reach(&runtime))
 }
 
 /// Whether a person or a script asks.

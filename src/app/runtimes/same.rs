@@ -1,9 +1,9 @@
 //! Whether two runtimes are one place: an engine may be registered twice, under two addresses.
 
-use entity::runtime;
+use entity::{RuntimeKind, runtime};
 
 use super::connect;
-use crate::app::App;
+use crate::app::{App, Result};
 
 /// What two runtimes are to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,21 @@ pub async fn ask(app: &App, one: &runtime::Model, other: &runtime::Model) -> Sam
     }
     let (first, second) = futures_util::join!(engine_id(app, one), engine_id(app, other));
     compare(one, other, (first.as_deref(), second.as_deref()))
+}
+
+/// Whether a runtime is the engine of this id: by what it last said, and if it never said anything it is asked.
+///
+/// # Errors
+/// UPSTREAM_ERROR when it has to be asked and does not answer.
+pub async fn is_engine(app: &App, row: &runtime::Model, id: &str) -> Result<bool> {
+    if row.kind != RuntimeKind::Docker {
+        return Ok(false);
+    }
+    let said = match &row.engine_id {
+        Some(said) => Some(said.clone()),
+        None => connect(app, row).await?.check().await?.engine_id,
+    };
+    Ok(said.as_deref() == Some(id))
 }
 
 fn compare(one: &runtime::Model, other: &runtime::Model, ids: (Option<&str>, Option<&str>)) -> Sameness {
@@ -61,7 +76,7 @@ async fn engine_id(app: &App, row: &runtime::Model) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use entity::{RuntimeKind, RuntimeStatus};
+    use entity::RuntimeStatus;
 
     use super::*;
 

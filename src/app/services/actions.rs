@@ -6,7 +6,7 @@ use sea_orm::{ColumnTrait, PaginatorTrait, QueryFilter};
 use super::definition::containers_of;
 use super::menus::no_runtime;
 use super::spec::nothing_built;
-use crate::app::deployments::{PRODUCTION, environments};
+use crate::app::deployments::{PRODUCTION, built, environments};
 use crate::app::git::{self, register::RIGHTS};
 use crate::app::{Actor, App, Error, Precondition, Result, runtimes};
 
@@ -98,7 +98,8 @@ pub async fn actions(
     };
     let has_runtimes = runtime.is_none() && scope.runtimes().count(app.db.read()).await? > 0;
     let no_runtime = if has_runtimes { environments::no_runtime().message } else { no_runtime(actor).to_owned() };
-    let unbuilt = containers_of(service)?.iter().any(|c| c.image.is_none());
+    let unbuilt = containers_of(service)?.iter().any(|c| c.image.is_none())
+        && built::choose(app.db.read(), scope, service, None).await?.is_none();
     let no_source = no_source(app, actor, service).await?;
     Ok(states(&Facts {
         removing: service.removing,

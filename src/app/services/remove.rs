@@ -35,7 +35,6 @@ pub async fn remove(app: &App, actor: &Actor, id: &str, how: Removal) -> Result<
     row.status_message = Set(None);
     row.changed_at = Set(app.clock.now());
     let row = row.update(&tx).await?;
-    let stopped = cancel::all_of(app, &tx, &row).await?;
     if !queue::is_busy(&tx, &row.id).await? {
         let job = NewJob { organization_id: &row.organization_id, kind: REMOVE_JOB, lane: &row.id, subject: &row.id };
         queue::enqueue(&tx, job, app.clock.now()).await?;
@@ -49,7 +48,7 @@ pub async fn remove(app: &App, actor: &Actor, id: &str, how: Removal) -> Result<
     };
     audit::record(app, &tx, actor, entry).await?;
     tx.commit().await?;
-    stopped.iter().for_each(|pipeline| cancel::told(app, pipeline));
+    cancel::all_of(app, &row).await?;
     app.events.service(&row, ChangeKind::Changed);
     app.events.publish(Event::Jobs);
     Ok(row)

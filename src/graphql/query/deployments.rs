@@ -23,6 +23,8 @@ pub struct DeployServiceInput {
     pub environment: Option<String>,
     /// New tags for named containers; the service keeps them once the deployment has succeeded.
     pub tags: Option<Vec<ContainerTagInput>>,
+    /// The build to deploy; the latest successful one when left out. Not for Docker Hub services.
+    pub pipeline_id: Option<ID>,
     /// What deploymentPreview answered: a deployment that would no longer do what was shown is CONFLICT.
     pub plan_hash: Option<String>,
     /// The same key again answers with the first call's deployment.
@@ -57,12 +59,13 @@ impl DeployServiceInput {
     /// As the use case takes it.
     ///
     /// # Errors
-    /// NOT_FOUND for an id that is none of a service.
+    /// NOT_FOUND for an id that is none of a service, or none of a pipeline.
     pub fn read(self) -> Result<DeployInput> {
         Ok(DeployInput {
             service_id: NodeKind::Service.row(&self.service_id)?,
             environment: self.environment,
             tags: self.tags.unwrap_or_default().into_iter().map(|t| (t.container, t.tag)).collect(),
+            pipeline_id: self.pipeline_id.map(|id| NodeKind::Pipeline.row(&id)).transpose()?,
             plan_hash: self.plan_hash,
             idempotency_key: self.idempotency_key,
         })

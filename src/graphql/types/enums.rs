@@ -112,6 +112,8 @@ pub enum Precondition {
     GitScopeMissing,
     /// Nothing was built yet.
     NothingBuilt,
+    /// The image is on the engine that built it and nowhere else.
+    ImageRepositoryNeeded,
     /// A runtime must be registered first.
     NoRuntime,
     /// The runtime does not answer.

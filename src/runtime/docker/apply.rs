@@ -9,6 +9,7 @@ use bollard::models::{
 use bollard::query_parameters::{
     CreateContainerOptions, ListContainersOptions, RemoveContainerOptions, RenameContainerOptions, StopContainerOptions,
 };
+use futures_util::FutureExt as _;
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
@@ -96,7 +97,11 @@ impl DockerRuntime {
             let Some(step) = plan::next_apply(&wanted, rollout.revision, &there, &run.seen) else {
                 return self.applied(run, &there).await;
             };
-            if let Err(failure) = self.take(&mut run, &there, step).await {
+            let taken = match progress.unwanted().now_or_never() {
+                Some(()) => Err(RuntimeError::Unwanted),
+                None => self.take(&mut run, &there, step).await,
+            };
+            if let Err(failure) = taken {
                 return Err(self.back_at_once(&run, &there, failure).await);
             }
         }
@@ -169,7 +174,11 @@ impl DockerRuntime {
                 let name = name_of(there, id);
                 run.progress.line(&format!("Waiting for container {name} to become healthy.")).await;
                 let container = run.container(name)?;
-                self.wait_healthy(run, container, id).await?;
+                let progress = run.progress;
+                tokio::select! {
+                    proven = self.wait_healthy(run, container, id) => proven?,
+                    () = progress.unwanted() => return Err(RuntimeError::Unwanted),
+                }
                 run.progress.line(&format!("Container {name} is healthy.")).await;
                 run.seen.proven.insert(id.clone());
                 Ok(())

@@ -35,6 +35,10 @@ impl DockerRuntime {
     pub(super) async fn pull_images(&self, rollout: &Rollout, progress: &dyn Progress) -> Result<(), RuntimeError> {
         for container in &rollout.spec.containers {
             let by_tag = format!("{}:{}", container.repository, container.tag);
+            if let Some(id) = &container.image_id {
+                self.own_image(container, id).await?;
+                continue;
+            }
             let (wanted, version) = match &container.digest {
                 Some(digest) => (format!("{}@{digest}", container.repository), digest.as_str()),
                 None => (by_tag.clone(), container.tag.as_str()),
@@ -119,6 +123,10 @@ impl DockerRuntime {
 
     /// The reference that the engine holds the image by, and its id.
     pub(super) async fn image_of(&self, container: &ContainerSpec) -> Result<(String, String), RuntimeError> {
+        if let Some(id) = &container.image_id {
+            let id = self.own_image(container, id).await?;
+            return Ok((id.clone(), id));
+        }
         let by_tag = format!("{}:{}", container.repository, container.tag);
         if let Some(digest) = &container.digest {
             let by_digest = format!("{}@{digest}", container.repository);
@@ -130,6 +138,18 @@ impl DockerRuntime {
             Some(id) => Ok((by_tag, id)),
             None => Err(RuntimeError::Image(format!("the engine has no image {by_tag}"))),
         }
+    }
+
+    /// The id of an image that is in no registry. A tag of that name may be another image by now, and is not asked.
+    async fn own_image(&self, container: &ContainerSpec, id: &str) -> Result<String, RuntimeError> {
+        let found = self.image_id(id).await?;
+        found.ok_or_else(|| {
+            RuntimeError::ImageRefused(format!(
+                "the image of {} ({}:{}) is no longer on the engine: build it again, or give the service an image \
+                 repository",
+                container.name, container.repository, container.tag
+            ))
+        })
     }
 
     async fn image_id(&self, reference: &str) -> Result<Option<String>, RuntimeError> {

@@ -129,8 +129,10 @@ impl Work<'_> {
                 Err(error) => return Ok(Some(Step::Failed(format!("{name}: {}", error.message)))),
             };
             let runtime = environments::runtime(db, &self.scope, environments::destination(&place.row)).await?;
-            if !built::reachable(self.app, engine_id, &runtime).await? {
-                return Ok(Some(Step::Failed(built::repository_needed(&runtime).message)));
+            match built::reachable(self.app, &self.scope, engine_id, &runtime).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(Some(Step::Failed(built::out_of_reach(&runtime).message))),
+                Err(error) => return Ok(Some(Step::Failed(error.message))),
             }
         }
         Ok(None)

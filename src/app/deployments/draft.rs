@@ -1,0 +1,130 @@
+//! What a deployment or a rollback would be, with the facts that it was made from.
+
+use std::collections::BTreeMap;
+
+use entity::{DeploymentTrigger, RunStatus, deployment, environment, service};
+use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryOrder};
+
+use super::environments::Place;
+use super::plan::{self, Plan};
+use super::request::{DeployInput, RollbackInput, current_spec, refuse_while_removing};
+use super::{built, environments, moving, resolve};
+use crate::app::services::spec::{spec_of, strategy_of};
+use crate::app::{App, Error, Precondition, Result, Scope, runtimes};
+use crate::domain::image::Tag;
+use crate::domain::spec::Spec;
+
+/// A plan with the facts that it was made from.
+pub(super) struct Draft {
+    pub service: service::Model,
+    pub place: Place,
+    pub plan: Plan,
+    pub trigger: DeploymentTrigger,
+    pub rollback_of: Option<deployment::Model>,
+    pub tags: BTreeMap<String, Tag>,
+    /// The pipeline whose image it is.
+    pub pipeline_id: Option<String>,
+}
+
+/// Whether tags are given their meaning now, or when the deployment is at work.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Digests {
+    Resolve,
+    Later,
+}
+
+/// What a deployment would be.
+///
+/// # Errors
+/// As [`super::request::preview`].
+pub(super) async fn deployment(app: &App, scope: &Scope, input: &DeployInput, digests: Digests) -> Result<Draft> {
+    let db = app.db.read();
+    let service = environments::service(db, scope, &input.service_id).await?;
+    refuse_while_removing(&service)?;
+    let build = built::choose(db, scope, &service, input.pipeline_id.as_deref()).await?;
+    let place = environments::meant_or_new(app, db, scope, &service, input.environment.as_deref()).await?;
+    let tags = plan::checked(&service, &input.tags)?;
+    let mut spec = spec_of(&service, &place.row, &tags, build.as_ref().map(|b| &b.image))?;
+    let to = environments::runtime(db, scope, environments::destination(&place.row)).await?;
+    let pipeline = build.map(|b| b.pipeline);
+    built::require_reach(app, scope, (&spec, pipeline.as_ref()), &to).await?;
+    let mut warnings = Vec::new();
+    if digests == Digests::Resolve {
+        let logins = resolve::logins(app, scope, &service, &spec).await?;
+        let client = runtimes::connect(app, &to).await.ok();
+        match resolve::digests(app, client.as_deref(), &logins, &mut spec).await? {
+            Ok(said) => warnings = said,
+            Err(resolve::Refused(message)) => return Err(Error::upstream(message)),
+        }
+    }
+    let current = current_spec(db, scope, &place.row).await?;
+    let course = moving::course(db, scope, &place.row, &to).await?;
+    let plan = plan::compare(spec, current.as_ref(), course, warnings);
+    let trigger = DeploymentTrigger::Manual;
+    Ok(Draft { service, place, plan, trigger, rollback_of: None, tags, pipeline_id: pipeline.map(|p| p.id) })
+}
+
+/// What a rollback would be.
+///
+/// # Errors
+/// As [`super::request::rollback_preview`].
+pub(super) async fn rollback(app: &App, scope: &Scope, input: &RollbackInput) -> Result<Draft> {
+    let db = app.db.read();
+    let service = environments::service(db, scope, &input.service_id).await?;
+    refuse_while_removing(&service)?;
+    let row = environments::meant(db, scope, &service.id, input.environment.as_deref()).await?;
+    let row = row.ok_or_else(|| {
+        Error::precondition(Precondition::NothingDeployed, "nothing was deployed there yet: deploy first")
+    })?;
+    let to = revision_to_go_back_to(db, scope, &row, input.revision).await?;
+    let current = current_spec(db, scope, &row).await?;
+    // What ran comes back whole; how it takes over and where is for the environment to say today.
+    let mut spec = Spec { strategy: strategy_of(&row), ..plan::spec_of_revision(&to)? };
+    plan::keep_host_ports(&mut spec, &serde_json::from_value(row.host_ports.clone())?);
+    let runtime = environments::runtime(db, scope, &row.runtime_id).await?;
+    let pipeline = built::pipeline_of(db, scope, &to).await?;
+    // Of a pipeline that is forgotten nobody knows where it built: the engine itself says whether it has the image.
+    if pipeline.is_some() {
+        built::require_reach(app, scope, (&spec, pipeline.as_ref()), &runtime).await?;
+    }
+    let course = moving::course(db, scope, &row, &runtime).await?;
+    let plan = plan::compare(spec, current.as_ref(), course, Vec::new());
+    let (place, pipeline_id) = (Place { row, exists: true }, to.pipeline_id.clone());
+    let trigger = DeploymentTrigger::Rollback;
+    Ok(Draft { service, place, plan, trigger, rollback_of: Some(to), tags: BTreeMap::new(), pipeline_id })
+}
+
+async fn revision_to_go_back_to(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    environment: &environment::Model,
+    revision: Option<i32>,
+) -> Result<deployment::Model> {
+    let succeeded = scope
+        .deployments()
+        .filter(deployment::Column::EnvironmentId.eq(&environment.id))
+        .filter(deployment::Column::Status.eq(RunStatus::Succeeded));
+    let current = environment.current_deployment_id.as_deref().unwrap_or_default();
+    if let Some(revision) = revision {
+        let found = succeeded.filter(deployment::Column::Revision.eq(revision)).one(db).await?;
+        return found.filter(|d| d.id != current).ok_or_else(|| {
+            Error::bad_input(
+                "input.revision",
+                format!("revision {revision} can't be gone back to: it is not kept, did not succeed, or serves now"),
+            )
+        });
+    }
+    let serving = scope.deployments().filter(deployment::Column::Id.eq(current)).one(db).await?;
+    let before = serving.map_or(i32::MAX, |d| d.revision);
+    let found = succeeded
+        .filter(deployment::Column::Revision.lt(before))
+        .order_by_desc(deployment::Column::Revision)
+        .one(db)
+        .await?;
+    found.ok_or_else(|| {
+        Error::precondition(
+            Precondition::NoEarlierRevision,
+            "there is no earlier successful revision in this environment to go back to",
+        )
+    })
+}
