@@ -18,5 +18,6 @@ mod run_status;
 mod schema;
 mod secrets;
 mod services;
+mod source;
 mod support;
 mod wizard;

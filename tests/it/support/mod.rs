@@ -6,6 +6,7 @@ pub mod browser;
 pub mod engine;
 pub mod fakes;
 pub mod git;
+pub mod git_server;
 pub mod github_double;
 pub mod gitlab_double;
 pub mod registry;
