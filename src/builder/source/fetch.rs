@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::address::{self, Place};
 use super::commit::{self, Words};
-use super::links::Map;
+use super::links::{Map, Node};
 use super::modules::{self, MAX_COUNT, MAX_DEPTH};
 use super::objects::{Listing, Objects};
 use super::process::{Git, in_repository};
@@ -346,12 +346,13 @@ fn judge_links(entries: &[Entry], links: &[(&Entry, Vec<u8>)]) -> Result<(), Sou
     let targets: HashMap<&[u8], &[u8]> =
         links.iter().map(|(entry, target)| (entry.path.as_slice(), target.as_slice())).collect();
     for entry in entries {
-        let is_new = match targets.get(entry.path.as_slice()) {
-            Some(target) => map.add_link(&entry.path, target),
-            None => map.add(&entry.path),
+        let node = match (entry.kind, targets.get(entry.path.as_slice())) {
+            (Kind::Link, Some(target)) => Node::Link(target.to_vec()),
+            (Kind::Folder | Kind::Module, _) => Node::Folder,
+            _ => Node::File,
         };
-        if !is_new {
-            return refused(entry, "is there twice");
+        if !map.add(&entry.path, node) {
+            return refused(entry, "is there twice, or within something that is no folder");
         }
     }
     for (entry, target) in links {

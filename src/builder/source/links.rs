@@ -7,8 +7,12 @@ const MAX_FOLLOWED: usize = 40;
 
 /// What is at a path, as far as links need to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Node {
-    Plain,
+pub(super) enum Node {
+    /// A file.
+    File,
+    /// A folder.
+    Folder,
+    /// A link with its target.
     Link(Vec<u8>),
 }
 
@@ -44,14 +48,12 @@ impl Fault {
 }
 
 impl Map {
-    /// Takes a file or folder up; false when there is something of that name already, or what it is in is no folder.
-    pub(super) fn add(&mut self, path: &[u8]) -> bool {
-        self.nodes.insert(path.to_vec(), Node::Plain).is_none()
-    }
-
-    /// Takes a link up, as [`Map::add`].
-    pub(super) fn add_link(&mut self, path: &[u8], target: &[u8]) -> bool {
-        self.nodes.insert(path.to_vec(), Node::Link(target.to_vec())).is_none()
+    /// Takes an entry up, after the folder that it is in. False when there is something of that name already, or what it
+    /// would be in is no folder: a name in a tree object can have a slash in it.
+    pub(super) fn add(&mut self, path: &[u8], node: Node) -> bool {
+        let slash = path.iter().rposition(|byte| *byte == b'/');
+        let has_folder = slash.is_none_or(|slash| self.nodes.get(&path[..slash]) == Some(&Node::Folder));
+        has_folder && self.nodes.insert(path.to_vec(), node).is_none()
     }
 
     /// Judges a link: its target must stay inside of the tree both by its text and by what it goes through.
@@ -143,11 +145,23 @@ fn parent(path: &[u8]) -> Vec<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn judged(plain: &[&str], links: &[(&str, &str)]) -> Vec<Result<(), Fault>> {
+    fn judged(folders: &[&str], links: &[(&str, &str)]) -> Vec<Result<(), Fault>> {
         let mut map = Map::default();
-        plain.iter().for_each(|path| assert!(map.add(path.as_bytes())));
-        links.iter().for_each(|(path, target)| assert!(map.add_link(path.as_bytes(), target.as_bytes())));
+        folders.iter().for_each(|path| assert!(map.add(path.as_bytes(), Node::Folder)));
+        links
+            .iter()
+            .for_each(|(path, target)| assert!(map.add(path.as_bytes(), Node::Link(target.as_bytes().to_vec()))));
         links.iter().map(|(path, target)| map.judge(path.as_bytes(), target.as_bytes())).collect()
+    }
+
+    #[test]
+    fn everything_is_in_a_folder_and_there_once() {
+        let mut map = Map::default();
+        assert!(map.add(b"a", Node::Folder) && map.add(b"a/file", Node::File));
+        assert!(map.add(b"a/link", Node::Link(b"file".to_vec())));
+        for path in ["a", "a/file", "a/link", "a/file/x", "a/link/x", "b/x"] {
+            assert!(!map.add(path.as_bytes(), Node::File), "{path}");
+        }
     }
 
     #[test]

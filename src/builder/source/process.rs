@@ -87,8 +87,9 @@ impl Git<'_> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut running = self.start(command)?;
         let (mut out, mut err) = (running.child.stdout.take(), running.child.stderr.take());
-        let (stdout, stderr) = tokio::join!(first(out.as_mut(), most), last(err.as_mut(), HEARD));
-        let stdout = stdout?;
+        // Who prints too much is not waited for.
+        let said = async { Ok(last(err.as_mut(), HEARD).await) };
+        let (stdout, stderr) = tokio::try_join!(first(out.as_mut(), most), said)?;
         let status = running.end().await?;
         Ok(Ended { status, stdout, stderr })
     }

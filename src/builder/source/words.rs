@@ -25,7 +25,7 @@ pub(super) fn meaning(ended: &Ended, asked: &Asked<'_>) -> SourceError {
     let said = String::from_utf8_lossy(&ended.stderr);
     let lower = said.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    if has(&["not our ref", "unadvertised object", "remote ref", "did not send all necessary objects"])
+    if has(&["not our ref", "unadvertised object", "remote ref"])
         && let Some(commit) = asked.commit
     {
         let short = commit.short();

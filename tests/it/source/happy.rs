@@ -44,7 +44,7 @@ async fn a_commit_is_written_with_its_modes_and_links_and_nothing_else() {
     ];
     assert_eq!(found, expected.map(|(a, b)| (a.to_owned(), b.to_owned())).into());
     let host = house.server.url.strip_prefix("http://").unwrap();
-    assert_eq!(house.lines.all(), format!("Fetching {} from {host}\n8 files, 292 KiB", &first[..8]));
+    assert_eq!(house.lines.all(), format!("Fetching {} from {host}\n8 files, 293 KiB", &first[..8]));
 
     // The next one replaces all of it; the same content is the same tree.
     let second = repositories.commit(SHOP, "other", &[Change::file("only", "x")]);

@@ -56,6 +56,12 @@ async fn each_odd_answer_has_its_error() {
         let (kind, message) = told(house.sources.resolve(&house.origin(SHOP), "main").await);
         assert!(matches!(kind, "unreachable" | "not found"), "{rubbish}: {message}");
     }
+    // More names than anybody has: each ends like the one that is asked for.
+    let names = (0..20_000).map(|at| format!("{commit} refs/heads/{at:06}/refs/heads/main\n"));
+    let lines: String = names.map(|line| format!("{:04x}{line}", line.len() + 4)).collect();
+    house.repositories().set_fault(Some(Fault::Rubbish(lines + "0000")));
+    let (kind, message) = told(house.sources.resolve(&house.origin(SHOP), "main").await);
+    assert!(kind == "refused" && message.contains("KiB of names"), "{message}");
     house.repositories().set_fault(Some(Fault::StallLater));
     assert_eq!(told(house.sources.resolve(&house.origin(SHOP), "main").await).0, "timed out");
     house.repositories().set_fault(None);
