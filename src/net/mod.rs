@@ -24,3 +24,4 @@ pub use policy::{Policy, Timeouts};
 pub use request::{MAX_BODY, Redirects, Request, Response, Trust};
 pub use retry::retry_at;
 pub use runtime::{RuntimePlace, check_runtime_ip, resolve_runtime};
+pub use tls::authorities_pem;

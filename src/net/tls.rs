@@ -1,7 +1,9 @@
 //! TLS of outbound connections: ring, the system's certificate authorities, and those of `net.ca_file`.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
+use base64::Engine as _;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::error::NetError;
@@ -27,4 +29,25 @@ pub(super) fn client_config(policy: &Policy) -> Result<ClientConfig, NetError> {
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// All authorities that are trusted, as PEM texts, for a program that has to be told. None where `net.ca_file` adds none:
+/// the program knows the system's by itself.
+#[must_use]
+pub fn authorities_pem(policy: &Policy) -> Option<String> {
+    if policy.authorities().is_empty() {
+        return None;
+    }
+    let system = rustls_native_certs::load_native_certs().certs;
+    let mut text = String::new();
+    for certificate in system.iter().chain(policy.authorities()) {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(certificate);
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "-----BEGIN CERTIFICATE-----");
+        for line in encoded.as_bytes().chunks(64) {
+            let _ = writeln!(text, "{}", String::from_utf8_lossy(line));
+        }
+        let _ = writeln!(text, "-----END CERTIFICATE-----");
+    }
+    Some(text)
 }

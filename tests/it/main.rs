@@ -19,5 +19,6 @@ mod run_status;
 mod schema;
 mod secrets;
 mod services;
+mod source;
 mod support;
 mod wizard;

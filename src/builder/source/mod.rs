@@ -1,5 +1,21 @@
 //! The source of a project: one commit, fetched over Git and written out so that nothing in it can do anything.
 
+mod address;
+mod commit;
+mod fetch;
+mod git;
+mod home;
+mod links;
+mod modules;
+mod objects;
+mod process;
+mod refs;
+mod tree;
+mod words;
+mod write;
+
+pub use git::GitSources;
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use super::tree::{Tree, join};
 
 /// Names that a build takes by itself, the first before the second.
-pub(super) const WINNERS: [&str; 2] = ["Dockerfile", "Containerfile"];
+pub(in crate::builder) const WINNERS: [&str; 2] = ["Dockerfile", "Containerfile"];
 
 /// Folders in which projects keep others.
 const FOLDERS: [&str; 5] = ["", "docker", ".docker", "build", "deploy"];

@@ -23,6 +23,7 @@ mod tree;
 mod versions;
 mod web_server;
 
+pub(super) use existing::WINNERS;
 pub use folder::Folder;
 pub use plan::BuildPlan;
 pub use tree::{Files, Kind, Tree};

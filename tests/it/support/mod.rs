@@ -7,6 +7,7 @@ pub mod builds;
 pub mod engine;
 pub mod fakes;
 pub mod git;
+pub mod git_server;
 pub mod github_double;
 pub mod gitlab_double;
 pub mod registry;
