@@ -1,6 +1,7 @@
 //! From source code to an image: fetching the source, planning a Dockerfile where there is none, building, testing and
 //! pushing, behind two traits.
 
+pub mod docker;
 pub mod source;
 pub mod wizard;
 

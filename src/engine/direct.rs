@@ -91,14 +91,26 @@ impl Engine {
     /// # Errors
     /// When the engine can't be reached, or answers with a status that is no success.
     pub async fn post(&self, path: &str, headers: &[(HeaderName, HeaderValue)]) -> Result<Exchange, EngineError> {
-        let (response, driver) = self.send(path, headers).await?;
+        self.ask(Method::POST, path, headers).await
+    }
+
+    /// Gets what the SDK reads in the form of newer engines only. The path begins after the version.
+    ///
+    /// # Errors
+    /// As those of [`Self::post`].
+    pub async fn get(&self, path: &str) -> Result<Exchange, EngineError> {
+        self.ask(Method::GET, path, &[]).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(HeaderName, HeaderValue)],
+    ) -> Result<Exchange, EngineError> {
+        let (response, driver) = self.send(method, path, headers).await?;
         match response.status().is_success() {
-            true => Ok(Exchange {
-                body: response.into_body(),
-                held: BytesMut::new(),
-                skips: false,
-                _driver: driver,
-            }),
+            true => Ok(Exchange { body: response.into_body(), held: BytesMut::new(), skips: false, _driver: driver }),
             false => Err(refusal(response).await),
         }
     }
@@ -109,7 +121,7 @@ impl Engine {
         path: &str,
         headers: &[(HeaderName, HeaderValue)],
     ) -> Result<(Upgraded, AbortOnDropHandle<()>), EngineError> {
-        let (response, driver) = self.send(path, headers).await?;
+        let (response, driver) = self.send(Method::POST, path, headers).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(refusal(response).await);
         }
@@ -118,13 +130,14 @@ impl Engine {
 
     async fn send(
         &self,
+        method: Method,
         path: &str,
         headers: &[(HeaderName, HeaderValue)],
     ) -> Result<(Response<Incoming>, AbortOnDropHandle<()>), EngineError> {
         let version = self.api().await?.client_version();
         let uri = format!("/v{}.{}{path}", version.major_version, version.minor_version);
         let mut request = Request::builder()
-            .method(Method::POST)
+            .method(method)
             .uri(uri)
             .header(HOST, self.place.host.as_deref().unwrap_or("docker"))
             .header(CONTENT_LENGTH, 0)

@@ -68,7 +68,7 @@ pub(super) fn connect(dialer: Arc<Dialer>, seconds: u64, version: &ClientVersion
             let stream = dialer.open().await?;
             let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
             // The connection's task ends with the answer: nobody else holds the other end.
-            tokio::spawn(connection);
+            tokio::spawn(connection.with_upgrades());
             let mut request = request;
             let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
             if let Ok(value) = hyper::header::HeaderValue::from_str(&authority) {
