@@ -65,7 +65,7 @@ impl DockerBuilder {
         let context =
             listing.await.map_err(|_| BuilderError::Refused("the build context cannot be read".to_owned()))??;
         let name = format!("{}:{}", request.repository, request.tag);
-        let text = format!("Building {name}: {} files and folders to choose from.", context.entries().len());
+        let text = format!("Building {name} from {} files and folders.", context.entries().len());
         journal.line(Output::System, &text).await;
         let text = format!(
             "The engine's BuildKit keeps no memory or CPU limits; the time limit of {} holds.",
