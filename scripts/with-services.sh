@@ -142,7 +142,9 @@ start_engine() {
     # The machine's own configuration, which could contradict the arguments, is left out. Control groups by the file
     # system, because systemd knows nothing of the process numbers in here.
     echo '{}' >"$TEMP/daemon.json"
-    start_dockerd "$TEMP/docker.sock" "$TEMP/dockerd.log" --config-file "$TEMP/daemon.json" \
+    # A bridge of another name than the usual one, which the second engine deletes when it starts without one.
+    ip link add kiops0 type bridge && ip address add 10.214.0.1/16 dev kiops0 && ip link set kiops0 up || return 1
+    start_dockerd "$TEMP/docker.sock" "$TEMP/dockerd.log" --config-file "$TEMP/daemon.json" --bridge kiops0 \
         --data-root "$TEMP/docker" --exec-root "$TEMP/exec" --pidfile "$TEMP/dockerd.pid" \
         --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/${TEMP##*/}" || return 1
     export KIOPS_TEST_DOCKER_HOST=unix://$TEMP/docker.sock

@@ -6,7 +6,6 @@ mod doctor;
 mod keys;
 mod parts;
 mod serve;
-mod unwired;
 
 use std::sync::Arc;
 
@@ -14,6 +13,8 @@ use anyhow::Context as _;
 use entity::Db;
 
 use crate::app::{App, Events};
+use crate::builder::docker::DockerBuilders;
+use crate::builder::source::GitSources;
 use crate::config::Config;
 use crate::vault::Vault;
 
@@ -48,10 +49,10 @@ fn assemble(config: &Config, db: Db, vault: Vault) -> anyhow::Result<App> {
         ids: Arc::new(RandomIds),
         events: Events::default(),
         gits: Arc::new(parts::gits(config, outbound.clone())?),
-        registries: Arc::new(parts::registries(config, outbound)?),
+        registries: Arc::new(parts::registries(config, outbound.clone())?),
         runtimes: Arc::new(parts::Engines::default()),
-        sources: Arc::new(unwired::Unwired),
-        builders: Arc::new(unwired::Unwired),
+        sources: Arc::new(GitSources::new(outbound)),
+        builders: Arc::new(DockerBuilders::default()),
         settings: Arc::new(parts::settings(config)?),
     })
 }

@@ -2,6 +2,7 @@
 //! pushing, behind two traits.
 
 pub mod context;
+pub mod docker;
 pub mod source;
 pub mod wizard;
 

@@ -27,8 +27,28 @@ impl LineAssembler {
     /// Takes a frame and gives the lines that it ends.
     pub fn push(&mut self, frame: &[u8]) -> Vec<LogLine> {
         let (at, rest) = split_time(frame);
+        self.take(at, rest)
+    }
+
+    /// Takes what was printed at a time that is known otherwise, and gives the lines that it ends.
+    pub fn push_at(&mut self, at: DateTime<Utc>, printed: &[u8]) -> Vec<LogLine> {
+        self.take(Some(at), printed)
+    }
+
+    /// What is left when the log ends without a line end.
+    pub fn flush(&mut self) -> Option<LogLine> {
+        let at = self.at.take()?;
+        let bytes = std::mem::take(&mut self.held);
+        let mut text = neutralise(&String::from_utf8_lossy(&bytes));
+        if std::mem::take(&mut self.is_cut) {
+            text.push_str(" …");
+        }
+        Some(LogLine { at, text })
+    }
+
+    fn take(&mut self, at: Option<DateTime<Utc>>, printed: &[u8]) -> Vec<LogLine> {
         let mut lines = Vec::new();
-        for part in rest.split_inclusive(|byte| *byte == b'\n') {
+        for part in printed.split_inclusive(|byte| *byte == b'\n') {
             if self.at.is_none() {
                 self.at = at;
             }
@@ -44,17 +64,6 @@ impl LineAssembler {
             }
         }
         lines
-    }
-
-    /// What is left when the log ends without a line end.
-    pub fn flush(&mut self) -> Option<LogLine> {
-        let at = self.at.take()?;
-        let bytes = std::mem::take(&mut self.held);
-        let mut text = neutralise(&String::from_utf8_lossy(&bytes));
-        if std::mem::take(&mut self.is_cut) {
-            text.push_str(" …");
-        }
-        Some(LogLine { at, text })
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Nothing of a request or an answer is ever logged here, and errors hold only the engine's own words.
 
+mod direct;
 mod error;
 mod lines;
+mod session;
 mod tls;
 
 use std::collections::HashMap;
@@ -20,8 +22,10 @@ use secrecy::SecretString;
 use tokio::sync::OnceCell;
 
 pub use bollard;
+pub use direct::{Exchange, Line};
 pub use error::EngineError;
 pub use lines::{LineAssembler, LogLine, MAX_LINE, neutralise};
+pub use session::{Answers, Call, Refusal, Session, messages, status};
 
 /// How long the engine may take for the first answer.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -56,6 +60,8 @@ pub struct Engine {
     /// None for a socket: the SDK refuses one that is not there, and an engine that is away may come back.
     remote: Option<Docker>,
     socket: String,
+    /// TLS of our own connections; none without TLS.
+    dialer: Option<std::sync::Arc<tls::Dialer>>,
     place: Place,
     negotiated: std::sync::Arc<OnceCell<Docker>>,
 }
@@ -76,15 +82,19 @@ impl Engine {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let place = place(&address.host)?;
         let seconds = ANSWER.as_secs();
-        let remote = match (&place.host, &address.tls) {
-            (None, Some(_)) => {
+        let dialer = match (&place.host, &address.tls) {
+            (Some(_), Some(parts)) => Some(std::sync::Arc::new(tls::Dialer::new(&address.host, parts)?)),
+            _ => None,
+        };
+        let remote = match (&place.host, &dialer) {
+            (None, _) if address.tls.is_some() => {
                 return Err(EngineError::Address("TLS is for tcp:// addresses, not for a socket".to_owned()));
             }
-            (None, None) => None,
+            (None, _) => None,
             (Some(_), None) => Some(Docker::connect_with_http(&address.host, seconds, &NEWEST)?),
-            (Some(_), Some(parts)) => Some(tls::connect(&address.host, parts, seconds, &NEWEST)?),
+            (Some(_), Some(dialer)) => Some(tls::connect(std::sync::Arc::clone(dialer), seconds, &NEWEST)?),
         };
-        Ok(Self { remote, socket: address.host.clone(), place, negotiated: std::sync::Arc::default() })
+        Ok(Self { remote, socket: address.host.clone(), dialer, place, negotiated: std::sync::Arc::default() })
     }
 
     /// The client, speaking a version that the engine understands.

@@ -19,32 +19,56 @@ use super::{EngineError, Tls};
 
 const CONNECT: Duration = Duration::from_secs(10);
 
-pub(super) fn connect(host: &str, tls: &Tls, seconds: u64, version: &ClientVersion) -> Result<Docker, EngineError> {
-    let address = host.trim_start_matches("tcp://").trim_end_matches('/').to_owned();
-    let parsed = url::Url::parse(&format!("https://{address}"))
-        .map_err(|_| EngineError::Address("a Docker engine's address is tcp://host:port".to_owned()))?;
-    let port = parsed.port().unwrap_or(2376);
-    let name = parsed.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let server = ServerName::try_from(name.clone())
-        .map_err(|_| EngineError::Address("the address holds no host name".to_owned()))?;
-    let config = Arc::new(client_config(tls)?);
+/// Opens TLS connections to one engine.
+pub(super) struct Dialer {
+    name: String,
+    port: u16,
+    server: ServerName<'static>,
+    config: Arc<ClientConfig>,
+}
+
+impl Dialer {
+    pub fn new(host: &str, tls: &Tls) -> Result<Self, EngineError> {
+        let address = host.trim_start_matches("tcp://").trim_end_matches('/');
+        let parsed = url::Url::parse(&format!("https://{address}"))
+            .map_err(|_| EngineError::Address("a Docker engine's address is tcp://host:port".to_owned()))?;
+        let port = parsed.port().unwrap_or(2376);
+        let name = parsed.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let server = ServerName::try_from(name.clone())
+            .map_err(|_| EngineError::Address("the address holds no host name".to_owned()))?;
+        Ok(Self { name, port, server, config: Arc::new(client_config(tls)?) })
+    }
+
+    pub async fn open(&self) -> io::Result<TlsStream> {
+        let open = async {
+            let tcp = TcpStream::connect((self.name.as_str(), self.port)).await?;
+            tcp.set_nodelay(true)?;
+            let session = ClientConnection::new(Arc::clone(&self.config), self.server.clone());
+            let mut stream = TlsStream { tcp, tls: session.map_err(io::Error::other)? };
+            std::future::poll_fn(|cx| stream.poll_handshake(cx)).await?;
+            Ok(stream)
+        };
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "no connection in time");
+        tokio::time::timeout(CONNECT, open).await.map_err(|_| late())?
+    }
+
+    fn authority(&self) -> String {
+        match self.name.contains(':') {
+            true => format!("[{}]:{}", self.name, self.port),
+            false => format!("{}:{}", self.name, self.port),
+        }
+    }
+}
+
+pub(super) fn connect(dialer: Arc<Dialer>, seconds: u64, version: &ClientVersion) -> Result<Docker, EngineError> {
+    let address = format!("https://{}", dialer.authority());
     let transport = move |request: BollardRequest| {
-        let (config, server, name) = (Arc::clone(&config), server.clone(), name.clone());
+        let dialer = Arc::clone(&dialer);
         async move {
-            let open = async {
-                let tcp = TcpStream::connect((name.as_str(), port)).await?;
-                tcp.set_nodelay(true)?;
-                let mut stream =
-                    TlsStream { tcp, tls: ClientConnection::new(config, server).map_err(io::Error::other)? };
-                std::future::poll_fn(|cx| stream.poll_handshake(cx)).await?;
-                io::Result::Ok(stream)
-            };
-            let stream = tokio::time::timeout(CONNECT, open)
-                .await
-                .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection in time"))??;
+            let stream = dialer.open().await?;
             let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
             // The connection's task ends with the answer: nobody else holds the other end.
-            tokio::spawn(connection);
+            tokio::spawn(connection.with_upgrades());
             let mut request = request;
             let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
             if let Ok(value) = hyper::header::HeaderValue::from_str(&authority) {
@@ -53,7 +77,6 @@ pub(super) fn connect(host: &str, tls: &Tls, seconds: u64, version: &ClientVersi
             Ok(sender.send_request(request).await?)
         }
     };
-    let address = format!("https://{address}");
     Ok(Docker::connect_with_custom_transport(transport, Some(address), seconds, version)?)
 }
 
@@ -78,7 +101,7 @@ fn client_config(tls: &Tls) -> Result<ClientConfig, EngineError> {
 }
 
 /// A TLS session over a TCP connection.
-struct TlsStream {
+pub(super) struct TlsStream {
     tcp: TcpStream,
     tls: ClientConnection,
 }

@@ -36,10 +36,27 @@ impl Registry {
             skip(test, "registry");
         }
         let registry = Self { address, folder, child: child? };
-        until("the registry", 20, || {
-            talk(&registry.address, "GET /v2/ HTTP/1.0\r\n\r\n").ok().filter(|answer| answer.contains(" 401 "))
-        });
+        registry.wait();
         Some(registry)
+    }
+
+    /// Ends it; what it holds stays.
+    pub fn stop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again under the same address.
+    pub fn restart(&mut self) {
+        self.child = run(&self.folder, &self.address).unwrap();
+        self.wait();
+    }
+
+    fn wait(&self) {
+        until("the registry", 20, || {
+            talk(&self.address, "GET /v2/ HTTP/1.0\r\n\r\n").ok().filter(|answer| answer.contains(" 401 "))
+        });
     }
 
     /// Pushes an image that the engine holds.
@@ -62,9 +79,7 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stop();
     }
 }
 

@@ -1,0 +1,189 @@
+//! A build: the context is listed, a session is opened for what the engine asks, and its account is read.
+//!
+//! `remote=client-session` makes the engine ask for the files over the session, as `docker build` of Docker 18.09 and
+//! later does. So the Dockerfile is no part of what `COPY . .` takes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+use url::form_urlencoded::Serializer;
+
+use super::answers::BuildAnswers;
+use super::clear::Going;
+use super::context::{Context, Wanted};
+use super::progress::Account;
+use super::{DockerBuilder, error};
+use crate::builder::{BuildRequest, BuilderError, BuiltImage, Journal, Output};
+use crate::engine::{EngineError, Line};
+use crate::vault::Masker;
+
+/// The Dockerfile's name in a folder of its own.
+const DOCKERFILE: &str = "Dockerfile";
+/// The label that says when an image was made: the time that its files get, so that a web server's answer to "changed
+/// since?" is right.
+const CREATED: &str = "org.opencontainers.image.created";
+/// The time of files without that label: 2000-01-01. Archives of some formats cannot hold one before 1980.
+const LONG_AGO: i64 = 946_684_800;
+
+impl DockerBuilder {
+    pub(super) async fn build_image(
+        &self,
+        request: &BuildRequest,
+        journal: &dyn Journal,
+    ) -> Result<BuiltImage, BuilderError> {
+        if request.platforms.len() > 1 {
+            return Err(BuilderError::Refused("an engine builds for one platform at a time".to_owned()));
+        }
+        let mut going = Going::new(self, &request.mark.run_id);
+        let limit = request.limits.time;
+        let outcome = tokio::time::timeout(limit, self.run_build(request, journal, &mut going)).await;
+        going.end().await;
+        match outcome {
+            Ok(outcome) => outcome.map_err(|error| masked(request, error)),
+            Err(_) => Err(BuilderError::TimedOut(format!("the build took longer than {}", words(limit)))),
+        }
+    }
+
+    async fn run_build(
+        &self,
+        request: &BuildRequest,
+        journal: &dyn Journal,
+        going: &mut Going,
+    ) -> Result<BuiltImage, BuilderError> {
+        let at = time_of_files(request);
+        let wanted = Wanted {
+            root: request.context.clone(),
+            rules: request.dockerignore.clone(),
+            at,
+            max_bytes: request.max_context_bytes,
+        };
+        let listing = tokio::task::spawn_blocking(move || Context::list(&wanted));
+        let context =
+            listing.await.map_err(|_| BuilderError::Refused("the build context cannot be read".to_owned()))??;
+        let name = format!("{}:{}", request.repository, request.tag);
+        let text = format!("Building {name} from {} files and folders.", context.entries().len());
+        journal.line(Output::System, &text).await;
+        let text = format!(
+            "The engine's BuildKit keeps no memory or CPU limits; the time limit of {} holds.",
+            words(request.limits.time)
+        );
+        journal.line(Output::System, &text).await;
+
+        let answers = Arc::new(BuildAnswers {
+            secrets: request.secrets.clone(),
+            logins: request.logins.clone(),
+            context: Arc::new(context),
+            dockerfile: Arc::new(Context::text(DOCKERFILE, &request.dockerfile, at)),
+        });
+        let session_id = session_id();
+        let session = self.engine.session(&session_id, answers.as_ref()).await.map_err(no_build)?;
+        let serving = session.serve(answers);
+        let building = async {
+            going.begin(self.engine.post(&path(request, &session_id), &[]).await.map_err(no_build)?);
+            self.follow(going, journal).await
+        };
+        tokio::pin!(serving, building);
+        // The engine may close the session a moment before its last words.
+        tokio::select! {
+            outcome = &mut building => outcome?,
+            () = &mut serving => building.await?,
+        }
+        match self.image_id(&name).await? {
+            Some(id) => Ok(BuiltImage { id }),
+            None => Err(BuilderError::Engine(format!("the build ended, but the engine has no image {name}"))),
+        }
+    }
+
+    /// Reads the account up to its end.
+    async fn follow(&self, going: &mut Going, journal: &dyn Journal) -> Result<(), BuilderError> {
+        let mut account = Account::default();
+        let broken = loop {
+            match going.line().await {
+                Ok(Some(Line::Text(line))) => account.take(&line, journal).await,
+                Ok(Some(Line::TooLong)) => {
+                    journal.line(Output::System, "A part of the builder's account was too long and is left out.").await;
+                }
+                Ok(None) => break None,
+                Err(failure) => break Some(failure),
+            }
+        };
+        match (account.end(journal).await, broken) {
+            (_, Some(failure)) => Err(error(failure)),
+            (Some(failure), None) => Err(failure.into_error()),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// A duration as people write it.
+pub(super) fn words(time: Duration) -> String {
+    humantime::format_duration(time).to_string()
+}
+
+fn path(request: &BuildRequest, session_id: &str) -> String {
+    let object = |pairs: &[(String, String)]| {
+        let map: Map<String, Value> = pairs.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
+        Value::Object(map).to_string()
+    };
+    let mut query = Serializer::new(String::from("/build?"));
+    let mut add = |key: &str, value: &str| {
+        query.append_pair(key, value);
+    };
+    add("version", "2");
+    add("remote", "client-session");
+    add("session", session_id);
+    add("buildid", &request.mark.run_id);
+    add("dockerfile", DOCKERFILE);
+    add("t", &format!("{}:{}", request.repository, request.tag));
+    add("buildargs", &object(&request.args));
+    add("labels", &object(&request.labels));
+    add("rm", "1");
+    add("forcerm", "1");
+    if let Some(target) = &request.target {
+        add("target", target);
+    }
+    if let Some(platform) = request.platforms.first() {
+        add("platform", platform);
+    }
+    query.finish()
+}
+
+fn time_of_files(request: &BuildRequest) -> DateTime<Utc> {
+    let label = request.labels.iter().find(|(key, _)| key == CREATED);
+    let created = label.and_then(|(_, value)| DateTime::parse_from_rfc3339(value).ok());
+    created.map_or_else(|| DateTime::from_timestamp(LONG_AGO, 0).unwrap_or_default(), |at| at.to_utc())
+}
+
+/// Nobody may guess it: whoever knows it could use the session's secrets.
+fn session_id() -> String {
+    URL_SAFE.encode(rand::random::<[u8; 24]>())
+}
+
+/// The engine takes no build of this kind.
+fn no_build(failure: EngineError) -> BuilderError {
+    let EngineError::Answer { status, message } = &failure else { return error(failure) };
+    let text = message.to_ascii_lowercase();
+    if *status == 404 || *status == 501 || text.contains("buildkit") {
+        return BuilderError::Engine(format!("this engine has no BuildKit, which builds need: {message}"));
+    }
+    if *status == 400 {
+        return BuilderError::Refused(format!("the engine does not take the build: {message}"));
+    }
+    error(failure)
+}
+
+/// A step's last line may hold what it was given.
+fn masked(request: &BuildRequest, error: BuilderError) -> BuilderError {
+    let tokens = request.logins.iter().map(|(_, login)| &login.token);
+    let masker = Masker::new(request.secrets.iter().map(|(_, value)| value).chain(tokens));
+    match error {
+        BuilderError::Failed(text) => BuilderError::Failed(masker.mask(&text)),
+        BuilderError::Refused(text) => BuilderError::Refused(masker.mask(&text)),
+        BuilderError::Engine(text) => BuilderError::Engine(masker.mask(&text)),
+        other => other,
+    }
+}
