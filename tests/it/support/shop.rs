@@ -115,6 +115,7 @@ impl Shop {
                 json!({ "id": service }),
             )
             .await;
+        let waiting = mutate(test, &admin, "startPipeline", json!({ "serviceId": built })).await;
         assert_eq!(found["service"]["status"], "RUNNING");
         assert_eq!(found["service"]["currentDeployment"]["id"], deployment.as_str());
         Self {
@@ -128,7 +129,7 @@ impl Shop {
             service,
             built,
             pipeline,
-            waiting: mutate(test, &admin, "startPipeline", json!({ "serviceId": built })).await,
+            waiting,
             deployment,
             event: text(&found["auditEvents"]["nodes"][0]["id"]),
             admin,
