@@ -1,5 +1,6 @@
 //! Asking a provider over HTTP: one way for limits, repetition, memory and errors, whichever provider it is.
 
+mod change;
 mod limits;
 mod memory;
 #[cfg(test)]
@@ -149,25 +150,6 @@ impl From<Failure> for GitError {
     }
 }
 
-/// What a change may be seen in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Touches {
-    /// What is listed and remembered.
-    Lists,
-    /// Nothing that is remembered.
-    NoList,
-}
-
-/// Forgets what was listed when it ends, however it ends: a caller may have given up on a change that is made all the
-/// same.
-struct Changing<'a>(&'a Api);
-
-impl Drop for Changing<'_> {
-    fn drop(&mut self) {
-        self.0.forget();
-    }
-}
-
 /// What is read: an address, and a body where it is asked for by one.
 struct Question {
     url: Url,
@@ -302,36 +284,6 @@ impl Api {
         tokio::time::timeout(WHOLE, work).await.unwrap_or_else(|_| {
             Err(GitError::Unreachable(format!("{} did not answer within {} s", self.name, WHOLE.as_secs())))
         })
-    }
-
-    /// Changes something: sent once, whatever comes of it. What was listed is forgotten.
-    pub(super) async fn send(&self, method: Method, url: Url, body: &impl Serialize) -> Result<Answer, GitError> {
-        let budgets = self.budgets(&method, &url);
-        let request = self.request(method, url).json(body).map_err(|error| self.unsent(error))?;
-        self.once(request, budgets, Touches::Lists).await
-    }
-
-    /// Changes something that is in no list: sent once, whatever comes of it.
-    pub(super) async fn tell(&self, method: Method, url: Url, body: &impl Serialize) -> Result<Answer, GitError> {
-        let budgets = self.budgets(&method, &url);
-        let request = self.request(method, url).json(body).map_err(|error| self.unsent(error))?;
-        self.once(request, budgets, Touches::NoList).await
-    }
-
-    /// Removes something that is in no list: sent once, whatever comes of it.
-    pub(super) async fn delete(&self, url: Url) -> Result<(), GitError> {
-        let budgets = self.budgets(&Method::DELETE, &url);
-        self.once(self.request(Method::DELETE, url), budgets, Touches::NoList).await.map(|_| ())
-    }
-
-    async fn once(&self, request: Request, budgets: Budgets, touches: Touches) -> Result<Answer, GitError> {
-        let deadline = Instant::now() + WHOLE;
-        let (_turn, left) = self.turn(deadline).await?;
-        self.may_ask(&budgets).await?;
-        let _changing = (touches == Touches::Lists).then(|| Changing(self));
-        let response = self.shared.outbound.send(request.timeout(left)).await.map_err(|error| self.unsent(error))?;
-        self.judge(&response, budgets).await?;
-        Ok(answer_of(&response))
     }
 
     /// Forgets what was listed, where the provider changes something later than it answered; [`Api::send`] does so
