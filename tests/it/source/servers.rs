@@ -39,7 +39,7 @@ async fn each_odd_answer_has_its_error() {
         (Fault::Html, "unreachable", "other than Git"),
         (Fault::Redirect("https://other.example/a.git/info/refs".to_owned()), "refused", "redirects"),
         (Fault::Redirect("/a/sign_in".to_owned()), "refused", "redirects"),
-        (Fault::Stall, "timed out", "did not answer within"),
+        (Fault::Stall, "timed out", "within 3 s"),
     ];
     for (fault, kind, words) in cases {
         let label = format!("{fault:?}");
