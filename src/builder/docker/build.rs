@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 use url::form_urlencoded::Serializer;
 
 use super::answers::BuildAnswers;
@@ -68,7 +69,7 @@ impl DockerBuilder {
         let text = format!("Building {name} from {} files and folders.", context.entries().len());
         journal.line(Output::System, &text).await;
         let text = format!(
-            "The engine's BuildKit keeps no memory or CPU limits; the time limit of {} holds.",
+            "The engine's BuildKit keeps no limits of memory, CPU or processes; the time limit of {} holds.",
             words(request.limits.time)
         );
         journal.line(Output::System, &text).await;
@@ -80,7 +81,8 @@ impl DockerBuilder {
             dockerfile: Arc::new(Context::text(DOCKERFILE, &request.dockerfile, at)),
         });
         let session_id = session_id();
-        let session = self.engine.session(&session_id, answers.as_ref()).await.map_err(no_build)?;
+        let session =
+            self.engine.session(&session_id, &request.mark.service_id, answers.as_ref()).await.map_err(no_build)?;
         let serving = session.serve(answers);
         let building = async {
             going.begin(self.engine.post(&path(request, &session_id), &[]).await.map_err(no_build)?);
@@ -152,10 +154,16 @@ fn path(request: &BuildRequest, session_id: &str) -> String {
     query.finish()
 }
 
+/// The second of the label, and a fraction out of the run's id. The engine keeps one copy of a service's context and
+/// takes a file for unchanged by its size and time, so that no two runs may give the same time to different files. Images
+/// keep whole seconds, and the cache looks at no time at all.
 fn time_of_files(request: &BuildRequest) -> DateTime<Utc> {
     let label = request.labels.iter().find(|(key, _)| key == CREATED);
     let created = label.and_then(|(_, value)| DateTime::parse_from_rfc3339(value).ok());
-    created.map_or_else(|| DateTime::from_timestamp(LONG_AGO, 0).unwrap_or_default(), |at| at.to_utc())
+    let second = created.map_or(LONG_AGO, |at| at.timestamp());
+    let hash = Sha256::digest(request.mark.run_id.as_bytes());
+    let fraction = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]) % 1_000_000_000;
+    DateTime::from_timestamp(second, fraction).unwrap_or_default()
 }
 
 /// Nobody may guess it: whoever knows it could use the session's secrets.
