@@ -10,7 +10,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 use url::form_urlencoded::Serializer;
 
 use super::answers::BuildAnswers;
@@ -154,16 +153,14 @@ fn path(request: &BuildRequest, session_id: &str) -> String {
     query.finish()
 }
 
-/// The second of the label, and a fraction out of the run's id. The engine keeps one copy of a service's context and
-/// takes a file for unchanged by its size and time, so that no two runs may give the same time to different files. Images
-/// keep whole seconds, and the cache looks at no time at all.
+/// The second of the label, and any fraction. The engine keeps one copy of a service's context and takes a file for
+/// unchanged by its size and time, so that no two builds may give the same time to different files. Images keep whole
+/// seconds, and the cache looks at no time at all.
 fn time_of_files(request: &BuildRequest) -> DateTime<Utc> {
     let label = request.labels.iter().find(|(key, _)| key == CREATED);
     let created = label.and_then(|(_, value)| DateTime::parse_from_rfc3339(value).ok());
     let second = created.map_or(LONG_AGO, |at| at.timestamp());
-    let hash = Sha256::digest(request.mark.run_id.as_bytes());
-    let fraction = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]) % 1_000_000_000;
-    DateTime::from_timestamp(second, fraction).unwrap_or_default()
+    DateTime::from_timestamp(second, rand::random_range(0..1_000_000_000)).unwrap_or_default()
 }
 
 /// Nobody may guess it: whoever knows it could use the session's secrets.

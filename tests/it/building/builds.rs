@@ -132,7 +132,6 @@ async fn runs_of_a_service_share_the_engines_copy_of_the_context_and_each_gets_i
         assert_eq!(place.run(&image, "busybox cat /all/a.txt"), format!("content-{number}"));
         assert_eq!(place.run(&image, "busybox ls /all"), format!("a.txt\nonly-{number}.txt"));
     }
-    println!("{}", place.docker(&["system", "df", "--verbose"]));
     place.mark.run_id = first;
 }
 
@@ -181,8 +180,8 @@ async fn a_flood_of_output_costs_neither_time_nor_memory() {
     assert!(bytes < 32 << 20, "{bytes} bytes of log");
     assert!(all.iter().all(|(_, text)| text.len() <= 16 * 1024 + 8 && !text.contains(['\u{1b}', '\n'])));
     assert!(all.iter().any(|(_, text)| text == "abred"));
-    // This engine cuts what a step prints; it says so itself.
-    assert!(all.iter().any(|(_, text)| text.contains("output clipped")) || bytes > 300_000_000, "nothing is said");
+    // An engine cuts what a step prints, and says so itself.
+    assert!(all.iter().any(|(_, text)| text.contains("output clipped")), "nothing is said");
     assert!(memory().saturating_sub(before) < 256 << 20);
 }
 
