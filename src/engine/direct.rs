@@ -162,7 +162,7 @@ impl Engine {
                 (None, Some(path)) => Box::new(UnixStream::connect(path).await?),
                 (None, None) => {
                     let address = self.socket.trim_start_matches("tcp://").trim_end_matches('/');
-                    let tcp = match url::Url::parse(&format!("http://{address}")).ok().and_then(|url| url.port()) {
+                    let tcp = match url::Url::parse(&format!("tcp://{address}")).ok().and_then(|url| url.port()) {
                         Some(_) => TcpStream::connect(address).await?,
                         None => TcpStream::connect(format!("{address}:2375")).await?,
                     };

@@ -120,11 +120,12 @@ impl Session {
 }
 
 impl Engine {
-    /// Opens a session, to which a build refers by its id.
+    /// Opens a session, to which a build refers by its id. The engine keeps the files that it was sent in sessions of
+    /// the same key, and asks for those again whose size or time is another one.
     ///
     /// # Errors
     /// When the engine does not answer, or knows no sessions.
-    pub async fn session(&self, id: &str, answers: &dyn Answers) -> Result<Session, EngineError> {
+    pub async fn session(&self, id: &str, key: &str, answers: &dyn Answers) -> Result<Session, EngineError> {
         let value = |text: &str| HeaderValue::from_str(text).map_err(|_| EngineError::Garbled);
         let name = HeaderName::from_static;
         let mut headers = vec![
@@ -132,8 +133,7 @@ impl Engine {
             (UPGRADE, HeaderValue::from_static("h2c")),
             (name("x-docker-expose-session-uuid"), value(id)?),
             (name("x-docker-expose-session-name"), HeaderValue::from_static("kiops")),
-            // Of its own: with a shared one the engine takes files of an earlier context for unchanged by their time.
-            (name("x-docker-expose-session-sharedkey"), value(id)?),
+            (name("x-docker-expose-session-sharedkey"), value(key)?),
             (name("x-docker-expose-session-grpc-method"), HeaderValue::from_static(HEALTH)),
         ];
         for method in answers.methods() {

@@ -223,7 +223,7 @@ impl AsyncWrite for TlsStream {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::engine::{Address, Engine};
+    use crate::engine::{Address, Engine, Line};
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
     use rustls::{ServerConfig, ServerConnection, StreamOwned};
     use secrecy::SecretString;
@@ -292,6 +292,9 @@ mod tests {
         let api = right.api().await.unwrap();
         assert_eq!(api.client_version().minor_version, 41);
         assert_eq!(api.version().await.unwrap().version.as_deref(), Some("20.10"));
+        // Connections of our own are made in the same way.
+        let line = right.get("/version").await.unwrap().line().await.unwrap();
+        assert!(matches!(line, Some(Line::Text(text)) if text.starts_with(b"{\"ApiVersion\"")));
         let wrong_server = engine_of(&other, &ours).api().await.err().unwrap();
         assert!(matches!(wrong_server, EngineError::Unauthorized(_)), "{wrong_server}");
         let wrong_client = engine_of(&ours, &other).api().await.err().unwrap();

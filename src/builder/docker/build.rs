@@ -68,7 +68,7 @@ impl DockerBuilder {
         let text = format!("Building {name} from {} files and folders.", context.entries().len());
         journal.line(Output::System, &text).await;
         let text = format!(
-            "The engine's BuildKit keeps no memory or CPU limits; the time limit of {} holds.",
+            "The engine's BuildKit keeps no limits of memory, CPU or processes; the time limit of {} holds.",
             words(request.limits.time)
         );
         journal.line(Output::System, &text).await;
@@ -80,7 +80,8 @@ impl DockerBuilder {
             dockerfile: Arc::new(Context::text(DOCKERFILE, &request.dockerfile, at)),
         });
         let session_id = session_id();
-        let session = self.engine.session(&session_id, answers.as_ref()).await.map_err(no_build)?;
+        let session =
+            self.engine.session(&session_id, &request.mark.service_id, answers.as_ref()).await.map_err(no_build)?;
         let serving = session.serve(answers);
         let building = async {
             going.begin(self.engine.post(&path(request, &session_id), &[]).await.map_err(no_build)?);
@@ -152,10 +153,14 @@ fn path(request: &BuildRequest, session_id: &str) -> String {
     query.finish()
 }
 
+/// The second of the label, and any fraction. The engine keeps one copy of a service's context and takes a file for
+/// unchanged by its size and time, so that no two builds may give the same time to different files. Images keep whole
+/// seconds, and the cache looks at no time at all.
 fn time_of_files(request: &BuildRequest) -> DateTime<Utc> {
     let label = request.labels.iter().find(|(key, _)| key == CREATED);
     let created = label.and_then(|(_, value)| DateTime::parse_from_rfc3339(value).ok());
-    created.map_or_else(|| DateTime::from_timestamp(LONG_AGO, 0).unwrap_or_default(), |at| at.to_utc())
+    let second = created.map_or(LONG_AGO, |at| at.timestamp());
+    DateTime::from_timestamp(second, rand::random_range(0..1_000_000_000)).unwrap_or_default()
 }
 
 /// Nobody may guess it: whoever knows it could use the session's secrets.

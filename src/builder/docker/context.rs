@@ -1,6 +1,6 @@
 //! A build's context: the list of a folder's files, and their bytes when the engine asks for them.
 //!
-//! The same folder, rules and moment make the same list. No link is followed. Everything belongs to root, and only
+//! The same folder, rules and time make the same list. No link is followed. Everything belongs to root, and only
 //! the right to run a file is kept of its permissions, because the rest depends on who fetched the source.
 
 use std::fs::{self, FileType, Metadata};

@@ -70,7 +70,8 @@ impl Account {
         }
         let encoded = part.aux.as_ref().filter(|_| part.id == "moby.buildkit.trace").and_then(|aux| aux.as_str());
         let Some(decoded) = encoded.and_then(|text| STANDARD.decode(text).ok()) else { return };
-        let Ok(trace) = Trace::decode(Bytes::from(decoded)) else { return };
+        let Ok(mut trace) = Trace::decode(Bytes::from(decoded)) else { return };
+        trace.vertexes.sort_by_key(|vertex| vertex.started.map(|at| (at.seconds, at.nanos)));
         // A step is over only when what it printed was taken.
         let (over, going): (Vec<_>, Vec<_>) = trace.vertexes.into_iter().partition(|vertex| vertex.completed.is_some());
         for vertex in going.iter().chain(&over) {

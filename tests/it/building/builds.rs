@@ -18,7 +18,11 @@ async fn arguments_labels_and_steps_arrive() {
     assert!(lines.has(Output::Stdout, "said good & day=1"), "{}", lines.text());
     assert!(lines.has(Output::Stderr, "to err"), "{}", lines.text());
     assert!(lines.has(Output::System, "[2/4] RUN echo"), "{}", lines.text());
-    assert!(lines.has(Output::System, "no memory or CPU limits; the time limit of 2m holds"), "{}", lines.text());
+    assert!(
+        lines.has(Output::System, "no limits of memory, CPU or processes; the time limit of 2m holds"),
+        "{}",
+        lines.text()
+    );
     assert_eq!(place.run(&image, "busybox cat /greeting /all/app/hello.txt"), "good & day=1\nhello");
     // The Dockerfile is not part of what is copied, and nothing of ours is.
     assert_eq!(place.run(&image, "busybox find /all -type f"), "/all/app/hello.txt");
@@ -91,7 +95,11 @@ async fn the_same_again_comes_from_the_cache() {
     let Some(place) = Place::new("the_same_again_comes_from_the_cache") else { return };
     let unique = &place.mark.run_id;
     place.file("a.txt", unique);
-    let request = place.request(&format!("RUN echo {unique} > /one\nCOPY a.txt /\nRUN echo ran > /two"));
+    // A base image that no other test makes again meanwhile.
+    let base = format!("kiops-test/{unique}-base:1");
+    engine::build(&place.host, &base, "");
+    let mut request = place.request("");
+    request.dockerfile = format!("FROM {base}\nRUN echo {unique} > /one\nCOPY a.txt /\nRUN echo ran > /two\n");
     let (first, lines) = place.built(&request).await;
     assert!(!lines.has(Output::System, "[4/4] RUN echo ran > /two (cached)"), "{}", lines.text());
     let (second, lines) = place.built(&request).await;
@@ -105,6 +113,26 @@ async fn the_same_again_comes_from_the_cache() {
     let (third, _) = place.built(&request).await;
     assert_ne!(first, third);
     assert_eq!(place.run(&third, "busybox cat /a.txt"), unique.replace("run", "nur"));
+    place.docker(&["rmi", "--force", &base]);
+}
+
+#[tokio::test]
+async fn runs_of_a_service_share_the_engines_copy_of_the_context_and_each_gets_its_own_files() {
+    let Some(mut place) = Place::new("runs_of_a_service_share_the_engines_copy_of_the_context") else { return };
+    let first = place.mark.run_id.clone();
+    for number in 0..5 {
+        // As long as the one before, and of the same second.
+        place.file("a.txt", &format!("content-{number}"));
+        place.file(&format!("only-{number}.txt"), "x");
+        let _ = fs::remove_file(place.context.path().join(format!("only-{}.txt", number - 1)));
+        place.mark.run_id = format!("{first}-{number}");
+        let mut request = place.request("COPY . /all");
+        request.repository = Repository::parse(&format!("kiops-test/{first}")).unwrap();
+        let (image, _) = place.built(&request).await;
+        assert_eq!(place.run(&image, "busybox cat /all/a.txt"), format!("content-{number}"));
+        assert_eq!(place.run(&image, "busybox ls /all"), format!("a.txt\nonly-{number}.txt"));
+    }
+    place.mark.run_id = first;
 }
 
 #[tokio::test]
@@ -152,6 +180,8 @@ async fn a_flood_of_output_costs_neither_time_nor_memory() {
     assert!(bytes < 32 << 20, "{bytes} bytes of log");
     assert!(all.iter().all(|(_, text)| text.len() <= 16 * 1024 + 8 && !text.contains(['\u{1b}', '\n'])));
     assert!(all.iter().any(|(_, text)| text == "abred"));
+    // An engine cuts what a step prints, and says so itself.
+    assert!(all.iter().any(|(_, text)| text.contains("output clipped")), "nothing is said");
     assert!(memory().saturating_sub(before) < 256 << 20);
 }
 

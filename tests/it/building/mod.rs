@@ -68,7 +68,8 @@ impl Place {
         engine::build(&host, "kiops-test/base:1", "");
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let id = format!("run-{}-{number}", std::process::id());
-        let mark = RunMark { run_id: id, service_id: "service".to_owned(), organization_id: "org".to_owned() };
+        let mark =
+            RunMark { run_id: id.clone(), service_id: format!("service-of-{id}"), organization_id: "org".to_owned() };
         let connection = EngineConnection { host: host.clone(), tls: None };
         let builder = DockerBuilders::new().connect(&connection).unwrap();
         Some(Self { host, builder, context: tempfile::tempdir().unwrap(), mark })

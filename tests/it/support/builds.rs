@@ -91,7 +91,7 @@ impl Sources for FakeSources {
             message: "Change the page\n\nAnd more.".to_owned(),
             author_name: "Ada".to_owned(),
             committed_at: DateTime::from_timestamp(1_790_000_000, 0),
-            tree: format!("tree of {commit:?} {files:?}"),
+            tree: format!("{files:?}"),
             files: files.len() as u64,
             bytes: 1,
         })
