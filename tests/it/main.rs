@@ -1,5 +1,6 @@
 //! Everything that is tested through the crate's front doors, in one binary.
 
+mod built;
 mod concurrency;
 mod contract;
 mod deploying;

@@ -9,6 +9,7 @@ pub mod fakes;
 pub mod git;
 pub mod github_double;
 pub mod gitlab_double;
+pub mod pipelines;
 pub mod registry;
 pub mod server;
 pub mod shop;

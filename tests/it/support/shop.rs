@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::app::{TestApp, settings};
 use super::git::GOOD_TOKEN;
+use super::pipelines as pipelines_of;
 
 /// Node ids of one organization's objects.
 pub struct Shop {
@@ -38,6 +39,12 @@ pub struct Shop {
     pub deployment: String,
     /// The newest entry of the audit trail.
     pub event: String,
+    /// A Git service's, of which something was built; none until [`Shop::build`].
+    pub built: String,
+    /// Its pipeline's.
+    pub pipeline: String,
+    /// A deployment's that waits for an approval.
+    pub waiting: String,
 }
 
 /// A configuration under which these organizations may share the one fake engine.
@@ -64,7 +71,24 @@ impl Shop {
             environment: id(),
             deployment: id(),
             event: id(),
+            built: id(),
+            pipeline: id(),
+            waiting: id(),
         }
+    }
+
+    /// Adds a Git service, a pipeline that built it, and a deployment that waits for an approval.
+    pub async fn build(&mut self, test: &TestApp, name: &str) {
+        self.built = pipelines_of::git_service(test, &self.admin, name, &self.runtime).await;
+        let row = pipelines_of::service_row(test, &self.built).await;
+        let row = pipelines_of::store(test, pipelines_of::succeeded(test, &row, 1)).await;
+        self.pipeline = pipelines_of::node(&row);
+        let save =
+            "mutation($id: ID!) { saveEnvironment(input: {serviceId: $id, name: \"held\", requireApproval: true}) {
+            environment { id } } }";
+        test.data(&self.admin, save, json!({ "id": self.built })).await;
+        let held = json!({ "serviceId": self.built, "environment": "held" });
+        self.waiting = mutate(test, &self.admin, "deployService", held).await;
     }
 
     /// A new organization with one of everything; all that people named in it begins with the slug.
@@ -108,6 +132,9 @@ impl Shop {
             service,
             deployment,
             event: text(&found["auditEvents"]["nodes"][0]["id"]),
+            built: String::new(),
+            pipeline: String::new(),
+            waiting: String::new(),
             admin,
         }
     }
