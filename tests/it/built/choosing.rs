@@ -23,7 +23,10 @@ async fn the_newest_success_of_the_branch_is_taken_when_none_is_named() {
     says(&yard.try_deploy(json!({})).await, "FAILED_PRECONDITION", "NOTHING_BUILT");
     // Nothing of these counts: not ended, failed, without an image, a stranger's.
     for (number, change) in [
-        (1, &(|p: &mut entity::pipeline::Model| p.status = RunStatus::Running) as &dyn Fn(&mut entity::pipeline::Model)),
+        (
+            1,
+            &(|p: &mut entity::pipeline::Model| p.status = RunStatus::Running) as &dyn Fn(&mut entity::pipeline::Model),
+        ),
         (2, &|p| p.status = RunStatus::Failed),
         (3, &|p| p.image = None),
         (4, &|p| p.trigger = PipelineTrigger::MergeRequest),

@@ -5,6 +5,7 @@ mod approvals;
 mod canceling;
 mod choosing;
 mod pipelines;
+mod secrets;
 mod statuses;
 
 use async_graphql::Response;

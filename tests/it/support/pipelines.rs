@@ -191,9 +191,14 @@ pub fn stages(at: StageKind, came_to: status::RunStatus, message: Option<&str>) 
 
 /// A pipeline of `main` that succeeded, its image in a registry.
 pub fn succeeded(test: &TestApp, service: &service::Model, number: i32) -> pipeline::Model {
-    let now = test.app.clock.now();
+    of(service, number, test.app.ids.id())
+}
+
+/// As [`succeeded`], by an id.
+pub fn of(service: &service::Model, number: i32, id: String) -> pipeline::Model {
+    let now = service.created_at;
     pipeline::Model {
-        id: test.app.ids.id(),
+        id,
         organization_id: service.organization_id.clone(),
         service_id: service.id.clone(),
         number,
