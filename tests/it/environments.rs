@@ -222,7 +222,6 @@ async fn every_fault_at_once() {
             "input.autoscaling",
             "input.tls",
             "input.autoDeploy",
-            "input.requireApproval",
             "input.resources.memoryLimit",
             "input.env.0.name",
         ]

@@ -1,6 +1,7 @@
 //! Everything that is tested through the crate's front doors, in one binary.
 
 mod building;
+mod built;
 mod concurrency;
 mod contract;
 mod deploying;

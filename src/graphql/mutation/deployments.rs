@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
+use crate::app::deployments::approvals::{self, ResolveApproval};
 use crate::app::deployments::{control, environments, request};
 use crate::graphql::errors::Result;
 use crate::graphql::guard;
@@ -19,6 +20,24 @@ pub struct DeploymentMutation;
 #[derive(SimpleObject)]
 pub struct DeployServicePayload {
     /// Follow it with the subscriptions deployment and deploymentLog.
+    deployment: Deployment,
+}
+
+/// What may go on, or not.
+#[derive(InputObject)]
+struct ResolveApprovalInput {
+    /// The deployment that waits.
+    id: ID,
+    /// True: it is queued. False: it is canceled.
+    approve: bool,
+    /// Why, for whoever asked; at most 2000 characters.
+    comment: Option<String>,
+}
+
+/// What goes on, or does not.
+#[derive(SimpleObject)]
+pub struct ResolveApprovalPayload {
+    /// QUEUED or CANCELED.
     deployment: Deployment,
 }
 
@@ -74,7 +93,8 @@ pub struct RemoveEnvironmentPayload {
 
 #[Object]
 impl DeploymentMutation {
-    /// Queues a deployment. Two of one environment never run at once: the later waits.
+    /// Queues a deployment. Two of one environment never run at once: the later waits. Where the environment asks for an
+    /// approval it waits for that first.
     async fn deploy_service(
         &self,
         ctx: &Context<'_>,
@@ -93,6 +113,18 @@ impl DeploymentMutation {
     ) -> Result<Option<DeployServicePayload>> {
         let row = request::roll_back(guard::app(ctx)?, guard::actor(ctx)?, &input.read()?).await?;
         Ok(Some(DeployServicePayload { deployment: Deployment(row) }))
+    }
+
+    /// Lets a deployment that waits for approval go on, or stops it. For admins; FORBIDDEN for members.
+    async fn resolve_approval(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What may go on, or not.")] input: ResolveApprovalInput,
+    ) -> Result<Option<ResolveApprovalPayload>> {
+        let id = NodeKind::Deployment.row(&input.id)?;
+        let input = ResolveApproval { id, approve: input.approve, comment: input.comment };
+        let row = approvals::resolve(guard::app(ctx)?, guard::actor(ctx)?, &input).await?;
+        Ok(Some(ResolveApprovalPayload { deployment: Deployment(row) }))
     }
 
     /// Stops every container of an environment and keeps them.

@@ -7,8 +7,8 @@ use async_graphql::{Context, Enum, ID, Object};
 use chrono::{DateTime, Utc};
 use entity::{RunStatus as StoredStatus, deployment};
 
+use crate::app::deployments::approvals::{self, approval_of};
 use crate::app::deployments::list::{self, Filter};
-
 use crate::app::deployments::plan::{self, Plan};
 use crate::app::log::{self, Line};
 use crate::app::{App, Error};
@@ -21,6 +21,7 @@ use crate::graphql::ids::NodeKind;
 use crate::graphql::loaders::loaders;
 use crate::graphql::types::environment::Environment;
 use crate::graphql::types::identity::User;
+use crate::graphql::types::pipeline::Pipeline;
 use crate::graphql::types::runtime::Runtime;
 use crate::graphql::types::service::Service;
 
@@ -41,9 +42,31 @@ impl Deployment {
         }
     }
 
+    async fn load_pipeline(&self, ctx: &Context<'_>) -> Result<Option<Pipeline>> {
+        match &self.0.pipeline_id {
+            Some(id) => Ok(loaders(ctx)?.pipeline(id).await?.map(Pipeline::shared)),
+            None => Ok(None),
+        }
+    }
+
     async fn load_origin(&self, ctx: &Context<'_>) -> Result<Option<Deployment>> {
         match &self.0.rollback_of {
             Some(id) => Ok(loaders(ctx)?.deployment(id).await?.map(Deployment::shared)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Whether a deployment may go on: who was asked when, and what they said.
+pub struct Approval {
+    stored: approvals::Approval,
+    can_resolve: bool,
+}
+
+impl Approval {
+    async fn load_person(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        match &self.stored.resolved_by {
+            Some(id) => Ok(loaders(ctx)?.person(id).await?.map(User)),
             None => Ok(None),
         }
     }
@@ -185,6 +208,11 @@ impl Deployment {
         nullable(self.load_person(ctx).await)
     }
 
+    /// The pipeline whose image it deploys; null where there is none, or it is not kept any more.
+    async fn pipeline(&self, ctx: &Context<'_>) -> Option<Result<Pipeline>> {
+        nullable(self.load_pipeline(ctx).await)
+    }
+
     /// The revision that a rollback went back to; null when it is not kept any more.
     async fn rollback_of(&self, ctx: &Context<'_>) -> Option<Result<Deployment>> {
         nullable(self.load_origin(ctx).await)
@@ -258,6 +286,46 @@ impl Deployment {
     /// Kept, succeeded and not current.
     async fn can_roll_back_to(&self, ctx: &Context<'_>) -> Result<bool> {
         Ok(self.0.status == StoredStatus::Succeeded && !serves(ctx, &self.0).await?)
+    }
+
+    /// Where its environment asks for one; null where none is needed.
+    async fn approval(&self, ctx: &Context<'_>) -> Result<Option<Approval>> {
+        let can_resolve = approvals::can_resolve(guard::actor(ctx)?, &self.0);
+        Ok(approval_of(&self.0)?.map(|stored| Approval { stored, can_resolve }))
+    }
+}
+
+/// Whether a deployment may go on: who was asked when, and what they said.
+#[Object]
+impl Approval {
+    /// When it was asked for.
+    async fn requested_at(&self) -> DateTime<Utc> {
+        self.stored.requested_at
+    }
+
+    /// When it was given or refused.
+    async fn resolved_at(&self) -> Option<DateTime<Utc>> {
+        self.stored.resolved_at
+    }
+
+    /// Who gave or refused it; null when they left.
+    async fn resolved_by(&self, ctx: &Context<'_>) -> Option<Result<User>> {
+        nullable(self.load_person(ctx).await)
+    }
+
+    /// Whether it was given; null while nobody has said anything.
+    async fn approved(&self) -> Option<bool> {
+        self.stored.approved
+    }
+
+    /// What they said.
+    async fn comment(&self) -> Option<&str> {
+        self.stored.comment.as_deref()
+    }
+
+    /// Whether the caller may give or refuse it now.
+    async fn can_resolve(&self) -> bool {
+        self.can_resolve
     }
 }
 

@@ -1,6 +1,7 @@
 //! Deployments from end to end: the real server program, a real engine, real containers.
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
+mod builds;
 mod changes;
 mod crashes;
 mod failures;

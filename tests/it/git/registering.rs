@@ -57,8 +57,6 @@ async fn nothing_is_deployed_before_something_is_built() {
         assert_eq!(fault(&answer).1, "NOTHING_BUILT");
     }
     let save = "mutation($input: SaveEnvironmentInput!) { saveEnvironment(input: $input) { environment { id } } }";
-    let wish = json!({ "input": { "serviceId": service["id"], "name": "production", "autoDeploy": true } });
-    assert_eq!(fault(&house.test.run(Some(&house.member), save, wish).await).2, "input.autoDeploy");
     let wish = json!({ "input": { "serviceId": service["id"], "name": "production", "namespace": "other" } });
     assert_eq!(fault(&house.test.run(Some(&house.member), save, wish).await).2, "input.namespace");
     let export = "query($id: ID!) { exportService(id: $id, format: COMPOSE) }";

@@ -17,6 +17,7 @@ use kiops::runtime::{
     Applied, InstanceLine, InstanceState, LocalImage, LogQuery, Progress, Rollout, Runtime, RuntimeConnection,
     RuntimeError, RuntimeEvent, RuntimeInfo, Runtimes, Volumes,
 };
+use tokio::sync::Semaphore;
 
 /// Time stands still until a test moves it.
 pub struct FakeClock(Mutex<DateTime<Utc>>);
@@ -169,6 +170,8 @@ pub struct FakeRuntimes {
     others: Mutex<BTreeMap<String, Arc<FakeRuntimes>>>,
     /// What it says it is; `fake` when nothing else was said.
     engine_id: Mutex<Option<String>>,
+    /// While there is one of a call's name (`pull`, `apply`) the call waits for a permit, or to be told to stop.
+    pub gates: Mutex<BTreeMap<&'static str, Arc<Semaphore>>>,
     /// After so many more beginnings and ends of calls whoever calls dies.
     fuse: Arc<Mutex<Option<usize>>>,
 }
@@ -245,6 +248,23 @@ impl FakeRuntimes {
         }
     }
 
+    /// From now on such calls wait for a permit.
+    pub fn hold(&self, call: &'static str) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        self.gates.lock().unwrap().insert(call, gate.clone());
+        gate
+    }
+
+    async fn wait_at(&self, call: &'static str, progress: &dyn Progress) -> Result<(), RuntimeError> {
+        let gate = self.gates.lock().unwrap().get(call).cloned();
+        let Some(gate) = gate else { return Ok(()) };
+        tokio::select! {
+            permit = gate.acquire() => permit.unwrap().forget(),
+            () = progress.unwanted() => return Err(RuntimeError::Unwanted),
+        }
+        Ok(())
+    }
+
     fn bring_up(&self, rollout: &Rollout) {
         let containers = rollout.spec.containers.iter();
         let containers = containers.map(|c| (c.name.clone(), format!("{}:{}", c.repository, c.tag))).collect();
@@ -284,12 +304,14 @@ impl Runtime for FakeEngine {
 
     async fn pull(&self, rollout: &Rollout, progress: &dyn Progress) -> Result<(), RuntimeError> {
         progress.line("pulling").await;
-        self.0.call("pull", &about(rollout))
+        self.0.call("pull", &about(rollout))?;
+        self.0.wait_at("pull", progress).await
     }
 
     async fn apply(&self, rollout: &Rollout, progress: &dyn Progress) -> Result<Applied, RuntimeError> {
         progress.line("applying").await;
         self.0.call("apply", &about(rollout))?;
+        self.0.wait_at("apply", progress).await?;
         self.0.bring_up(rollout);
         self.0.moment();
         let published = rollout.spec.containers.iter().filter(|c| !c.is_internal);

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use entity::Db;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -104,6 +105,16 @@ impl Server {
     /// The folder of the server.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Works with its database beside it, as another server would.
+    pub fn with_database<T: Send>(&self, work: impl AsyncFnOnce(Db) -> T + Send) -> T {
+        let url = self.database.clone();
+        let work = move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async { work(Db::connect(&url, 2).await.unwrap()).await })
+        };
+        std::thread::scope(|scope| scope.spawn(work).join().unwrap())
     }
 
     /// What it logged.

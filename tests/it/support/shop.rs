@@ -8,13 +8,13 @@ use kiops::app::deployments::perform::{self, Outcome};
 use kiops::app::deployments::{control, jobs, leftovers, remove};
 use kiops::app::settings::{LocalEngine, Settings};
 use kiops::app::{Actor, Result, Scope, pipelines};
-use kiops::domain::git::Provider;
 use kiops::queue::{self, Limit};
 use serde_json::{Value, json};
 
 use super::app::{TestApp, settings};
 use super::builds::commit;
 use super::git::GOOD_TOKEN;
+use super::pipelines as pipelines_of;
 
 /// Node ids of one organization's objects.
 pub struct Shop {
@@ -22,12 +22,6 @@ pub struct Shop {
     pub admin: Actor,
     /// The organization's.
     pub organization: String,
-    /// A GitLab service's.
-    pub built: String,
-    /// One of its pipelines, which has ended.
-    pub pipeline: String,
-    /// One that waits.
-    pub waiting: String,
     /// A member's.
     pub user: String,
     /// An API token of the admin's.
@@ -46,6 +40,14 @@ pub struct Shop {
     pub deployment: String,
     /// The newest entry of the audit trail.
     pub event: String,
+    /// A Git service's, of which something was built; none until [`Shop::build`].
+    pub built: String,
+    /// Its pipeline's, which has ended.
+    pub pipeline: String,
+    /// A pipeline's that waits for its turn.
+    pub queued: String,
+    /// A deployment's that waits for an approval.
+    pub waiting: String,
 }
 
 /// A configuration under which these organizations may share the one fake engine.
@@ -63,9 +65,6 @@ impl Shop {
         Self {
             admin,
             organization: id(),
-            built: id(),
-            pipeline: id(),
-            waiting: id(),
             user: id(),
             token: id(),
             registry: id(),
@@ -75,7 +74,33 @@ impl Shop {
             environment: id(),
             deployment: id(),
             event: id(),
+            built: id(),
+            pipeline: id(),
+            queued: id(),
+            waiting: id(),
         }
+    }
+
+    /// Adds a Git service, a pipeline that built it, one that waits, and a deployment that waits for an approval.
+    pub async fn build(&mut self, test: &TestApp, name: &str) {
+        test.sources.push("main", commit(1));
+        test.sources.files.lock().unwrap().insert("Dockerfile".to_owned(), "FROM scratch\n".to_owned());
+        let login = json!({
+            "host": "registry.example", "username": "bot", "token": "a token of a registry",
+            "repositoryPrefix": "registry.example/team",
+        });
+        mutate(test, &self.admin, "saveRegistry", login).await;
+        self.built = pipelines_of::git_service(test, &self.admin, name, &self.runtime).await;
+        let start = json!({ "serviceId": self.built });
+        self.pipeline = mutate(test, &self.admin, "startPipeline", start.clone()).await;
+        work(test).await;
+        self.queued = mutate(test, &self.admin, "startPipeline", start).await;
+        let save =
+            "mutation($id: ID!) { saveEnvironment(input: {serviceId: $id, name: \"held\", requireApproval: true}) {
+            environment { id } } }";
+        test.data(&self.admin, save, json!({ "id": self.built })).await;
+        let held = json!({ "serviceId": self.built, "environment": "held" });
+        self.waiting = mutate(test, &self.admin, "deployService", held).await;
     }
 
     /// A new organization with one of everything; all that people named in it begins with the slug.
@@ -93,15 +118,6 @@ impl Shop {
         let runtime = mutate(test, &admin, "registerRuntime", runtime).await;
         let service = json!({ "name": format!("{slug}-shop"), "runtimeId": runtime, "containers": [web()] });
         let service = mutate(test, &admin, "registerDockerHubService", service).await;
-        test.gits.of(Provider::Gitlab).add(&format!("{slug}/built"), &["main"]);
-        test.sources.push("main", commit(1));
-        test.sources.files.lock().unwrap().insert("Dockerfile".to_owned(), "FROM scratch\n".to_owned());
-        let project = json!({
-            "provider": "GITLAB", "project": format!("{slug}/built"), "branch": "main", "name": format!("{slug}-built"),
-            "runtimeId": runtime,
-        });
-        let built = mutate(test, &admin, "registerGitProject", project).await;
-        let pipeline = mutate(test, &admin, "startPipeline", json!({ "serviceId": built })).await;
         let mut deployment = String::new();
         for _ in 0..2 {
             deployment = mutate(test, &admin, "deployService", json!({ "serviceId": service })).await;
@@ -115,7 +131,6 @@ impl Shop {
                 json!({ "id": service }),
             )
             .await;
-        let waiting = mutate(test, &admin, "startPipeline", json!({ "serviceId": built })).await;
         assert_eq!(found["service"]["status"], "RUNNING");
         assert_eq!(found["service"]["currentDeployment"]["id"], deployment.as_str());
         Self {
@@ -127,11 +142,12 @@ impl Shop {
             runtime,
             environment: text(&found["service"]["environments"][0]["id"]),
             service,
-            built,
-            pipeline,
-            waiting,
             deployment,
             event: text(&found["auditEvents"]["nodes"][0]["id"]),
+            built: String::new(),
+            pipeline: String::new(),
+            queued: String::new(),
+            waiting: String::new(),
             admin,
         }
     }
