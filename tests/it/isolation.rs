@@ -312,7 +312,7 @@ async fn ones_own_ids_are_found() {
 
 #[tokio::test]
 async fn every_kind_of_node_is_its_organizations() {
-    let (test, theirs, own) = two().await;
+    let (test, theirs, own) = two_that_build().await;
     let document = "query($id: ID!) { node(id: $id) { __typename id } }";
     let sdl = Sdl::read();
     for kind in KINDS.into_iter().filter(|kind| sdl.0.contains_key(kind.name())) {

@@ -4,6 +4,7 @@ mod building;
 mod built;
 mod concurrency;
 mod contract;
+mod delivery;
 mod deploying;
 mod docker_runtime;
 mod doctor;

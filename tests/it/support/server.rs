@@ -23,6 +23,7 @@ pub struct Server {
     /// The first admin's session.
     pub token: String,
     database: String,
+    settings: Vec<(String, String)>,
     folder: TempDir,
     child: Child,
 }
@@ -30,13 +31,19 @@ pub struct Server {
 impl Server {
     /// One with an empty database of the kind that the suite runs on, ready to answer, and its admin logged in.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more of its configuration: `BUILD__TIMEOUT` and the like.
+    pub fn start_with(settings: &[(&str, &str)]) -> Self {
+        let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let folder = tempfile::tempdir().unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap().to_string();
         drop(free);
         let database = database_in(&folder);
-        let child = spawn(&folder, &address, &database);
-        let mut server = Self { address, token: String::new(), database, folder, child };
+        let child = spawn(&folder, &address, &database, &settings);
+        let mut server = Self { address, token: String::new(), database, settings, folder, child };
         server.wait_until_ready();
         let login = "mutation($p: String!) { login(input: {email: \"admin@localhost\", password: $p}) { token } }";
         let data = server.data(login, json!({ "p": PASSWORD }));
@@ -84,7 +91,7 @@ impl Server {
 
     /// Starts it again on what it left.
     pub fn restart(&mut self) {
-        self.child = spawn(&self.folder, &self.address, &self.database);
+        self.child = spawn(&self.folder, &self.address, &self.database, &self.settings);
         self.wait_until_ready();
     }
 
@@ -175,9 +182,10 @@ fn database_in(folder: &TempDir) -> String {
     std::thread::spawn(make).join().unwrap()
 }
 
-fn spawn(folder: &TempDir, address: &str, database: &str) -> Child {
+fn spawn(folder: &TempDir, address: &str, database: &str, settings: &[(String, String)]) -> Child {
     let log = File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
-    program(folder, address, database).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    let settings = settings.iter().map(|(key, value)| (format!("KIOPS_{key}"), value));
+    program(folder, address, database).envs(settings).stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
 
 /// The program with its configuration, to be told what to do.

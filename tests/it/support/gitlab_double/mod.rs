@@ -62,6 +62,16 @@ impl GitlabDouble {
     /// # Panics
     /// When the listener has no address.
     pub fn serve(listener: tokio::net::TcpListener, prefix: &str) -> Self {
+        let (double, app) = Self::made(&listener, prefix);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        double
+    }
+
+    /// The double and its routes, for whoever serves them beside others.
+    ///
+    /// # Panics
+    /// When the listener has no address.
+    pub fn made(listener: &tokio::net::TcpListener, prefix: &str) -> (Self, axum::Router) {
         let url = format!("http://{}{prefix}", listener.local_addr().expect("an address"));
         let double = Self {
             state: Arc::new(Mutex::new(State::new(&url))),
@@ -71,8 +81,7 @@ impl GitlabDouble {
             faults: Arc::default(),
         };
         let app = axum::Router::new().fallback(answer).with_state(double.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        double
+        (double, app)
     }
 
     /// What it holds, to look at and to change.
