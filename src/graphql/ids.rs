@@ -61,7 +61,7 @@ impl NodeKind {
             Self::GitSettings => "GitSettings",
             Self::Registry => "Registry",
             Self::Runtime => "Runtime",
-            Self::Service => "Service",
+            Self::Service => node::SERVICE,
             Self::Environment => "Environment",
             Self::Deployment => "Deployment",
             Self::Pipeline => node::PIPELINE,
