@@ -32,10 +32,12 @@ pub enum NodeKind {
     Deployment,
     /// Pipeline
     Pipeline,
+    /// WebhookDelivery
+    WebhookDelivery,
 }
 
 /// Every kind.
-pub const KINDS: [NodeKind; 11] = [
+pub const KINDS: [NodeKind; 12] = [
     NodeKind::User,
     NodeKind::Organization,
     NodeKind::ApiToken,
@@ -47,6 +49,7 @@ pub const KINDS: [NodeKind; 11] = [
     NodeKind::Environment,
     NodeKind::Deployment,
     NodeKind::Pipeline,
+    NodeKind::WebhookDelivery,
 ];
 
 impl NodeKind {
@@ -65,6 +68,7 @@ impl NodeKind {
             Self::Environment => "Environment",
             Self::Deployment => "Deployment",
             Self::Pipeline => node::PIPELINE,
+            Self::WebhookDelivery => "WebhookDelivery",
         }
     }
 
