@@ -71,8 +71,8 @@ pub async fn serve(config: &Config, part: Part) -> anyhow::Result<()> {
         let intake = Intake::start(&app, &tasks);
         let webhooks =
             WebhookSettings { body_bytes: config.limits.webhook_body_bytes, read_timeout: settings.read_timeout };
-        let more = http::logs::routes(app.clone(), settings.origins.clone())
-            .merge(http::webhooks::routes(intake, webhooks));
+        let more =
+            http::logs::routes(app.clone(), settings.origins.clone()).merge(http::webhooks::routes(intake, webhooks));
         tasks.spawn(http::serve(listener, http::router_with(api, settings.clone(), more), settings))
     });
     tokio::select! {

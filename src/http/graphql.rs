@@ -78,7 +78,8 @@ pub(super) async fn post<B: Backend>(
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, media, ErrorCode::BadUserInput, message);
     }
     let limit = app.settings.body_bytes;
-    let body = match timeout(app.settings.read_timeout, body::read(&parts.headers, body, limit, &Room::endless())).await {
+    let body = match timeout(app.settings.read_timeout, body::read(&parts.headers, body, limit, &Room::endless())).await
+    {
         Ok(Ok(body)) => body.bytes,
         Ok(Err(Unread::TooLarge)) => {
             let message = format!("The body is over the limit of {limit} bytes.");

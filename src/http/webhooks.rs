@@ -56,7 +56,8 @@ async fn github(State(webhooks): State<Webhooks>, Path(id): Path<String>, reques
 async fn receive(webhooks: Webhooks, provider: Provider, id: String, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     if !is_plain_json(&parts.headers) {
-        let text = "a delivery is application/json in UTF-8, not compressed: set the content type of the webhook to that";
+        let text =
+            "a delivery is application/json in UTF-8, not compressed: set the content type of the webhook to that";
         return closing(say(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
     }
     let limit = webhooks.settings.body_bytes;

@@ -129,9 +129,8 @@ impl AutoCiDefinition {
 pub fn auto_ci_of(service: &service::Model) -> Result<AutoCiDefinition> {
     match service.auto_ci.clone() {
         None => Ok(AutoCiDefinition::default()),
-        Some(stored) => {
-            serde_json::from_value(stored).map_err(|e| Error::internal(format!("Auto CI of service {}: {e}", service.id)))
-        }
+        Some(stored) => serde_json::from_value(stored)
+            .map_err(|e| Error::internal(format!("Auto CI of service {}: {e}", service.id))),
     }
 }
 

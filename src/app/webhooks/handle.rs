@@ -4,7 +4,8 @@
 use entity::{PipelineTrigger, WebhookOutcome, pipeline, service, webhook_delivery};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait as _, QueryFilter, QueryOrder as _, QuerySelect as _, Statement,
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait as _, QueryFilter, QueryOrder as _, QuerySelect as _,
+    Statement,
 };
 
 use super::auto_ci::auto_ci_of;
@@ -88,10 +89,7 @@ fn pending() -> sea_orm::Select<webhook_delivery::Entity> {
 }
 
 /// What it says, as its service's provider means it; none where the service comes from no provider.
-async fn understand(
-    app: &App,
-    row: webhook_delivery::Model,
-) -> Result<(webhook_delivery::Model, Option<Event>)> {
+async fn understand(app: &App, row: webhook_delivery::Model) -> Result<(webhook_delivery::Model, Option<Event>)> {
     let scope = Scope { organization_id: row.organization_id.clone() };
     let service = scope.services().filter(service::Column::Id.eq(&row.service_id)).one(app.db.read()).await?;
     let Some(source) = service.as_ref().and_then(git::source_of) else { return Ok((row, None)) };

@@ -38,11 +38,7 @@ pub(super) async fn install(
 }
 
 /// Takes the webhook away. The inner error says for people why it could not be done.
-pub(super) async fn uninstall(
-    app: &App,
-    actor: &Actor,
-    service: &service::Model,
-) -> std::result::Result<(), String> {
+pub(super) async fn uninstall(app: &App, actor: &Actor, service: &service::Model) -> std::result::Result<(), String> {
     let (definition, source, url) = facts(app, service).map_err(|error| error.message)?;
     let asker = in_the_words_for_members(actor);
     let why = match git::connect_for(app, &asker, &source, &[]).await {

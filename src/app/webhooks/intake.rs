@@ -60,11 +60,7 @@ pub(super) struct Arrival {
 /// What is to be written of it.
 pub(super) enum What {
     /// It was proven.
-    Accepted {
-        dedup: String,
-        payload: Vec<u8>,
-        answer: oneshot::Sender<Received>,
-    },
+    Accepted { dedup: String, payload: Vec<u8>, answer: oneshot::Sender<Received> },
     /// It was not.
     Rejected { reason: String },
 }

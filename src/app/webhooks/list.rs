@@ -29,11 +29,7 @@ pub async fn page(
 ///
 /// # Errors
 /// INTERNAL when the database does not answer.
-pub async fn by_ids(
-    app: &App,
-    scope: &Scope,
-    ids: &[String],
-) -> Result<HashMap<String, Arc<webhook_delivery::Model>>> {
+pub async fn by_ids(app: &App, scope: &Scope, ids: &[String]) -> Result<HashMap<String, Arc<webhook_delivery::Model>>> {
     let rows = shown(scope).filter(webhook_delivery::Column::Id.is_in(ids)).all(app.db.read()).await?;
     Ok(rows.into_iter().map(|row| (row.id.clone(), Arc::new(row))).collect())
 }

@@ -4,7 +4,10 @@ use std::collections::{BTreeSet, HashSet};
 
 use entity::{WebhookOutcome, service, webhook_delivery};
 use sea_orm::sea_query::{LockType, OnConflict};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QueryOrder as _, QuerySelect as _, QueryTrait as _, Set};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    Set,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::intake::{Arrival, Received, What};

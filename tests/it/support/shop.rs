@@ -2,19 +2,26 @@
 
 use std::time::Duration;
 
+use async_graphql::ID;
 use chrono::TimeDelta;
 use entity::Role;
 use kiops::app::deployments::perform::{self, Outcome};
 use kiops::app::deployments::{control, jobs, leftovers, remove};
 use kiops::app::settings::{LocalEngine, Settings};
+use kiops::app::webhooks::handle;
+use kiops::app::webhooks::intake::{Intake, Received};
 use kiops::app::{Actor, Result, Scope, pipelines};
 use kiops::domain::git::Provider;
+use kiops::domain::secret::ExposeSecret as _;
+use kiops::graphql::ids::decode;
 use kiops::queue::{self, Limit};
 use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
 
 use super::app::{TestApp, settings};
 use super::builds::commit;
 use super::git::GOOD_TOKEN;
+use super::hooks::Delivery;
 
 /// Node ids of one organization's objects.
 pub struct Shop {
@@ -28,6 +35,8 @@ pub struct Shop {
     pub pipeline: String,
     /// One that waits.
     pub waiting: String,
+    /// What its webhook was sent.
+    pub delivery: String,
     /// A member's.
     pub user: String,
     /// An API token of the admin's.
@@ -66,6 +75,7 @@ impl Shop {
             built: id(),
             pipeline: id(),
             waiting: id(),
+            delivery: id(),
             user: id(),
             token: id(),
             registry: id(),
@@ -126,7 +136,8 @@ impl Shop {
             runtime,
             environment: text(&found["service"]["environments"][0]["id"]),
             service,
-            built,
+            delivery: delivered(test, &admin, &built).await,
+            built: built.clone(),
             pipeline,
             waiting: mutate(test, &admin, "startPipeline", json!({ "serviceId": built })).await,
             deployment,
@@ -134,6 +145,27 @@ impl Shop {
             admin,
         }
     }
+}
+
+/// The webhook of a GitLab service is installed, and a delivery comes that starts nothing.
+async fn delivered(test: &TestApp, admin: &Actor, service: &str) -> String {
+    let on = "mutation($i: SaveAutoCiInput!) { saveAutoCi(input: $i) { service { autoCi { webhookUrl } } } }";
+    let saved = test.data(admin, on, json!({ "i": { "serviceId": service, "enabled": true } })).await;
+    let url = text(&saved["saveAutoCi"]["service"]["autoCi"]["webhookUrl"]);
+    let secret = {
+        let gitlab = test.gits.of(Provider::Gitlab);
+        let (_, hook) = gitlab.hooks.values().find(|(_, hook)| hook.url == url).unwrap();
+        hook.secret.expose_secret().to_owned()
+    };
+    let intake = Intake::start(&test.app, &TaskTracker::new());
+    let row = decode(&ID(service.to_owned())).unwrap().1;
+    let now = test.app.clock.now().timestamp();
+    let note = Delivery::gitlab("Note Hook", "a note", &secret, b"{}", now);
+    assert_eq!(note.to(&intake, &row).await, Received::Stored);
+    while handle::next(&test.app).await.unwrap().is_some() {}
+    let ask = "query($id: ID!) { service(id: $id) { autoCi { deliveries { nodes { id } } } } }";
+    let found = test.data(admin, ask, json!({ "id": service })).await;
+    text(&found["service"]["autoCi"]["deliveries"]["nodes"][0]["id"])
 }
 
 /// A container that is registered without a fault.
