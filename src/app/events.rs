@@ -32,6 +32,8 @@ pub enum Event {
     },
     /// Jobs were queued.
     Jobs,
+    /// Webhooks were delivered, and nobody has looked at them yet.
+    Deliveries,
 }
 
 /// Whether it came, changed or went.

@@ -21,6 +21,7 @@ pub mod services;
 pub mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod webhooks;
 
 use std::sync::Arc;
 

@@ -13,9 +13,11 @@ use tokio_util::task::TaskTracker;
 use super::backend::Api;
 use crate::app::App;
 use crate::app::identity::bootstrap::bootstrap;
+use crate::app::webhooks::intake::Intake;
 use crate::config::Config;
 use crate::graphql::limits::Limits;
 use crate::graphql::schemas;
+use crate::http::webhooks::WebhookSettings;
 use crate::http::{self, HttpSettings, Origins};
 use crate::worker::{self, WorkerSettings};
 
@@ -65,11 +67,13 @@ pub async fn serve(config: &Config, part: Part) -> anyhow::Result<()> {
         let settings = http_settings(config, &app, &stop, &TaskTracker::new());
         let api = Api { schemas: schemas(Some(app.clone())), app: app.clone() };
         tracing::info!(address = %config.server.listen, "KIOPS answers at {}/graphql", app.settings.public_url);
-        tasks.spawn(http::serve(
-            listener,
-            http::router_with(api, settings.clone(), http::logs::routes(app.clone(), settings.origins.clone())),
-            settings,
-        ))
+        // What it writes with ends with the server, after the last delivery is answered.
+        let intake = Intake::start(&app, &tasks);
+        let webhooks =
+            WebhookSettings { body_bytes: config.limits.webhook_body_bytes, read_timeout: settings.read_timeout };
+        let more =
+            http::logs::routes(app.clone(), settings.origins.clone()).merge(http::webhooks::routes(intake, webhooks));
+        tasks.spawn(http::serve(listener, http::router_with(api, settings.clone(), more), settings))
     });
     tokio::select! {
         _ = terminated.recv() => {}

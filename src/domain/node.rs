@@ -3,6 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+/// Of a service.
+pub const SERVICE: &str = "Service";
 /// Of a pipeline.
 pub const PIPELINE: &str = "Pipeline";
 

@@ -159,6 +159,8 @@ pub const ROOT_FIELDS: &[(&str, &str, Standing)] = &[
     ("Mutation", "saveEnvironment", Standing::Member),
     ("Mutation", "removeEnvironment", Standing::Member),
     ("Mutation", "saveBuildSettings", Standing::Member),
+    ("Mutation", "saveAutoCi", Standing::Member),
+    ("Mutation", "replayWebhookDelivery", Standing::Member),
     ("Mutation", "startPipeline", Standing::Member),
     ("Mutation", "cancelPipeline", Standing::Member),
     ("Mutation", "retryPipeline", Standing::Member),
@@ -188,6 +190,7 @@ pub const NODES: &[(&str, Standing)] = &[
     ("Environment", Standing::Member),
     ("Deployment", Standing::Member),
     ("Pipeline", Standing::Member),
+    ("WebhookDelivery", Standing::Member),
 ];
 
 /// Fields of other types, fields of inputs, and arguments (`field.argument`) that exist for admins alone.

@@ -32,10 +32,12 @@ pub enum NodeKind {
     Deployment,
     /// Pipeline
     Pipeline,
+    /// WebhookDelivery
+    WebhookDelivery,
 }
 
 /// Every kind.
-pub const KINDS: [NodeKind; 11] = [
+pub const KINDS: [NodeKind; 12] = [
     NodeKind::User,
     NodeKind::Organization,
     NodeKind::ApiToken,
@@ -47,6 +49,7 @@ pub const KINDS: [NodeKind; 11] = [
     NodeKind::Environment,
     NodeKind::Deployment,
     NodeKind::Pipeline,
+    NodeKind::WebhookDelivery,
 ];
 
 impl NodeKind {
@@ -61,10 +64,11 @@ impl NodeKind {
             Self::GitSettings => "GitSettings",
             Self::Registry => "Registry",
             Self::Runtime => "Runtime",
-            Self::Service => "Service",
+            Self::Service => node::SERVICE,
             Self::Environment => "Environment",
             Self::Deployment => "Deployment",
             Self::Pipeline => node::PIPELINE,
+            Self::WebhookDelivery => "WebhookDelivery",
         }
     }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
-use entity::{deployment, environment, pipeline, registry, runtime, service};
+use entity::{deployment, environment, pipeline, registry, runtime, service, webhook_delivery};
 
 use super::errors::Result;
 use crate::app::deployments::environments;
 use crate::app::git;
 use crate::app::identity::{Person, users};
-use crate::app::{self, App, Error, Scope, lookup, pipelines};
+use crate::app::{self, App, Error, Scope, lookup, pipelines, webhooks};
 
 /// As long as the fields of one level take to ask.
 const GATHER: Duration = Duration::from_micros(200);
@@ -79,6 +79,8 @@ loaders! {
     pipelines, pipeline: Pipelines(pipelines::list::by_ids) -> Arc<pipeline::Model>;
     /// What deploys a pipeline's image.
     pipeline_deployments, deployments_of_pipeline: PipelineDeployments(pipelines::list::deployments) -> Arc<Vec<deployment::Model>>;
+    /// A webhook's delivery; none for another organization's.
+    deliveries, delivery: Deliveries(webhooks::list::by_ids) -> Arc<webhook_delivery::Model>;
     /// A deployment; none for another organization's.
     deployments, deployment: Deployments(lookup::deployments) -> Arc<deployment::Model>;
 }

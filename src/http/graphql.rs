@@ -5,18 +5,17 @@ use std::{net::IpAddr, panic::AssertUnwindSafe, time::Duration};
 use async_graphql::{Request as Query, Response as Outcome, parser::types::OperationType};
 use axum::{
     Extension,
-    body::{Body, Bytes},
     extract::{ConnectInfo, FromRequestParts, Request, State, WebSocketUpgrade},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderValue, Method, StatusCode, header, request::Parts},
     response::Response,
 };
 use futures_util::FutureExt;
-use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout};
 
 use super::{
     App, RequestId, auth,
     auth::Denied,
+    body::{self, Room, Unread, closing},
     negotiate::{self, Media},
     pages,
     rate::Who,
@@ -25,9 +24,6 @@ use super::{
     ws,
 };
 use crate::graphql::executor::{Backend, ErrorCode, coded_error};
-
-/// How much of a body over the limit is read and thrown away, so that its sender can read the answer.
-const DRAINED: usize = 64 * 1024 * 1024;
 
 /// The address of the client's end of the connection.
 pub(super) fn address(parts: &Parts) -> IpAddr {
@@ -82,13 +78,14 @@ pub(super) async fn post<B: Backend>(
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, media, ErrorCode::BadUserInput, message);
     }
     let limit = app.settings.body_bytes;
-    let body = match timeout(app.settings.read_timeout, read(&parts.headers, body, limit)).await {
-        Ok(Ok(body)) => body,
+    let body = match timeout(app.settings.read_timeout, body::read(&parts.headers, body, limit, &Room::endless())).await
+    {
+        Ok(Ok(body)) => body.bytes,
         Ok(Err(Unread::TooLarge)) => {
             let message = format!("The body is over the limit of {limit} bytes.");
             return closing(refuse(StatusCode::PAYLOAD_TOO_LARGE, media, ErrorCode::BadUserInput, message));
         }
-        Ok(Err(Unread::Broken)) => {
+        Ok(Err(Unread::Broken | Unread::NoRoom)) => {
             let message = "The body broke off.";
             return closing(refuse(StatusCode::BAD_REQUEST, media, ErrorCode::BadUserInput, message));
         }
@@ -201,43 +198,4 @@ pub(super) fn too_many_message(wait: u64) -> String {
 fn not_acceptable() -> Response {
     let message = "Accept must allow application/graphql-response+json or application/json.";
     refuse(StatusCode::NOT_ACCEPTABLE, Media::Json, ErrorCode::BadUserInput, message)
-}
-
-/// The rest of the body may still be on its way, so the connection can't be used again.
-fn closing(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
-}
-
-enum Unread {
-    TooLarge,
-    Broken,
-}
-
-/// Reads a body up to the limit. What is over it is read on for a while and thrown away.
-async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, Unread> {
-    let declared = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok())
-        .unwrap_or_default();
-    if declared > limit && (declared > DRAINED || headers.contains_key(header::EXPECT)) {
-        return Err(Unread::TooLarge);
-    }
-    let mut kept = Vec::with_capacity(declared.min(limit));
-    let mut seen = 0;
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else {
-            continue;
-        };
-        seen += data.len();
-        if seen > DRAINED {
-            return Err(Unread::TooLarge);
-        }
-        if seen <= limit && declared <= limit {
-            kept.extend_from_slice(&data);
-        } else {
-            kept = Vec::new();
-        }
-    }
-    if seen > limit { Err(Unread::TooLarge) } else { Ok(kept.into()) }
 }

@@ -1,8 +1,9 @@
-//! The HTTP side of the server: GraphQL over HTTP and WebSocket, the GraphiQL page, and health.
+//! The HTTP side of the server: GraphQL over HTTP and WebSocket, the GraphiQL page, logs, webhooks, and health.
 //!
 //! Nothing here knows what is executed: all that is behind [`Backend`].
 
 mod auth;
+mod body;
 mod graphql;
 mod health;
 pub mod logs;
@@ -15,6 +16,7 @@ mod reply;
 mod request;
 mod serve;
 mod socket;
+pub mod webhooks;
 mod ws;
 
 use std::{sync::Arc, time::Duration};

@@ -1,7 +1,8 @@
-//! The loops of the server: claiming jobs, watching what was deployed, and trying what is stored from time to time.
+//! The loops of the server: claiming jobs, handling deliveries of webhooks, watching what was deployed, and trying what is stored from time to time.
 
 mod checks;
 mod watch;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub fn start(app: &App, settings: &WorkerSettings, tasks: &TaskTracker, stop: &C
         let name = app.ids.id();
         tasks.spawn(claim_loop(app.clone(), name, settings.poll, stop.clone()));
     }
+    tasks.spawn(webhooks::run(app.clone(), settings.poll, stop.clone()));
     tasks.spawn(checks::run(app.clone(), stop.clone()));
     tasks.spawn(watch::run(app.clone(), settings.check_every, tasks.clone(), stop.clone()));
 }

@@ -73,6 +73,8 @@ fn calls(own: &Shop) -> Vec<(&'static str, Value)> {
             json!({ "input": { "serviceId": own.service, "name": "staging", "runtimeId": own.runtime } }),
         ),
         ("Mutation.saveBuildSettings", json!({ "input": { "serviceId": own.built, "target": "x" } })),
+        ("Mutation.saveAutoCi", json!({ "input": { "serviceId": own.built, "enabled": true } })),
+        ("Mutation.replayWebhookDelivery", json!({ "input": { "id": own.delivery } })),
         ("Mutation.startPipeline", json!({ "input": { "serviceId": own.built } })),
         ("Mutation.retryPipeline", json!({ "input": { "id": own.pipeline } })),
         ("Mutation.cancelPipeline", json!({ "input": { "id": own.queued } })),
@@ -216,6 +218,7 @@ fn foreign(own: &str, theirs: &Shop) -> (String, String) {
         NodeKind::Environment => &theirs.environment,
         NodeKind::Deployment => &theirs.deployment,
         NodeKind::Pipeline => &theirs.pipeline,
+        NodeKind::WebhookDelivery => &theirs.delivery,
     };
     (id.clone(), kind.id("01900000-0000-7000-8000-ffffffffffff").to_string())
 }

@@ -24,4 +24,5 @@ mod secrets;
 mod services;
 mod source;
 mod support;
+mod webhooks;
 mod wizard;

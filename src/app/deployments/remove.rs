@@ -10,7 +10,8 @@ use super::{cancel, environments, leftovers, status};
 use crate::app::events::ChangeKind;
 use crate::app::services::definition::removal_of;
 use crate::app::services::spec::target_of;
-use crate::app::{App, Result, Scope, pipelines, runtimes};
+use crate::app::services::update::for_change;
+use crate::app::{App, Result, Scope, pipelines, runtimes, webhooks};
 use crate::queue::{self, Claim};
 use crate::runtime::{RuntimeError, Volumes};
 
@@ -83,6 +84,7 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
         true => left,
         false => try_leftovers(app, left, volumes).await?,
     };
+    webhooks::install::bid_farewell(app, &scope, &service).await;
     let tx = app.begin().await?;
     if !claim.complete(&tx).await? {
         return Ok(Outcome::Lost);
@@ -100,6 +102,8 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
     for row in &rows {
         forget(&tx, row).await?;
     }
+    // From here on no delivery is written for it.
+    for_change(&tx, &scope, &service.id).await?;
     pipelines::cancel::forget_all(&tx, &service.id).await?;
     service::Entity::delete_by_id(&service.id).exec(&tx).await?;
     tx.commit().await?;

@@ -8,6 +8,7 @@ use super::menus::no_runtime;
 use super::spec::nothing_built;
 use crate::app::deployments::{PRODUCTION, built, environments};
 use crate::app::git::{self, register::RIGHTS};
+use crate::app::webhooks::auto_ci::auto_ci_of;
 use crate::app::{Actor, App, Error, Precondition, Result, runtimes};
 
 /// What can be done to a service.
@@ -23,6 +24,8 @@ pub enum ServiceAction {
     Stop,
     /// Stop and start what runs, or start what is stopped.
     Restart,
+    /// Let pushes start its pipelines.
+    EnableAutoCi,
     /// Remove it.
     Remove,
 }
@@ -51,6 +54,8 @@ struct Facts {
     /// Why nothing can be built.
     no_source: Option<Obstacle>,
     unbuilt: bool,
+    /// Pushes start its pipelines already.
+    auto_ci: bool,
     /// Where a deployment would go.
     runtime: Option<runtime::Model>,
     /// Where the environment is.
@@ -105,6 +110,7 @@ pub async fn actions(
         removing: service.removing,
         no_source,
         unbuilt,
+        auto_ci: auto_ci_of(service)?.enabled,
         runtime,
         serves_on,
         environment,
@@ -125,8 +131,8 @@ async fn no_source(app: &App, actor: &Actor, service: &service::Model) -> Result
 }
 
 fn states(facts: &Facts) -> Vec<ActionState> {
-    use ServiceAction::{Deploy, Remove, Restart, RollBack, StartPipeline, Stop};
-    [StartPipeline, Deploy, RollBack, Stop, Restart, Remove]
+    use ServiceAction::{Deploy, EnableAutoCi, Remove, Restart, RollBack, StartPipeline, Stop};
+    [StartPipeline, Deploy, RollBack, Stop, Restart, EnableAutoCi, Remove]
         .into_iter()
         .map(|action| ActionState { action, obstacle: obstacle(facts, action) })
         .collect()
@@ -144,7 +150,8 @@ fn obstacle(facts: &Facts, action: ServiceAction) -> Option<Obstacle> {
     let deployed = facts.environment.as_ref().filter(|e| e.current_deployment_id.is_some());
     match action {
         ServiceAction::Remove => None,
-        ServiceAction::StartPipeline => facts.no_source.clone(),
+        ServiceAction::EnableAutoCi if facts.auto_ci => because(None, "Auto CI is on".to_owned()),
+        ServiceAction::StartPipeline | ServiceAction::EnableAutoCi => facts.no_source.clone(),
         ServiceAction::Deploy => match &facts.runtime {
             None => because(Some(Precondition::NoRuntime), facts.no_runtime.clone()),
             Some(_) if facts.unbuilt => {

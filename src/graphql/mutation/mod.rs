@@ -9,6 +9,7 @@ mod registries;
 mod runtimes;
 mod services;
 mod users;
+mod webhooks;
 
 use async_graphql::MergedObject;
 
@@ -23,5 +24,6 @@ pub struct Mutation(
     services::ServiceMutation,
     environments::EnvironmentMutation,
     pipelines::PipelineMutation,
+    webhooks::WebhookMutation,
     deployments::DeploymentMutation,
 );

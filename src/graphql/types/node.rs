@@ -11,6 +11,7 @@ use super::pipeline::Pipeline;
 use super::registry::Registry;
 use super::runtime::Runtime;
 use super::service::Service;
+use super::webhook::WebhookDelivery;
 use crate::app::audit;
 use crate::app::git::settings;
 use crate::app::identity::{organizations, tokens};
@@ -46,6 +47,8 @@ pub enum Node {
     Deployment(Deployment),
     /// A run from a commit to where its image is deployed.
     Pipeline(Pipeline),
+    /// What a Git provider sent.
+    WebhookDelivery(WebhookDelivery),
 }
 
 /// Loads one as the caller sees it; none for what does not exist for them.
@@ -72,6 +75,9 @@ pub async fn load(ctx: &Context<'_>, kind: NodeKind, row: &str) -> Result<Option
         NodeKind::Environment => loaders(ctx)?.environment(row).await?.map(Environment::shared).map(Node::Environment),
         NodeKind::Deployment => loaders(ctx)?.deployment(row).await?.map(Deployment::shared).map(Node::Deployment),
         NodeKind::Pipeline => loaders(ctx)?.pipeline(row).await?.map(Pipeline::shared).map(Node::Pipeline),
+        NodeKind::WebhookDelivery => {
+            loaders(ctx)?.delivery(row).await?.map(WebhookDelivery::shared).map(Node::WebhookDelivery)
+        }
         NodeKind::Organization => None,
     })
 }

@@ -14,6 +14,7 @@ use super::git::GitSource;
 use super::identity::User;
 use super::pipeline::{BuildSettings, Pipeline, page_of_pipelines};
 use super::runtime::Runtime;
+use super::webhook::AutoCi;
 use crate::app::deployments::environments;
 use crate::app::deployments::list::Filter;
 use crate::app::services::{actions, containers_of};
@@ -197,6 +198,11 @@ impl Service {
         BuildSettings::of(ctx, &self.0)
     }
 
+    /// What starts its pipelines by itself; null for a service that is made of images.
+    async fn auto_ci(&self, ctx: &Context<'_>) -> Result<Option<AutoCi>> {
+        AutoCi::of(ctx, &self.0)
+    }
+
     /// What was built, newest first.
     #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
     #[graphql(complexity = "crate::graphql::connection::cost(first, last, child_complexity)")]
@@ -258,6 +264,8 @@ pub enum ServiceAction {
     Stop,
     /// restartService
     Restart,
+    /// saveAutoCi
+    EnableAutoCi,
     /// removeService
     Remove,
 }

@@ -10,6 +10,7 @@ pub mod git;
 pub mod git_server;
 pub mod github_double;
 pub mod gitlab_double;
+pub mod hooks;
 pub mod pipelines;
 pub mod registry;
 pub mod server;

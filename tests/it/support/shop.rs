@@ -2,18 +2,26 @@
 
 use std::time::Duration;
 
+use async_graphql::ID;
 use chrono::TimeDelta;
 use entity::Role;
 use kiops::app::deployments::perform::{self, Outcome};
 use kiops::app::deployments::{control, jobs, leftovers, remove};
 use kiops::app::settings::{LocalEngine, Settings};
+use kiops::app::webhooks::handle;
+use kiops::app::webhooks::intake::{Intake, Received};
 use kiops::app::{Actor, Result, Scope, pipelines};
+use kiops::domain::git::Provider;
+use kiops::domain::secret::ExposeSecret as _;
+use kiops::graphql::ids::decode;
 use kiops::queue::{self, Limit};
 use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
 
 use super::app::{TestApp, settings};
 use super::builds::commit;
 use super::git::GOOD_TOKEN;
+use super::hooks::Delivery;
 use super::pipelines as pipelines_of;
 
 /// Node ids of one organization's objects.
@@ -46,6 +54,8 @@ pub struct Shop {
     pub pipeline: String,
     /// A pipeline's that waits for its turn.
     pub queued: String,
+    /// What its webhook was sent.
+    pub delivery: String,
     /// A deployment's that waits for an approval.
     pub waiting: String,
 }
@@ -77,6 +87,7 @@ impl Shop {
             built: id(),
             pipeline: id(),
             queued: id(),
+            delivery: id(),
             waiting: id(),
         }
     }
@@ -94,6 +105,7 @@ impl Shop {
         let start = json!({ "serviceId": self.built });
         self.pipeline = mutate(test, &self.admin, "startPipeline", start.clone()).await;
         work(test).await;
+        self.delivery = delivered(test, &self.admin, &self.built).await;
         self.queued = mutate(test, &self.admin, "startPipeline", start).await;
         let save =
             "mutation($id: ID!) { saveEnvironment(input: {serviceId: $id, name: \"held\", requireApproval: true}) {
@@ -147,10 +159,32 @@ impl Shop {
             built: String::new(),
             pipeline: String::new(),
             queued: String::new(),
+            delivery: String::new(),
             waiting: String::new(),
             admin,
         }
     }
+}
+
+/// The webhook of a GitLab service is installed, and a delivery comes that starts nothing.
+async fn delivered(test: &TestApp, admin: &Actor, service: &str) -> String {
+    let on = "mutation($i: SaveAutoCiInput!) { saveAutoCi(input: $i) { service { autoCi { webhookUrl } } } }";
+    let saved = test.data(admin, on, json!({ "i": { "serviceId": service, "enabled": true } })).await;
+    let url = text(&saved["saveAutoCi"]["service"]["autoCi"]["webhookUrl"]);
+    let secret = {
+        let gitlab = test.gits.of(Provider::Gitlab);
+        let (_, hook) = gitlab.hooks.values().find(|(_, hook)| hook.url == url).unwrap();
+        hook.secret.expose_secret().to_owned()
+    };
+    let intake = Intake::start(&test.app, &TaskTracker::new());
+    let row = decode(&ID(service.to_owned())).unwrap().1;
+    let now = test.app.clock.now().timestamp();
+    let note = Delivery::gitlab("Note Hook", "a note", &secret, b"{}", now);
+    assert_eq!(note.to(&intake, &row).await, Received::Stored);
+    while handle::next(&test.app).await.unwrap().is_some() {}
+    let ask = "query($id: ID!) { service(id: $id) { autoCi { deliveries { nodes { id } } } } }";
+    let found = test.data(admin, ask, json!({ "id": service })).await;
+    text(&found["service"]["autoCi"]["deliveries"]["nodes"][0]["id"])
 }
 
 /// A container that is registered without a fault.

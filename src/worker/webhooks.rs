@@ -1,0 +1,81 @@
+//! Handling what Git providers sent, as soon as it is stored.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::webhooks::{self, handle};
+use crate::app::{App, Event};
+
+/// Failures in a row after which a delivery is given up, so that others come to it.
+const PATIENCE: u32 = 5;
+/// How long to wait after a failure.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Deliveries of one service after which it is seen what of them is too much, also while more are waiting.
+const PRUNED_AFTER: u32 = 100;
+
+/// Handles them until told to stop.
+pub(super) async fn run(app: App, poll: Duration, stop: CancellationToken) {
+    let mut events = app.events.listen();
+    let mut handled: HashMap<String, u32> = HashMap::new();
+    let mut failures = 0;
+    loop {
+        let next = tokio::select! {
+            () = stop.cancelled() => return,
+            next = handle::next(&app) => next,
+        };
+        match next {
+            Ok(Some(done)) => {
+                failures = 0;
+                let count = handled.entry(done.service_id.clone()).or_default();
+                *count += 1;
+                if *count >= PRUNED_AFTER {
+                    handled.remove(&done.service_id);
+                    prune(&app, &done.service_id).await;
+                }
+            }
+            Ok(None) => {
+                failures = 0;
+                for (service_id, _) in handled.drain() {
+                    prune(&app, &service_id).await;
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(poll) => {}
+                    () = hear(&mut events) => {}
+                }
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::error!(%error, failures, "a webhook's delivery can't be handled");
+                if failures >= PATIENCE && handle::give_up(&app, &error).await.is_ok() {
+                    failures = 0;
+                    continue;
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(AGAIN) => {}
+                }
+            }
+        }
+    }
+}
+
+async fn prune(app: &App, service_id: &str) {
+    if let Err(error) = webhooks::prune(app, service_id).await {
+        tracing::warn!(service = service_id, %error, "old deliveries can't be forgotten");
+    }
+}
+
+async fn hear(events: &mut Receiver<Event>) {
+    loop {
+        match events.recv().await {
+            Ok(Event::Deliveries) | Err(RecvError::Lagged(_)) => return,
+            Ok(_) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
