@@ -132,22 +132,20 @@ async fn strike_places(tx: &impl ConnectionTrait, scope: &Scope, unused: &mut BT
     let tokens: Vec<String> = tokens.into_tuple().all(tx).await?;
     let runtimes = scope.runtimes().select_only().column(runtime::Column::SecretId);
     let runtimes: Vec<Option<String>> = runtimes.into_tuple().all(tx).await?;
-    let services = scope
-        .services()
-        .select_only()
-        .column(service::Column::Containers)
-        .column(service::Column::Build)
-        .column(service::Column::RegistrySecretId)
-        .column(service::Column::WebhookSecretId);
-    let services: Vec<(Value, Option<Value>, Option<String>, Option<String>)> = services.into_tuple().all(tx).await?;
+    let kept = [service::Column::RegistrySecretId, service::Column::WebhookSecretId];
+    let kept: Vec<(Option<String>, Option<String>)> =
+        scope.services().select_only().columns(kept).into_tuple().all(tx).await?;
+    let definitions = [service::Column::Containers, service::Column::Build];
+    let definitions: Vec<(Value, Option<Value>)> =
+        scope.services().select_only().columns(definitions).into_tuple().all(tx).await?;
     let environments = scope.environments().select_only().column(environment::Column::Env);
     let environments: Vec<Value> = environments.into_tuple().all(tx).await?;
 
-    let of_services = services.iter().flat_map(|(_, _, login, webhook)| login.iter().chain(webhook));
+    let of_services = kept.iter().flat_map(|(login, webhook)| login.iter().chain(webhook));
     for id in registries.iter().chain(&tokens).chain(runtimes.iter().flatten()).chain(of_services) {
         unused.remove(id);
     }
-    let definitions = services.iter().flat_map(|(containers, build, ..)| [Some(containers), build.as_ref()]);
+    let definitions = definitions.iter().flat_map(|(containers, build)| [Some(containers), build.as_ref()]);
     for value in definitions.flatten().chain(&environments) {
         strike(value, unused);
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use entity::{SourceKind, deployment, service};
+use entity::{SourceKind, deployment, pipeline, service};
 use kiops::graphql::ids::NodeKind;
 use sea_orm::{ActiveModelTrait as _, EntityTrait as _, IntoActiveModel as _, Set};
 use serde_json::{Value, json};
@@ -110,6 +110,10 @@ fn an_image_that_only_the_engine_has_is_deployed_by_its_id_and_never_pulled() {
     assert_eq!((&lost["status"], &lost["message"]), (&json!("FAILED"), &json!(sentence)));
     assert_eq!(shop.page().unwrap(), "vbuilt-2 hello");
     let host = shop.host.clone();
+    // They were written by hand, and go by hand.
+    shop.server.with_database(async |db| {
+        pipeline::Entity::delete_many().exec(db.read_write()).await.unwrap();
+    });
     shop.close();
     super::docker(&host, &["image", "rm", "--force", &second]);
 }
@@ -121,7 +125,7 @@ fn what_is_ended_while_it_does_not_become_healthy_leaves_the_old_one_as_it_was()
         let mut web = shop.web("1");
         web["volumes"] = volumes.clone();
         let mut patient = health("/health");
-        patient["retries"] = json!(600);
+        patient["retries"] = json!(100);
         web["healthCheck"] = patient;
         shop.register(&[web], json!({}));
         shop.deploy_well(None);
