@@ -41,7 +41,7 @@ fn each_fails_with_a_sentence_and_the_server_goes_on_answering() {
         ("link-out", vec![Change::link("Dockerfile", "/etc/passwd")], "SOURCE", "Dockerfile"),
         ("link-up", vec![Change::link("sub/Dockerfile", "../../../etc/passwd")], "SOURCE", "Dockerfile"),
         ("no-text", vec![Change::file("Dockerfile", [0xff, 0xfe, 0x00])], "BUILD", "Dockerfile"),
-        ("not-one", vec![Change::file("Dockerfile", &deep)], "BUILD", "line 0"),
+        ("not-one", vec![Change::file("Dockerfile", &deep)], "BUILD", "unknown instruction"),
         (
             "too-large",
             vec![Change::file("big", vec![0; 60_000_000]), Change::file("Dockerfile", "FROM scratch\n")],
