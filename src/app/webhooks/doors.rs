@@ -43,6 +43,7 @@ struct Known {
 
 struct Slot {
     generation: u64,
+    turn: Arc<tokio::sync::Mutex<()>>,
     found: Option<(Option<Arc<Door>>, Instant)>,
     noted: (Instant, u32),
 }
@@ -57,15 +58,16 @@ impl Doors {
     /// # Errors
     /// INTERNAL when the database does not answer.
     pub(super) async fn find(&self, app: &App, service_id: &str) -> Result<Option<Arc<Door>>> {
+        let one_at_a_time = match self.known(service_id) {
+            Ok(found) => return Ok(found),
+            Err((_, one_at_a_time)) => one_at_a_time,
+        };
+        // Whoever came first goes on first: of two pushes the later one is to be handled later.
+        let _turn = one_at_a_time.lock().await;
         let asked = Instant::now();
-        let generation = {
-            let mut known = self.lock();
-            known.hear();
-            let slot = known.slot(service_id, asked);
-            match &slot.found {
-                Some((found, at)) if asked.duration_since(*at) < BELIEVED => return Ok(found.clone()),
-                _ => slot.generation,
-            }
+        let generation = match self.known(service_id) {
+            Ok(found) => return Ok(found),
+            Err((generation, _)) => generation,
         };
         let found = load(app, service_id).await?.map(Arc::new);
         let mut known = self.lock();
@@ -76,6 +78,18 @@ impl Doors {
             slot.found = Some((found.clone(), asked));
         }
         Ok(found)
+    }
+
+    /// What is remembered; else up to when anything is known, and whose turn it is to ask.
+    fn known(&self, service_id: &str) -> std::result::Result<Option<Arc<Door>>, (u64, Arc<tokio::sync::Mutex<()>>)> {
+        let now = Instant::now();
+        let mut known = self.lock();
+        known.hear();
+        let slot = known.slot(service_id, now);
+        match &slot.found {
+            Some((found, at)) if now.duration_since(*at) < BELIEVED => Ok(found.clone()),
+            _ => Err((slot.generation, slot.turn.clone())),
+        }
     }
 
     /// Whether one more refused delivery is written down: a flood of them is not.
@@ -123,7 +137,7 @@ impl Known {
             self.slots.clear();
             self.generation += 1;
         }
-        let fresh = Slot { generation: self.generation, found: None, noted: (now, 0) };
+        let fresh = Slot { generation: self.generation, turn: Arc::default(), found: None, noted: (now, 0) };
         self.slots.entry(service_id.to_owned()).or_insert(fresh)
     }
 }

@@ -148,7 +148,7 @@ async fn every_fault_of_the_input_is_named() {
     }
     assert_eq!(mill.test.rows().await, before);
     mill.test.registries.push("nginx:1.27", 1);
-    let image = json!({ "name": "image", "containers": [web()] });
+    let image = json!({ "name": "image", "runtimeId": mill.runtime, "containers": [web()] });
     let image = mutate(&mill.test, &mill.admin, "registerDockerHubService", image).await;
     let answer = mill.ask_save(json!({ "serviceId": image, "enabled": true })).await;
     assert_eq!(code(&answer).as_deref(), Some("BAD_USER_INPUT"));

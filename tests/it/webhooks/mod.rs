@@ -35,6 +35,7 @@ struct Mill {
     provider: Provider,
     /// The service's node id.
     service: String,
+    runtime: String,
     /// The provider's id of its project.
     project: String,
     intake: Intake,
@@ -76,7 +77,7 @@ impl Mill {
         test.sources.files.lock().unwrap().insert("Dockerfile".to_owned(), "FROM scratch\n".to_owned());
         let tasks = TaskTracker::new();
         let intake = Intake::start(&test.app, &tasks);
-        Self { test, admin, member, provider, service, project: id, intake, tasks }
+        Self { test, admin, member, provider, service, runtime, project: id, intake, tasks }
     }
 
     /// One whose webhook is installed, for everything.

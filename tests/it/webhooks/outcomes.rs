@@ -22,7 +22,7 @@ async fn a_push_starts_a_pipeline_of_its_very_commit() {
         assert_eq!(pipeline["commit"]["message"], "Add the basket");
         assert_eq!(pipeline["commit"]["authorName"], "Ada Lovelace");
         // The pipeline is found from what it is fetched by: the registered address, whatever the payload names.
-        assert_eq!(crate::support::shop::work(&mill.test).await.len(), 2, "the pipeline, and the commit's status");
+        crate::support::shop::work(&mill.test).await;
         let origins = mill.test.sources.origins.lock().unwrap().clone();
         assert_eq!(origins.len(), 1);
         assert!(origins[0].0.starts_with("https://git.example/team/shop"), "{origins:?}");
@@ -72,11 +72,12 @@ async fn what_starts_nothing_says_why() {
         ("Push Hook", with("/project/id", json!(4)), "IGNORED", "another project"),
         ("Merge Request Hook", request("open", own + 1), "IGNORED", "a fork's code is never built"),
         ("Merge Request Hook", request("close", own), "IGNORED", "closed"),
-        ("Note Hook", push.clone(), "IGNORED", "no pipeline: Note Hook"),
+        ("Note Hook", with("/object_kind", json!("note")), "IGNORED", "no pipeline: Note Hook"),
         ("Push Hook", with("/ref", json!("refs/heads/--upload-pack=touch x")), "IGNORED", "can't be read"),
         ("Push Hook", with("/ref", json!("refs/heads/-x")), "IGNORED", "can't be read"),
         ("Push Hook", json!([1]), "IGNORED", "no JSON object"),
-        ("Push Hook", json!({}), "IGNORED", "can't be read"),
+        ("Push Hook", json!({}), "IGNORED", "no pipeline: Push Hook"),
+        ("Push Hook", json!({ "object_kind": "push" }), "IGNORED", "can't be read"),
         ("Merge Request Hook", request("open", own), "STARTED", ""),
         ("Push Hook", with("/commits", json!([])), "STARTED", ""),
     ];

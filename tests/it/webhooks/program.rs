@@ -49,14 +49,14 @@ fn send(address: &str, path: &str, secret: &str, body: &str, id: &str) -> bool {
 }
 
 /// How many deliveries are there that did not come twice, once all are handled.
-fn stored(server: &Server, at_least: usize) -> usize {
-    let ask = "query($a: String) { services { nodes { autoCi { deliveries(first: 100, after: $a) { nodes { outcome } \
-        pageInfo { endCursor hasNextPage } } } } } }";
+fn stored(server: &Server, service: &str, at_least: usize) -> usize {
+    let ask = "query($id: ID!, $a: String) { service(id: $id) { autoCi { deliveries(first: 100, after: $a) { nodes { outcome } \
+        pageInfo { endCursor hasNextPage } } } } }";
     let count = || {
         let (mut after, mut count) = (Value::Null, 0);
         loop {
-            let found = server.data(ask, json!({ "a": after }));
-            let page = &found["services"]["nodes"][0]["autoCi"]["deliveries"];
+            let found = server.data(ask, json!({ "id": service, "a": after }));
+            let page = &found["service"]["autoCi"]["deliveries"];
             let all = page["nodes"].as_array().unwrap();
             count += all.iter().filter(|d| d["outcome"] == "IGNORED").count();
             if page["pageInfo"]["hasNextPage"] != true {
@@ -103,12 +103,13 @@ fn power_cut(gitlab: &GitlabDouble) {
     let answered = answered.into_inner().unwrap();
     assert!((250..880).contains(&answered.len()), "it was in the middle of the burst: {}", answered.len());
     server.restart();
-    let before = stored(&server, answered.len());
+    let service = path.rsplit('/').next().unwrap();
+    let before = stored(&server, service, answered.len());
     // What was lost would be new when it comes again.
     for id in &answered {
         assert!(send(&address, &path, &secret, &body, id), "{id}: {}", server.log());
     }
-    assert_eq!(stored(&server, before), before);
+    assert_eq!(stored(&server, service, before), before);
     assert!(!server.log().contains(&secret), "the log has the secret");
     server.stop();
 }

@@ -151,7 +151,7 @@ async fn nobody_learns_which_services_there_are() {
     assert_eq!(good.to(&mill.intake, nowhere).await, Received::Refused);
     let gitlab = Delivery::gitlab_by_token("Push Hook", "x", &mill.secret(), &good.body);
     assert_eq!(mill.send(&gitlab).await, Received::Refused, "another provider");
-    let image = json!({ "name": "image", "containers": [crate::support::shop::web()] });
+    let image = json!({ "name": "image", "runtimeId": mill.runtime, "containers": [crate::support::shop::web()] });
     mill.test.registries.push("nginx:1.27", 1);
     let image = crate::support::shop::mutate(&mill.test, &mill.admin, "registerDockerHubService", image).await;
     let image = kiops::graphql::ids::decode(&async_graphql::ID(image)).unwrap().1;
