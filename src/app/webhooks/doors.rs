@@ -48,6 +48,14 @@ struct Slot {
     noted: (Instant, u32),
 }
 
+/// What is remembered of a service.
+enum Look {
+    /// This.
+    Known(Option<Arc<Door>>),
+    /// Nothing: the database has to be asked, one after the other. What was heard until now has this number.
+    Ask { generation: u64, turn: Arc<tokio::sync::Mutex<()>> },
+}
+
 impl Doors {
     pub(super) fn new(app: &App) -> Self {
         Self(Mutex::new(Known { events: app.events.listen(), slots: HashMap::new(), generation: 0 }))
@@ -58,16 +66,16 @@ impl Doors {
     /// # Errors
     /// INTERNAL when the database does not answer.
     pub(super) async fn find(&self, app: &App, service_id: &str) -> Result<Option<Arc<Door>>> {
-        let one_at_a_time = match self.known(service_id) {
-            Ok(found) => return Ok(found),
-            Err((_, one_at_a_time)) => one_at_a_time,
+        let turn = match self.look(service_id) {
+            Look::Known(found) => return Ok(found),
+            Look::Ask { turn, .. } => turn,
         };
         // Whoever came first goes on first: of two pushes the later one is to be handled later.
-        let _turn = one_at_a_time.lock().await;
+        let _turn = turn.lock().await;
         let asked = Instant::now();
-        let generation = match self.known(service_id) {
-            Ok(found) => return Ok(found),
-            Err((generation, _)) => generation,
+        let generation = match self.look(service_id) {
+            Look::Known(found) => return Ok(found),
+            Look::Ask { generation, .. } => generation,
         };
         let found = load(app, service_id).await?.map(Arc::new);
         let mut known = self.lock();
@@ -80,15 +88,15 @@ impl Doors {
         Ok(found)
     }
 
-    /// What is remembered; else up to when anything is known, and whose turn it is to ask.
-    fn known(&self, service_id: &str) -> std::result::Result<Option<Arc<Door>>, (u64, Arc<tokio::sync::Mutex<()>>)> {
+    /// What is remembered.
+    fn look(&self, service_id: &str) -> Look {
         let now = Instant::now();
         let mut known = self.lock();
         known.hear();
         let slot = known.slot(service_id, now);
         match &slot.found {
-            Some((found, at)) if now.duration_since(*at) < BELIEVED => Ok(found.clone()),
-            _ => Err((slot.generation, slot.turn.clone())),
+            Some((found, at)) if now.duration_since(*at) < BELIEVED => Look::Known(found.clone()),
+            _ => Look::Ask { generation: slot.generation, turn: slot.turn.clone() },
         }
     }
 
