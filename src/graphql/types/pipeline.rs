@@ -158,7 +158,6 @@ impl Pipeline {
     }
 
     /// Log lines so far, oldest first.
-    #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
     #[graphql(complexity = "crate::graphql::connection::cost(first, last, child_complexity)")]
     async fn log(
         &self,

@@ -42,15 +42,15 @@ fn in_each_stage() {
     works.repositories.commit("team/shop", "sleeper", &[Change::file("Dockerfile", dockerfile)]);
     let id = works.start(json!({ "ref": "sleeper" }));
     works.reaches(&id, "BUILD");
-    until("the step", 40, || (running("sleep\07171") > 0).then_some(()));
-    ends_soon(&works, &id, "sleep\07171");
+    until("the step", 40, || (running("sleep\x007171") > 0).then_some(()));
+    ends_soon(&works, &id, "sleep\x007171");
 
     // TEST: a command that sleeps.
     works.save(json!({ "testCommand": ["/bin/busybox", "sleep", "7272"] }));
     let id = works.start(json!({}));
     works.reaches(&id, "TEST");
-    until("the command", 40, || (running("sleep\07272") > 0).then_some(()));
-    ends_soon(&works, &id, "sleep\07272");
+    until("the command", 40, || (running("sleep\x007272") > 0).then_some(()));
+    ends_soon(&works, &id, "sleep\x007272");
     works.save(json!({ "testCommand": null }));
 
     // DEPLOY: a container that never becomes healthy. What ran before goes on.
@@ -60,8 +60,8 @@ fn in_each_stage() {
     works.repositories.commit("team/shop", "sick", &[Change::file("Dockerfile", dockerfile)]);
     let id = works.start(json!({ "ref": "sick", "deployTo": "production" }));
     works.reaches(&id, "DEPLOY");
-    until("the container", 40, || (running("sleep\07373") > 0).then_some(()));
-    ends_soon(&works, &id, "sleep\07373");
+    until("the container", 40, || (running("sleep\x007373") > 0).then_some(()));
+    ends_soon(&works, &id, "sleep\x007373");
     assert_eq!(works.page().as_deref(), Some("version 1"));
     works.close();
 }
@@ -80,12 +80,12 @@ fn a_service_that_is_removed_while_it_builds_leaves_the_queue_moving() {
     let start = "mutation($id: ID!) { startPipeline(input: {serviceId: $id}) { pipeline { id } } }";
     let waiting =
         works.server.data(start, json!({ "id": other["registerGitProject"]["service"]["id"] }))["startPipeline"].take();
-    until("the step", 40, || (running("sleep\07474") > 0).then_some(()));
+    until("the step", 40, || (running("sleep\x007474") > 0).then_some(()));
     let remove = "mutation($id: ID!) { removeService(input: {id: $id}) { id } }";
     works.server.data(remove, json!({ "id": works.service }));
     let done = works.ended(&text(&waiting["pipeline"]["id"]));
     assert_eq!(done["status"], "SUCCEEDED", "{done:#}");
-    assert_eq!(running("sleep\07474"), 0);
+    assert_eq!(running("sleep\x007474"), 0);
     let gone =
         "query($id: ID!) { service(id: $id) { id } node(id: $p) { id } }".replace("($id: ID!)", "($id: ID!, $p: ID!)");
     until("the service's end", 30, || {

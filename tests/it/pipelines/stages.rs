@@ -1,5 +1,7 @@
 //! What a pipeline comes to, stage by stage.
 
+use std::collections::BTreeMap;
+
 use kiops::builder::BuilderError;
 use kiops::builder::source::SourceError;
 use serde_json::{Value, json};
@@ -85,12 +87,11 @@ async fn the_stage_that_fails_says_why_and_the_others_are_skipped() {
 #[tokio::test]
 async fn what_there_is_no_dockerfile_for_is_said_with_a_way_out() {
     let yard = Yard::new().await;
-    let mut files = yard.test.sources.files.lock().unwrap();
-    files.clear();
-    files.insert("package.json".to_owned(), r#"{"scripts":{"start":"node ."},"main":"a.js"}"#.to_owned());
-    files.insert("package-lock.json".to_owned(), "{}".to_owned());
-    files.insert("a.js".to_owned(), String::new());
-    drop(files);
+    *yard.test.sources.files.lock().unwrap() = BTreeMap::from([
+        ("package.json".to_owned(), r#"{"scripts":{"start":"node ."},"main":"a.js"}"#.to_owned()),
+        ("package-lock.json".to_owned(), "{}".to_owned()),
+        ("a.js".to_owned(), String::new()),
+    ]);
     let id = yard.start(json!({})).await;
     work(&yard.test).await;
     let failed = yard.look(&id).await;
