@@ -1,14 +1,15 @@
 //! The log of a pipeline or a deployment: masked before it is stored, numbered without a gap.
 
-use std::convert::Infallible;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use entity::{LogStream, log_line};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, EntityTrait, NotSet, QueryFilter, QueryOrder, QuerySelect, Set};
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::{App, Event, Result};
 use crate::builder::{Journal, Output};
@@ -18,6 +19,8 @@ use crate::vault::Masker;
 
 /// Lines that are written together at most.
 const BATCH: usize = 256;
+/// Lines of a private key at most.
+const KEY_LINES: usize = 200;
 /// How long a line waits for others at most.
 const WAIT: Duration = Duration::from_millis(100);
 
@@ -33,6 +36,8 @@ struct State {
     stage: StageKind,
     seq: i32,
     bytes: u64,
+    /// By stream, how many lines may still be of a private key that was begun.
+    keys: HashMap<LogStream, usize>,
     /// Masked and numbered, and not written yet.
     waiting: Vec<log_line::ActiveModel>,
 }
@@ -53,7 +58,7 @@ impl RunLog {
             .await?
             .unwrap_or_default();
         let bytes = u64::try_from(bytes.unwrap_or(0)).unwrap_or(0);
-        let state = State { stage, seq: seq.unwrap_or(0), bytes, waiting: Vec::new() };
+        let state = State { stage, seq: seq.unwrap_or(0), bytes, keys: HashMap::new(), waiting: Vec::new() };
         Ok(Self { app: app.clone(), run_id: run_id.to_owned(), masker, state: Mutex::new(state) })
     }
 
@@ -68,11 +73,14 @@ impl RunLog {
         self.masker.mask(text)
     }
 
-    /// Writes what waits, again and again, for as long as it is asked to. Whoever gives lines to [`Journal::line`] has
-    /// this going on beside it, and calls [`RunLog::flush`] in the end.
-    pub async fn pump(&self) -> Infallible {
-        loop {
-            tokio::time::sleep(WAIT).await;
+    /// Writes what waits, again and again until told to stop, and then what is left. Whoever gives lines to
+    /// [`Journal::line`] has this going on beside it.
+    pub async fn pump(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = tokio::time::sleep(WAIT) => {}
+                () = stop.cancelled() => {}
+            }
             self.flush().await;
         }
     }
@@ -90,7 +98,7 @@ impl RunLog {
         if state.bytes > max {
             return;
         }
-        let mut text = self.masker.mask(text);
+        let mut text = self.masked(state, stream, text);
         state.bytes += text.len() as u64;
         let mut stream = stream;
         if state.bytes > max {
@@ -109,12 +117,32 @@ impl RunLog {
         });
     }
 
+    /// The line without secrets. A private key is one over many lines, and they come one by one.
+    fn masked(&self, state: &mut State, stream: LogStream, text: &str) -> String {
+        let key = state.keys.entry(stream).or_default();
+        if *key > 0 {
+            *key = if text.contains("-----END ") { 0 } else { *key - 1 };
+            return "***".to_owned();
+        }
+        let begins = text.rfind("-----BEGIN ").filter(|at| text[*at..].contains("PRIVATE KEY-----"));
+        if begins.is_some_and(|at| !text[at..].contains("-----END ")) {
+            *key = KEY_LINES;
+        }
+        self.masker.mask(text)
+    }
+
     async fn write(&self, state: &mut State) -> Result<()> {
         if state.waiting.is_empty() {
             return Ok(());
         }
-        let lines = std::mem::take(&mut state.waiting);
-        log_line::Entity::insert_many(lines).exec_without_returning(self.app.db.read_write()).await?;
+        // Forgotten when they are stored, and not before: whoever waits for it may be given up in between, and what was
+        // stored all the same is then met again.
+        let again = OnConflict::columns([log_line::Column::RunId, log_line::Column::Seq]).do_nothing().to_owned();
+        log_line::Entity::insert_many(state.waiting.clone())
+            .on_conflict(again)
+            .exec_without_returning(self.app.db.read_write())
+            .await?;
+        state.waiting.clear();
         self.app.events.publish(Event::Log { run_id: self.run_id.clone() });
         Ok(())
     }

@@ -223,6 +223,18 @@ pub async fn is_busy(db: &impl ConnectionTrait, subject: &str) -> Result<bool, D
     Ok(job::Entity::find().filter(job::Column::Subject.eq(subject)).count(db).await? > 0)
 }
 
+/// Whether somebody who lives works on the subject.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn is_at_work(db: &impl ConnectionTrait, subject: &str, now: DateTime<Utc>) -> Result<bool, DbErr> {
+    let at_work = job::Entity::find()
+        .filter(job::Column::Subject.eq(subject))
+        .filter(job::Column::State.eq(JobState::Running))
+        .filter(job::Column::LeaseUntil.gte(now));
+    Ok(at_work.count(db).await? > 0)
+}
+
 /// Lets a subject's job that waits for its next try run at once.
 ///
 /// # Errors

@@ -4,8 +4,10 @@ mod checks;
 mod watch;
 mod webhooks;
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,8 +35,16 @@ pub fn start(app: &App, settings: &WorkerSettings, tasks: &TaskTracker, stop: &C
         tasks.spawn(claim_loop(app.clone(), name, settings.poll, stop.clone()));
     }
     tasks.spawn(webhooks::run(app.clone(), settings.poll, stop.clone()));
+    tasks.spawn(sweep(app.clone()));
     tasks.spawn(checks::run(app.clone(), stop.clone()));
     tasks.spawn(watch::run(app.clone(), settings.check_every, tasks.clone(), stop.clone()));
+}
+
+/// What a server that was killed has left on the disk.
+async fn sweep(app: App) {
+    if let Err(error) = pipelines::sweep::leftovers(&app).await {
+        tracing::warn!(%error, "folders of sources that nobody needs could not be removed");
+    }
 }
 
 async fn claim_loop(app: App, name: String, poll: Duration, stop: CancellationToken) {
@@ -73,8 +83,10 @@ async fn hear_of_jobs(events: &mut tokio::sync::broadcast::Receiver<Event>) {
 
 /// Works on a job for as long as its lease can be renewed; gives it back on shutdown.
 async fn hold(app: &App, claim: &Claim, stop: &CancellationToken) {
+    let work = AssertUnwindSafe(perform(app, claim)).catch_unwind();
     let outcome = tokio::select! {
-        outcome = perform(app, claim) => outcome,
+        // What panics has failed, and the worker goes on with the next job.
+        outcome = work => outcome.unwrap_or_else(|_| Err(Error::internal("the work on a job panicked"))),
         () = lease_is_lost(app, claim) => Ok(Outcome::Lost),
         () = stop.cancelled() => {
             give_back(app, claim, Duration::ZERO, "the server was stopped").await;

@@ -131,7 +131,7 @@ async fn give_up(
     }
     let scope = Scope { organization_id: deployment.organization_id.clone() };
     // First of all that is held: so does everybody who changes what was left.
-    environments::held(&tx, &scope, &environment.id).await?;
+    let environment = environments::held(&tx, &scope, &environment.id).await?.unwrap_or(environment);
     let (id, service_id) = (deployment.id.clone(), deployment.service_id.clone());
     let serves = environment.current_deployment_id.is_some();
     let elsewhere = environment.runtime_id != deployment.runtime_id;
@@ -147,7 +147,8 @@ async fn give_up(
     };
     let ended = machine::end(&deployment, status, message, app.clock.now())?.update(&tx).await?;
     built::tell_pipeline(app, &tx, &ended).await?;
-    if !status::is_under_way(&tx, &environment_id).await? {
+    let removing = environment.status == ServiceStatus::Removing;
+    if !removing && !status::is_under_way(&tx, &environment_id).await? {
         let (now, message) = match status {
             RunStatus::Canceled => status::as_stored(&tx, &environment).await?,
             _ if serves && !elsewhere => (ServiceStatus::Degraded, Some(why.to_owned())),

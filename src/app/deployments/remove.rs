@@ -6,7 +6,7 @@ use sea_orm::{
 };
 
 use super::perform::Outcome;
-use super::{cancel, environments, leftovers, status};
+use super::{built, cancel, environments, leftovers, status};
 use crate::app::events::ChangeKind;
 use crate::app::services::definition::removal_of;
 use crate::app::services::spec::target_of;
@@ -40,7 +40,7 @@ pub async fn run_environment(app: &App, claim: &Claim) -> Result<Outcome> {
         return Ok(Outcome::Lost);
     }
     environments::held(&tx, &scope, &row.id).await?;
-    forget(&tx, &row).await?;
+    forget(app, &tx, &row).await?;
     status::settle(app, &tx, &service.id).await?;
     tx.commit().await?;
     environments::changed(app, &service);
@@ -100,7 +100,7 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
         }
     }
     for row in &rows {
-        forget(&tx, row).await?;
+        forget(app, &tx, row).await?;
     }
     // From here on no delivery is written for it.
     for_change(&tx, &scope, &service.id).await?;
@@ -177,9 +177,11 @@ async fn give_up(
         change.status_message = Set(Some(message.clone()));
         change.update(&tx).await?;
     }
-    let mut change: service::ActiveModel = service.clone().into();
-    change.removing = Set(false);
-    change.update(&tx).await?;
+    if environment.is_none() {
+        let mut change: service::ActiveModel = service.clone().into();
+        change.removing = Set(false);
+        change.update(&tx).await?;
+    }
     status::settle(app, &tx, &service.id).await?;
     if environment.is_none() {
         let mut change: service::ActiveModel = service.clone().into();
@@ -193,7 +195,16 @@ async fn give_up(
     Ok(Outcome::Done)
 }
 
-async fn forget(tx: &impl ConnectionTrait, row: &environment::Model) -> Result<()> {
+async fn forget(app: &App, tx: &impl ConnectionTrait, row: &environment::Model) -> Result<()> {
+    let open = deployment::Entity::find()
+        .filter(deployment::Column::EnvironmentId.eq(&row.id))
+        .filter(deployment::Column::FinishedAt.is_null())
+        .all(tx)
+        .await?;
+    // What waits for one of them would wait for ever.
+    for deployment in &open {
+        built::tell_pipeline(app, tx, deployment).await?;
+    }
     let runs = deployment::Entity::find()
         .select_only()
         .column(deployment::Column::Id)

@@ -20,7 +20,9 @@ use crate::runtime::InstanceState;
 /// # Errors
 /// INTERNAL when the database refuses.
 pub async fn settle(app: &App, tx: &impl ConnectionTrait, service_id: &str) -> Result<()> {
-    let Some(service) = service::Entity::find_by_id(service_id).one(tx).await? else { return Ok(()) };
+    // Held before the rest is read: of two who settle at once the later one must see what the earlier one did.
+    let held = service::Entity::find_by_id(service_id).lock_exclusive().one(tx).await?;
+    let Some(service) = held else { return Ok(()) };
     let scope = Scope { organization_id: service.organization_id.clone() };
     let environments = environments::of_service(tx, &scope, service_id).await?;
     let (status, message) = match service.removing {

@@ -1,6 +1,8 @@
 //! Ending a pipeline before its time: what is at work is stopped first, then the state says so, then the next one runs.
 
-use entity::{RunStatus, deployment, job, log_line, pipeline, service, webhook_delivery};
+use entity::{
+    DeploymentTrigger, PipelineTrigger, RunStatus, deployment, job, log_line, pipeline, service, webhook_delivery,
+};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, PaginatorTrait as _, QueryFilter,
@@ -9,7 +11,7 @@ use sea_orm::{
 use serde_json::json;
 
 use super::machine::{self, stages_of};
-use super::{RUN, start};
+use super::{RUN, start, wake};
 use crate::app::audit::{self, Entry};
 use crate::app::deployments::{self, environments};
 use crate::app::{Actor, App, Error, Event, Result};
@@ -104,11 +106,16 @@ pub(in crate::app) async fn forget_all(tx: &impl ConnectionTrait, service_id: &s
 ///
 /// # Errors
 /// INTERNAL when the database refuses.
-pub(super) async fn replace_queued(app: &App, tx: &impl ConnectionTrait, lane: &str, number: i32) -> Result<()> {
+pub(super) async fn replace_queued(
+    app: &App,
+    tx: &impl ConnectionTrait,
+    (lane, trigger): (&str, PipelineTrigger),
+    number: i32,
+) -> Result<()> {
     for job in start::waiting(tx, lane).await? {
         let Some(row) = pipeline::Entity::find_by_id(&job.subject).lock_exclusive().one(tx).await? else { continue };
-        let by_hand = matches!(row.trigger, entity::PipelineTrigger::Manual | entity::PipelineTrigger::Api);
-        if by_hand || !withdrawn(tx, &job).await? {
+        // A merge request or a tag of the branch's name is deployed nowhere: it must not take a push's place.
+        if row.trigger != trigger || row.retry_of.is_some() || !withdrawn(tx, &job).await? {
             continue;
         }
         let why = format!("a newer push took its place: pipeline {number}");
@@ -132,13 +139,34 @@ async fn stop(app: &App, tx: &impl ConnectionTrait, row: pipeline::Model, why: &
         .await?;
     let deployments = deployment::Entity::find()
         .filter(deployment::Column::PipelineId.eq(&row.id))
+        // What somebody deployed by hand is theirs.
+        .filter(deployment::Column::Trigger.eq(DeploymentTrigger::Pipeline))
         .filter(deployment::Column::FinishedAt.is_null())
         .all(tx)
         .await?;
     for deployment in deployments {
         deployments::cancel::cancel(app, tx, &deployment, why).await?;
     }
+    // Whatever it waits for: it looks at once whether it is wanted.
+    wake::wake(app, tx, &row.id).await?;
+    queue::hurry(tx, &row.id, app.clock.now()).await?;
     Ok(pipeline::Model { cancel_requested: true, ..row })
+}
+
+/// Ends what a pipeline deploys, if somebody has wanted it ended before that was stored.
+///
+/// # Errors
+/// INTERNAL when the database refuses.
+pub(super) async fn end_deployments(app: &App, id: &str) -> Result<()> {
+    if !is_wanted(app, id).await? {
+        return Ok(());
+    }
+    let tx = app.begin().await?;
+    if let Some(row) = pipeline::Entity::find_by_id(id).lock_exclusive().one(&tx).await? {
+        stop(app, &tx, row, "the pipeline was canceled").await?;
+    }
+    tx.commit().await?;
+    Ok(())
 }
 
 async fn end_queued(app: &App, tx: &impl ConnectionTrait, row: pipeline::Model, why: &str) -> Result<pipeline::Model> {

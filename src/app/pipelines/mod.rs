@@ -13,6 +13,7 @@ pub mod report;
 pub mod run;
 pub mod settings;
 pub mod start;
+pub mod sweep;
 pub mod wake;
 
 /// The kind of the job that a pipeline is. Subject: the pipeline. Lane: its branch. How many are at work at once is

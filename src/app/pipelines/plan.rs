@@ -75,7 +75,8 @@ pub async fn plan(app: &App, actor: &Actor, input: PlanInput) -> Result<Option<B
 async fn fetch(app: &App, origin: &Origin, name: &str, tree: &Temporary) -> Result<()> {
     let made = tokio::fs::create_dir_all(&app.settings.builds.work_dir).await;
     made.map_err(|e| Error::internal(format!("the folder for sources can't be made: {e}")))?;
-    let limits = SourceLimits { bytes: app.settings.builds.max_context_bytes, files: FILES, time: PATIENCE };
+    // It ends by itself before nobody waits any more.
+    let limits = SourceLimits { bytes: app.settings.builds.max_context_bytes, files: FILES, time: PATIENCE * 3 / 4 };
     let resolved = app.sources.resolve(origin, name).await.map_err(|e| refused("ref", e))?;
     let fetched = app.sources.fetch(origin, &resolved.commit, &tree.0, limits, &Silence).await;
     fetched.map(|_| ()).map_err(|e| refused("project", e))

@@ -42,11 +42,20 @@ async fn surplus(app: &App, run: &pipeline::Model) -> Result<()> {
         .all(db)
         .await?;
     let kept: HashSet<String> = kept.into_iter().flatten().collect();
+    // Two runs of the same source and arguments share one image.
+    let rows = pipeline::Entity::find()
+        .filter(pipeline::Column::ServiceId.eq(&run.service_id))
+        .filter(pipeline::Column::Image.is_not_null())
+        .all(db)
+        .await?;
+    let surplus: HashSet<&String> = old.iter().map(|row| &row.id).filter(|id| !kept.contains(*id)).collect();
+    let needed = rows.iter().filter(|row| row.image_id.is_some() && !surplus.contains(&row.id));
+    let needed: HashSet<String> = needed.filter_map(|row| row.image.clone()).collect();
     let Ok(builder) = engine::builder(app).await? else { return Ok(()) };
-    for row in old.into_iter().filter(|row| !kept.contains(&row.id)) {
-        let Some(image) = image::of(&row)? else { continue };
-        // Two runs of the same source and arguments share one image: its name is that of the first.
-        if builder.forget(&image.repository, &image.tag).await.is_err() {
+    for row in old.iter().filter(|row| !kept.contains(&row.id)) {
+        let Some(image) = image::of(row)? else { continue };
+        let shared = row.image.as_ref().is_some_and(|name| needed.contains(name));
+        if !shared && builder.forget(&image.repository, &image.tag).await.is_err() {
             return Ok(());
         }
         pipeline::Entity::update_many()

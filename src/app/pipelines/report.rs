@@ -16,7 +16,7 @@ use crate::git::{CommitState, CommitStatus, GitError};
 use crate::queue::{self, Claim, NewJob};
 
 /// Claims of a job after which nobody is told any more.
-const ATTEMPTS: i32 = 6;
+const ATTEMPTS: i32 = 60;
 /// Longest description that both providers take, in characters.
 const LONGEST: usize = 140;
 

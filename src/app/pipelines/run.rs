@@ -15,11 +15,13 @@ use std::time::Duration;
 use entity::{RunStatus, ServiceStatus, pipeline, service};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, EntityTrait as _};
 use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
 
 use super::definition::{Snapshot, snapshot_of};
 use super::machine::{self, stages_of};
-use super::{cancel, engine, prune};
+use super::{cancel, engine, prune, sweep};
 use crate::app::deployments::{environments, status};
+use crate::app::events::ChangeKind;
 use crate::app::log::RunLog;
 use crate::app::{App, Error, Event, Result, Scope, registries, secrets};
 use crate::builder::{Builder, BuilderError, Journal as _, Output, RunLimits, RunMark};
@@ -35,6 +37,8 @@ pub use crate::app::deployments::perform::Outcome;
 
 pub(super) use build::destination;
 
+/// Claims of a job after which what does not work has failed the pipeline.
+const ATTEMPTS: i32 = 8;
 /// How often it is looked whether a pipeline is to be ended, when nobody says so.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long clearing up after a run may take: a builder that does not answer does not hold up its end.
@@ -80,9 +84,25 @@ enum Step {
 /// # Errors
 /// INTERNAL when the database does not answer: the job is then tried again.
 pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
-    let db = app.db.read_write();
-    let found = pipeline::Entity::find_by_id(&claim.job.subject).one(db).await?;
+    let found = pipeline::Entity::find_by_id(&claim.job.subject).one(app.db.read_write()).await?;
     let Some(pipeline) = found.filter(|p| p.finished_at.is_none()) else { return drop_job(app, claim).await };
+    let stages = stages_of(&pipeline)?;
+    // What it would take to go on is not looked at any more: it may be that which does not work.
+    let deploys = stages.next().is_none_or(|stage| stage.kind == StageKind::Deploy);
+    if pipeline.cancel_requested && !deploys {
+        return finish(app, claim, pipeline, RunStatus::Canceled, "it was canceled").await;
+    }
+    match work(app, claim, pipeline.clone()).await {
+        // Nothing is tried for ever.
+        Err(error) if claim.job.attempts >= ATTEMPTS => {
+            finish(app, claim, pipeline, RunStatus::Failed, &error.message).await
+        }
+        worked => worked,
+    }
+}
+
+async fn work(app: &App, claim: &Claim, pipeline: pipeline::Model) -> Result<Outcome> {
+    let db = app.db.read_write();
     let scope = Scope { organization_id: pipeline.organization_id.clone() };
     let service = environments::service(db, &scope, &pipeline.service_id).await?;
     let (stages, snapshot) = (stages_of(&pipeline)?, snapshot_of(&pipeline)?);
@@ -93,6 +113,57 @@ pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
     let known = known.chain(secrets.logins.iter().map(|(_, login)| &login.token)).chain(&token);
     let log = Arc::new(RunLog::resume(app, &pipeline.id, stage, Masker::new(known)).await?);
     Work { app, claim, scope, service, pipeline, stages, snapshot, secrets, log }.run().await
+}
+
+/// Ends a pipeline as it is stored, in the stage that is next, once nothing of it is left at work.
+async fn finish(app: &App, claim: &Claim, row: pipeline::Model, ended: RunStatus, why: &str) -> Result<Outcome> {
+    let (now, mut stages) = (app.clock.now(), stages_of(&row)?);
+    if let Err(why) = clear(app, &row.id, &stages).await
+        && claim.job.attempts < ATTEMPTS
+    {
+        return Ok(Outcome::Again(why));
+    }
+    match (ended, stages.next().map(|stage| stage.kind)) {
+        (RunStatus::Failed, Some(kind)) => {
+            stages.advance(kind, Status::Failed, Some(why.to_owned()), now).map_err(internal)?;
+        }
+        _ => cancel::note(&mut stages, why, now)?,
+    }
+    let tx = app.begin().await?;
+    if !claim.complete(&tx).await? {
+        return Ok(Outcome::Lost);
+    }
+    let row = machine::end(&row, ended, stages, now)?.update(&tx).await?;
+    super::report::enqueue(app, &tx, &row).await?;
+    status::settle(app, &tx, &row.service_id).await?;
+    tx.commit().await?;
+    app.events.publish(Event::Pipeline { pipeline_id: row.id.clone() });
+    app.events.publish(Event::Service {
+        organization_id: row.organization_id.clone(),
+        service_id: row.service_id.clone(),
+        kind: ChangeKind::Changed,
+    });
+    Ok(Outcome::Done)
+}
+
+/// Removes what a run has on the builder and on this server's disk.
+async fn clear(app: &App, id: &str, stages: &Stages) -> std::result::Result<(), String> {
+    if let Err(error) = sweep::remove(app, id).await {
+        tracing::warn!(pipeline = id, %error, "a source folder is left");
+    }
+    if stages.get(StageKind::Build).is_none_or(|stage| stage.started_at.is_none()) {
+        return Ok(());
+    }
+    match engine::builder(app).await {
+        Ok(Ok(builder)) => cleared(builder.as_ref(), id).await.map_err(|error| error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+/// Has a builder clear away what a run has there. It is not waited for without end.
+async fn cleared(builder: &dyn Builder, id: &str) -> std::result::Result<(), BuilderError> {
+    let late = || BuilderError::Unreachable("the engine that builds does not answer".to_owned());
+    tokio::time::timeout(CLEAR, builder.clear(id)).await.unwrap_or_else(|_| Err(late()))
 }
 
 async fn drop_job(app: &App, claim: &Claim) -> Result<Outcome> {
@@ -173,14 +244,18 @@ impl Work<'_> {
                 StageKind::Deploy => self.deploy().await,
             }
         };
-        let step = tokio::select! {
-            step = work => Some(step?),
-            // A stage that deploys is not at work itself: it hears of it through its deployments.
-            () = canceled(&app, &id), if stage != StageKind::Deploy => None,
-            never = log.pump() => match never {},
+        let ended = CancellationToken::new();
+        let work = async {
+            let step = tokio::select! {
+                step = work => step.map(Some),
+                // A stage that deploys is not at work itself: it hears of it through its deployments.
+                () = canceled(&app, &id), if stage != StageKind::Deploy => Ok(None),
+            };
+            ended.cancel();
+            step
         };
-        self.log.flush().await;
-        Ok(step)
+        let (step, ()) = tokio::join!(work, log.pump(&ended));
+        step
     }
 
     /// Why a stage is skipped; none when it has something to do.
@@ -193,6 +268,10 @@ impl Work<'_> {
             StageKind::Deploy if !self.is_deployed_anywhere().await? => "no environment asks for it",
             _ => return Ok(None),
         };
+        // What was begun comes to an end of its own.
+        if self.stages.get(stage).is_some_and(|stage| stage.status != Status::Queued) {
+            return Ok(None);
+        }
         Ok(Some(why.to_owned()))
     }
 
@@ -243,7 +322,13 @@ impl Work<'_> {
 
     /// Ends the pipeline and its job in one transaction, once nothing of it is left at work.
     async fn end(mut self, ended: RunStatus) -> Result<Outcome> {
-        self.clear().await;
+        if let Err(why) = clear(self.app, &self.pipeline.id, &self.stages).await {
+            // What was canceled is taken up again; anything else would have to be done again for it.
+            if ended == RunStatus::Canceled && self.claim.job.attempts < ATTEMPTS {
+                return Ok(Outcome::Again(why));
+            }
+            tracing::warn!(pipeline = %self.pipeline.id, %why, "a run could not be cleared");
+        }
         let now = self.app.clock.now();
         let tx = self.app.begin().await?;
         if !self.claim.complete(&tx).await? {
@@ -257,22 +342,6 @@ impl Work<'_> {
         self.publish();
         prune::after(self.app, &self.pipeline).await;
         Ok(Outcome::Done)
-    }
-
-    /// Removes what is on the builder and on the disk. Who does not answer is told again when the next run is cleared.
-    async fn clear(&self) {
-        if self.stages.get(StageKind::Build).is_some_and(|stage| stage.started_at.is_some())
-            && let Ok(Ok(builder)) = engine::builder(self.app).await
-        {
-            match tokio::time::timeout(CLEAR, builder.clear(&self.pipeline.id)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(pipeline = %self.pipeline.id, %error, "a run could not be cleared"),
-                Err(_) => tracing::warn!(pipeline = %self.pipeline.id, "clearing a run takes too long"),
-            }
-        }
-        if let Err(error) = remove_folder(&self.folder()).await {
-            tracing::warn!(pipeline = %self.pipeline.id, %error, "a source folder is left");
-        }
     }
 
     /// Where the source is while the pipeline works.
@@ -371,12 +440,5 @@ async fn canceled(app: &App, id: &str) {
             () = event => {}
             () = tokio::time::sleep(LOOK) => {}
         }
-    }
-}
-
-async fn remove_folder(folder: &std::path::Path) -> std::io::Result<()> {
-    match tokio::fs::remove_dir_all(folder).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }

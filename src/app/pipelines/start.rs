@@ -119,9 +119,9 @@ pub async fn retry(app: &App, actor: &Actor, id: &str) -> Result<pipeline::Model
     let commit = before.commit.clone().map(serde_json::from_value).transpose()?;
     let commit = commit.or_else(|| before.commit_sha.clone().map(|sha| CommitInfo { sha, ..CommitInfo::default() }));
     let new = NewPipeline {
-        // What a merge request holds is never deployed by itself, however it comes to be built.
+        // What a merge request or a tag holds is never deployed by itself, however it comes to be built.
         trigger: match before.trigger {
-            PipelineTrigger::MergeRequest => PipelineTrigger::MergeRequest,
+            kind @ (PipelineTrigger::MergeRequest | PipelineTrigger::Tag) => kind,
             _ => trigger_of(app, actor).await?,
         },
         triggered_by: Some(actor.user_id.clone()),
@@ -180,8 +180,8 @@ pub(in crate::app) async fn enqueue(
     let lane = format!("pipeline:{}:{}", service.id, new.ref_name);
     let number = service.next_pipeline;
     let pushed = !matches!(new.trigger, PipelineTrigger::Manual | PipelineTrigger::Api);
-    if pushed {
-        cancel::replace_queued(app, tx, &lane, number).await?;
+    if pushed && new.retry_of.is_none() {
+        cancel::replace_queued(app, tx, (&lane, new.trigger), number).await?;
     }
     let row = pipeline::ActiveModel {
         id: Set(app.ids.id()),

@@ -302,6 +302,12 @@ async fn menus_and_actions_say_why() {
     assert!(item(menus::registration_menus(&w.app, &w.member).await.unwrap()).missing.is_none());
     let service = register(&w, &runtime.id, "shop", vec![container("web", "nginx")]).await.unwrap();
     let states = actions::actions(&w.app, &w.member, &service, None).await.unwrap();
+    let builds = |s: &&actions::ActionState| {
+        matches!(s.action, actions::ServiceAction::StartPipeline | actions::ServiceAction::EnableAutoCi)
+    };
+    // A service of images is not built.
+    assert!(states.iter().filter(builds).all(|s| s.obstacle.is_some()));
+    let states: Vec<_> = states.iter().filter(|s| !builds(s)).collect();
     let reasons: Vec<_> = states.iter().map(|s| s.obstacle.as_ref().and_then(|o| o.reason)).collect();
     let nothing = Some(Precondition::NothingDeployed);
     assert_eq!(reasons, [None, nothing, nothing, nothing, None]);

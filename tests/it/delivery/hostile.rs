@@ -46,7 +46,7 @@ fn each_fails_with_a_sentence_and_the_server_goes_on_answering() {
             "too-large",
             vec![Change::file("big", vec![0; 60_000_000]), Change::file("Dockerfile", "FROM scratch\n")],
             "SOURCE",
-            "50",
+            "47 MiB",
         ),
         ("sleeps", from("RUN busybox sleep 7575"), "BUILD", "12s"),
         ("floods", from("RUN busybox yes | busybox head -c 100000000; exit 3"), "BUILD", "exit code: 3"),

@@ -278,7 +278,10 @@ async fn a_service_without_a_runtime_is_told_to_choose_one() {
     let made = data(house.ask(&house.member, "registerGitProject", project("GITLAB", "shop")).await);
     let actions = "query($id: ID!) { service(id: $id) { actions { action reason disabledReason } } }";
     let id = json!({ "id": made["registerGitProject"]["service"]["id"] });
-    let deploy = async || house.test.data(&house.member, actions, id.clone()).await["service"]["actions"][0].clone();
+    let deploy = async || {
+        let found = house.test.data(&house.member, actions, id.clone()).await["service"]["actions"].take();
+        found.as_array().unwrap().iter().find(|a| a["action"] == "DEPLOY").cloned().unwrap()
+    };
     let said = deploy().await;
     assert_eq!(said["reason"], "NO_RUNTIME");
     assert!(said["disabledReason"].as_str().unwrap().contains("ask your admin to register one"), "{said}");

@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, EntityTrait as _, QueryFilter, QueryOrder as _, Set};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::{Step, Work, failed};
+use super::{Step, Work, cleared, failed};
 use crate::app::deployments::{built, environments};
 use crate::app::pipelines::definition::{BuildDefinition, DockerfileMode};
 use crate::app::pipelines::image::{self, Image};
@@ -20,9 +20,12 @@ use crate::domain::names::{CommitHash, SourcePath};
 use crate::domain::spec::EnvValue;
 use crate::domain::stage::StageKind;
 use crate::domain::status::RunStatus as Status;
+use crate::queue;
 
 /// Where images are called to be that are in no registry: `.internal` is nobody's on the internet (ICANN, 2024).
 const NOWHERE: &str = "kiops.internal";
+/// Waits between tries while the engine does not answer.
+const WAITS: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(8), Duration::from_secs(20)];
 /// How often it is looked whether another run has built the same.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -69,8 +72,8 @@ impl Work<'_> {
             Ok(builder) => builder,
             Err(step) => return Ok(step),
         };
-        let engine_id = match builder.info().await {
-            Ok(info) => info.engine_id,
+        let engine_id = match self.engine_id(builder.as_ref()).await {
+            Ok(engine_id) => engine_id,
             Err(error) => return Ok(failed(error)),
         };
         let destination = destination(self.app, &self.scope, &self.service, &self.snapshot.build).await?;
@@ -199,15 +202,43 @@ impl Work<'_> {
             let Some(other) = earlier.find(|other| is_being_built(other)) else { return Ok(None) };
             let text = format!("pipeline {} is building the same: its image is waited for", other.number);
             self.log.line(Output::System, &text).await;
+            let begun = tokio::time::Instant::now();
             while self.is_building(&other.id).await? {
+                // Rather twice than never.
+                if begun.elapsed() > self.app.settings.builds.timeout {
+                    return Ok(None);
+                }
                 tokio::time::sleep(LOOK).await;
+            }
+            if !self.is_settled(&other.id).await? {
+                return Ok(None);
             }
         }
     }
 
+    /// Whether somebody is at it. Who is to go on with it later may be waiting for our place.
     async fn is_building(&self, id: &str) -> Result<bool> {
+        let db = self.app.db.read_write();
+        Ok(!self.is_settled(id).await? && queue::is_at_work(db, id, self.app.clock.now()).await?)
+    }
+
+    async fn is_settled(&self, id: &str) -> Result<bool> {
         let other = pipeline::Entity::find_by_id(id).one(self.app.db.read_write()).await?;
-        Ok(other.is_some_and(|other| is_being_built(&other)))
+        Ok(other.is_none_or(|other| !is_being_built(&other)))
+    }
+
+    /// Which engine builds. One that does not answer may be about to start: it is asked again for a while.
+    async fn engine_id(&self, builder: &dyn Builder) -> std::result::Result<Option<String>, BuilderError> {
+        let mut waits = WAITS.iter();
+        loop {
+            match (builder.info().await, waits.next()) {
+                (Err(BuilderError::Unreachable(why)), Some(wait)) => {
+                    self.log.line(Output::System, &format!("{why}; tried again in {} s", wait.as_secs())).await;
+                    tokio::time::sleep(*wait).await;
+                }
+                (result, _) => return result.map(|info| info.engine_id),
+            }
+        }
     }
 
     async fn is_still_there(&self, image: &Image) -> bool {
@@ -230,7 +261,7 @@ impl Work<'_> {
         {
             return Ok(Ok(image));
         }
-        if let Err(error) = builder.clear(&self.pipeline.id).await {
+        if let Err(error) = cleared(builder, &self.pipeline.id).await {
             return Ok(Err(failed(error)));
         }
         let request = self.request(destination, tag, prepared)?;
@@ -293,7 +324,11 @@ impl Work<'_> {
     ) -> Result<std::result::Result<crate::domain::image::Digest, Step>> {
         let name = format!("{}:{}", image.repository, image.tag);
         let login = self.login(image.repository.host());
-        match builder.push(&image.repository, &image.tag, login, self.log.as_ref()).await {
+        let time = self.app.settings.builds.timeout;
+        let pushed = builder.push(&image.repository, &image.tag, login, self.log.as_ref());
+        let late =
+            |_| Err(BuilderError::PushFailed(format!("it took longer than {}", humantime::format_duration(time))));
+        match tokio::time::timeout(time, pushed).await.unwrap_or_else(late) {
             Ok(digest) => Ok(Ok(digest)),
             Err(error @ (BuilderError::PushRefused(_) | BuilderError::PushFailed(_))) => {
                 Ok(Err(Step::Failed(format!("the image was built, and {name} could not be pushed: {error}"))))

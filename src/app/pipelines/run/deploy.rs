@@ -29,6 +29,7 @@ impl Work<'_> {
                 }
             }
         }
+        cancel::end_deployments(self.app, &self.pipeline.id).await?;
         self.await_them(faults).await
     }
 
@@ -41,7 +42,8 @@ impl Work<'_> {
     pub(super) async fn targets(&self) -> Result<BTreeSet<String>> {
         let mut targets: BTreeSet<String> = self.pipeline.deploy_to.iter().cloned().collect();
         let branch = self.service.git_branch.as_deref() == Some(self.pipeline.ref_name.as_str());
-        if !branch || self.pipeline.trigger == PipelineTrigger::MergeRequest {
+        // A tag may be called as the branch is, by somebody who may not push to that.
+        if !branch || matches!(self.pipeline.trigger, PipelineTrigger::MergeRequest | PipelineTrigger::Tag) {
             return Ok(targets);
         }
         for place in environments::of_service(self.app.db.read(), &self.scope, &self.service.id).await? {
@@ -98,9 +100,14 @@ impl Work<'_> {
     /// what came of them once they have ended.
     async fn await_them(&mut self, mut faults: Vec<String>) -> Result<Step> {
         let tx = self.app.begin().await?;
+        // First of all that is held, as whoever cancels does: they find either what was deployed or a job to be woken.
+        let held = pipeline::Entity::find_by_id(&self.pipeline.id).lock_exclusive().one(&tx).await?;
         let all = self.deployments(&tx).await?;
-        if cancel::is_wanted(self.app, &self.pipeline.id).await? && all.is_empty() {
-            return Ok(Step::Canceled("it was canceled".to_owned()));
+        match (all.is_empty() && faults.is_empty(), held.is_some_and(|row| row.cancel_requested)) {
+            (true, true) => return Ok(Step::Canceled("it was canceled".to_owned())),
+            // It was asked for and is no longer, or where it was deployed is gone.
+            (true, false) => return Ok(Step::Passed(Some("no environment asks for it any more".to_owned()))),
+            _ => {}
         }
         let open: Vec<_> = all.iter().filter(|d| d.finished_at.is_none()).collect();
         let asked = !open.is_empty() && open.iter().all(|d| d.status == RunStatus::WaitingApproval);
@@ -114,7 +121,6 @@ impl Work<'_> {
                 return Ok(Step::Lost);
             }
             self.pipeline = change.update(&tx).await?;
-            crate::app::deployments::status::settle(self.app, &tx, &self.service.id).await?;
             tx.commit().await?;
             self.publish();
             return Ok(Step::Elsewhere);
