@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::address::{self, Place};
 use super::commit::{self, Words};
-use super::links::{Map, Node};
+use super::links::{Map, Node, Work};
 use super::modules::{self, MAX_COUNT, MAX_DEPTH};
 use super::objects::{Listing, Objects};
 use super::process::{Git, in_repository};
@@ -164,7 +164,7 @@ impl Call<'_> {
             };
             taken.await.map_err(|error| of_module(error, &folder))?;
         }
-        self.write(&plan).await?;
+        self.write(std::mem::take(&mut plan.entries)).await?;
         let (files, bytes) = (plan.budget.files(), plan.budget.bytes());
         self.say(&format!("{files} files, {}", size(bytes))).await;
         Ok(Fetched {
@@ -298,17 +298,20 @@ impl Call<'_> {
     }
 
     /// Writes all that was listed: links are judged before anything, and written after everything.
-    async fn write(&self, plan: &Plan) -> Result<(), SourceError> {
+    async fn write(&self, entries: Vec<Entry>) -> Result<(), SourceError> {
         let repository = self.staging.repository();
         let mut objects = Objects::of(&self.git, &repository)?;
-        let links = targets(&plan.entries, &mut objects).await?;
-        judge_links(&plan.entries, &links)?;
+        let links = targets(&entries, &mut objects).await?;
+        // It can take a second, in which the time limit holds and others are at work.
+        let judging = tokio::task::spawn_blocking(move || judge_links(&entries, &links).map(|()| (entries, links)));
+        let broken = |_| SourceError::Broken("the source's links can't be judged: their thread ended".to_owned());
+        let (entries, links) = judging.await.map_err(broken)??;
         let mut writer = Writer::below(&self.staging.tree());
-        for entry in plan.entries.iter().filter(|entry| matches!(entry.kind, Kind::Folder | Kind::Module)) {
+        for entry in entries.iter().filter(|entry| matches!(entry.kind, Kind::Folder | Kind::Module)) {
             writer.folder(&entry.path).await?;
         }
         let files: Vec<&Entry> =
-            plan.entries.iter().filter(|entry| matches!(entry.kind, Kind::File | Kind::Program)).collect();
+            entries.iter().filter(|entry| matches!(entry.kind, Kind::File | Kind::Program)).collect();
         let stand_ins = objects.copy(&files, &mut writer).await?;
         for (entry, target) in &links {
             writer.link(&entry.path, target).await?;
@@ -326,19 +329,19 @@ impl Call<'_> {
     }
 }
 
-async fn targets<'e>(entries: &'e [Entry], objects: &mut Objects) -> Result<Vec<(&'e Entry, Vec<u8>)>, SourceError> {
+async fn targets(entries: &[Entry], objects: &mut Objects) -> Result<Vec<(Entry, Vec<u8>)>, SourceError> {
     let links: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == Kind::Link).collect();
     if links.iter().map(|entry| entry.size).sum::<u64>() > MAX_TARGETS {
         return Err(SourceError::Refused("the source's links are too many and too long".to_owned()));
     }
     let mut read = Vec::new();
     for entry in links {
-        read.push((entry, objects.whole("blob", &entry.hash, entry.size).await?));
+        read.push((entry.clone(), objects.whole("blob", &entry.hash, entry.size).await?));
     }
     Ok(read)
 }
 
-fn judge_links(entries: &[Entry], links: &[(&Entry, Vec<u8>)]) -> Result<(), SourceError> {
+fn judge_links(entries: &[Entry], links: &[(Entry, Vec<u8>)]) -> Result<(), SourceError> {
     let refused = |entry: &Entry, why: &str| {
         Err(SourceError::Refused(format!("the entry {} of the source {why}", shown(&entry.path))))
     };
@@ -355,8 +358,9 @@ fn judge_links(entries: &[Entry], links: &[(&Entry, Vec<u8>)]) -> Result<(), Sou
             return refused(entry, "is there twice, or within something that is no folder");
         }
     }
+    let mut work = Work::default();
     for (entry, target) in links {
-        if let Err(fault) = map.judge(&entry.path, target) {
+        if let Err(fault) = map.judge(&entry.path, target, &mut work) {
             return refused(entry, fault.words());
         }
     }
