@@ -2,6 +2,7 @@
 //! ends with what was asked, because an engine gives up what nobody listens to any more.
 
 use std::io;
+use std::time::Duration;
 
 use bollard::errors::Error as Sdk;
 use bytes::{Bytes, BytesMut};
@@ -24,6 +25,9 @@ use super::{CONNECT, Engine, EngineError};
 const MAX_ANSWER_LINE: usize = 4 * 1024 * 1024;
 /// Longest text of a refusal that is read.
 const MAX_REFUSAL: usize = 64 * 1024;
+
+/// How long an engine may take to begin an answer that does not wait for anything.
+const BEGIN: Duration = Duration::from_secs(20);
 
 /// A line of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,12 +98,21 @@ impl Engine {
         self.ask(Method::POST, path, headers).await
     }
 
-    /// Gets what the SDK reads in the form of newer engines only. The path begins after the version.
+    /// Posts something that an engine answers without waiting for anything, within twenty seconds.
     ///
     /// # Errors
-    /// As those of [`Self::post`].
+    /// As those of [`Self::post`]; [`EngineError::Unreachable`] when the answer does not begin in time.
+    pub async fn tell(&self, path: &str) -> Result<Exchange, EngineError> {
+        in_time(self.ask(Method::POST, path, &[])).await
+    }
+
+    /// Gets what the SDK reads in the form of newer engines only. The path begins after the version. The answer begins
+    /// within twenty seconds.
+    ///
+    /// # Errors
+    /// As those of [`Self::tell`].
     pub async fn get(&self, path: &str) -> Result<Exchange, EngineError> {
-        self.ask(Method::GET, path, &[]).await
+        in_time(self.ask(Method::GET, path, &[])).await
     }
 
     async fn ask(
@@ -178,6 +191,11 @@ impl Engine {
             Err(_) => Err(EngineError::Unreachable("no connection in time".to_owned())),
         }
     }
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
+    let late = |_| EngineError::Unreachable("it took too long to answer".to_owned());
+    tokio::time::timeout(BEGIN, answer).await.map_err(late)?
 }
 
 /// What HTTP can be spoken over.

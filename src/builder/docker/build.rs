@@ -4,6 +4,7 @@
 //! later does. So the Dockerfile is no part of what `COPY . .` takes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -55,11 +56,13 @@ impl DockerBuilder {
         going: &mut Going,
     ) -> Result<BuiltImage, BuilderError> {
         let at = time_of_files(request);
+        let waiting = Waiting::default();
         let wanted = Wanted {
             root: request.context.clone(),
             rules: request.dockerignore.clone(),
             at,
             max_bytes: request.max_context_bytes,
+            given_up: Arc::clone(&waiting.given_up),
         };
         let listing = tokio::task::spawn_blocking(move || Context::list(&wanted));
         let context =
@@ -117,6 +120,18 @@ impl DockerBuilder {
             (Some(failure), None) => Err(failure.into_error()),
             (None, None) => Ok(()),
         }
+    }
+}
+
+/// Somebody waits for a thread; when this is dropped nobody does.
+#[derive(Default)]
+struct Waiting {
+    given_up: Arc<AtomicBool>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.given_up.store(true, Ordering::Relaxed);
     }
 }
 

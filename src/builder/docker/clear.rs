@@ -146,7 +146,7 @@ async fn end(engine: &Engine, run_id: &str, answer: &mut Exchange) {
 /// Tells the engine to give a build up; one that it does not know is given up already.
 async fn give_up(engine: &Engine, run_id: &str) -> Result<(), EngineError> {
     let path = Serializer::new(String::from("/build/cancel?")).append_pair("id", run_id).finish();
-    match engine.post(&path, &[]).await {
+    match engine.tell(&path).await {
         Ok(_) | Err(EngineError::Answer { .. }) => Ok(()),
         Err(failure) => Err(failure),
     }

@@ -6,11 +6,13 @@
 use std::fs::{self, FileType, Metadata};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use super::ignore::Rules;
+use super::ignore::{Rules, Steps};
 use crate::builder::BuilderError;
 use crate::engine::messages::Stat;
 
@@ -54,6 +56,8 @@ pub struct Wanted {
     pub at: DateTime<Utc>,
     /// Bytes of all names and files at most.
     pub max_bytes: u64,
+    /// Becomes true when nobody waits for the list any more.
+    pub given_up: Arc<AtomicBool>,
 }
 
 impl Context {
@@ -63,7 +67,7 @@ impl Context {
     /// [`BuilderError::Refused`] when it is too large or holds what cannot be sent.
     pub fn list(wanted: &Wanted) -> Result<Self, BuilderError> {
         let rules = rules(wanted)?;
-        let mut list = List { wanted, rules, entries: Vec::new(), bytes: 0 };
+        let mut list = List { wanted, rules, steps: Steps::default(), entries: Vec::new(), bytes: 0 };
         list.folder(&wanted.root, "", 0)?;
         Ok(Self { entries: list.entries })
     }
@@ -106,6 +110,7 @@ impl Entry {
 struct List<'a> {
     wanted: &'a Wanted,
     rules: Rules,
+    steps: Steps,
     entries: Vec<Entry>,
     bytes: u64,
 }
@@ -133,7 +138,10 @@ impl List<'_> {
     }
 
     fn entry(&mut self, file: &Path, path: String, kind: FileType, depth: usize) -> Result<(), BuilderError> {
-        let stays_out = self.rules.leaves_out(&path);
+        if self.wanted.given_up.load(Ordering::Relaxed) {
+            return Err(refused("the build was given up".to_owned()));
+        }
+        let stays_out = self.rules.leaves_out(&path, &mut self.steps).map_err(refused)?;
         if stays_out && !(kind.is_dir() && self.rules.take_back()) {
             return Ok(());
         }
@@ -232,7 +240,13 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     fn wanted(root: &Path) -> Wanted {
-        Wanted { root: root.to_owned(), rules: None, at: DateTime::UNIX_EPOCH, max_bytes: 1_000_000 }
+        Wanted {
+            root: root.to_owned(),
+            rules: None,
+            at: DateTime::UNIX_EPOCH,
+            max_bytes: 1_000_000,
+            given_up: Arc::default(),
+        }
     }
 
     fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -289,6 +303,14 @@ mod tests {
         // Nor are rules read through one.
         std::os::unix::fs::symlink("/etc/passwd", tree.path().join(IGNORE_FILE)).unwrap();
         assert!(matches!(Context::list(&wanted(tree.path())), Err(BuilderError::Refused(_))));
+    }
+
+    #[test]
+    fn a_list_that_nobody_waits_for_ends() {
+        let tree = tree(&[("a", "")]);
+        let wanted = wanted(tree.path());
+        wanted.given_up.store(true, Ordering::Relaxed);
+        assert!(Context::list(&wanted).is_err());
     }
 
     #[test]

@@ -6,6 +6,11 @@
 
 use std::collections::BTreeSet;
 
+/// Patterns that a `.dockerignore` may have.
+const MAX_PATTERNS: usize = 5_000;
+/// Characters that may be compared for all paths of a context together: about a minute.
+const MAX_STEPS: u64 = 1_000_000_000;
+
 /// A `.dockerignore` in an order that paths can be asked of.
 #[derive(Debug, Default)]
 pub struct Rules {
@@ -16,6 +21,26 @@ pub struct Rules {
 struct Pattern {
     takes_back: bool,
     tokens: Vec<Token>,
+}
+
+/// The comparisons that are left for a context.
+#[derive(Debug)]
+pub struct Steps {
+    left: u64,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self { left: MAX_STEPS }
+    }
+}
+
+impl Steps {
+    fn take(&mut self, count: usize) -> Result<(), String> {
+        let left = self.left.checked_sub(count as u64);
+        self.left = left.ok_or("the rules of .dockerignore take too long for that many files")?;
+        Ok(())
+    }
 }
 
 /// A part of a pattern.
@@ -39,7 +64,7 @@ impl Rules {
     /// Reads a `.dockerignore`.
     ///
     /// # Errors
-    /// A sentence that names the line which is no pattern.
+    /// A sentence that names the line which is no pattern, or says that there are too many.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut patterns = Vec::new();
         for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
@@ -61,16 +86,25 @@ impl Rules {
             }
             let cleaned = clean(body);
             let tokens = tokens(cleaned.strip_prefix('/').unwrap_or(&cleaned)).ok_or_else(bad)?;
+            if patterns.len() == MAX_PATTERNS {
+                return Err(format!(".dockerignore has more than {MAX_PATTERNS} patterns"));
+            }
             patterns.push(Pattern { takes_back, tokens });
         }
         Ok(Self { patterns })
     }
 
     /// Whether a path from the root, with slashes, stays out.
-    #[must_use]
-    pub fn leaves_out(&self, path: &str) -> bool {
-        let last = self.patterns.iter().rev().find(|pattern| with_parents(path).any(|part| pattern.is_for(part)));
-        last.is_some_and(|pattern| !pattern.takes_back)
+    ///
+    /// # Errors
+    /// A sentence when no steps are left for that.
+    pub fn leaves_out(&self, path: &str, steps: &mut Steps) -> Result<bool, String> {
+        for pattern in self.patterns.iter().rev() {
+            if pattern.is_for(path, steps)? {
+                return Ok(!pattern.takes_back);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether something in a folder that stays out may come in again.
@@ -81,11 +115,20 @@ impl Rules {
 }
 
 impl Pattern {
-    /// Follows all the ways through the pattern at once, so that no pattern takes long.
-    fn is_for(&self, path: &str) -> bool {
+    /// Whether it is for a path or a folder that the path is in. Follows all the ways through the pattern at once, so
+    /// that no pattern takes long.
+    fn is_for(&self, path: &str, steps: &mut Steps) -> Result<bool, String> {
         let mut at = BTreeSet::new();
         self.reach(0, &mut at);
         for c in path.chars() {
+            if at.is_empty() || (c == '/' && at.contains(&self.tokens.len())) {
+                break;
+            }
+            let ranges = at.iter().filter_map(|place| match self.tokens.get(*place) {
+                Some(Token::Class { ranges, .. }) => Some(ranges.len()),
+                _ => None,
+            });
+            steps.take(at.len() + ranges.sum::<usize>())?;
             let mut next = BTreeSet::new();
             for place in &at {
                 match self.tokens.get(*place) {
@@ -108,7 +151,9 @@ impl Pattern {
             }
             at = next;
         }
-        at.contains(&self.tokens.len())
+        // One more, so that a pattern without a single character costs something too.
+        steps.take(1)?;
+        Ok(at.contains(&self.tokens.len()))
     }
 
     /// Adds a place and those that are reached from it for nothing.
@@ -121,11 +166,6 @@ impl Pattern {
 
 fn holds(ranges: &[(char, char)], c: char) -> bool {
     ranges.iter().any(|(low, high)| (*low..=*high).contains(&c))
-}
-
-/// The path and the folders that it is in.
-fn with_parents(path: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(parent, _)| parent))
 }
 
 /// As Go's `filepath.Clean`.
@@ -230,10 +270,10 @@ mod tests {
         for (rules, out, sent) in TABLE {
             let read = Rules::parse(rules).unwrap_or_else(|why| panic!("{why}"));
             for path in out {
-                assert!(read.leaves_out(path), "{rules:?} leaves {path} out");
+                assert_eq!(read.leaves_out(path, &mut Steps::default()), Ok(true), "{rules:?} leaves {path} out");
             }
             for path in sent {
-                assert!(!read.leaves_out(path), "{rules:?} sends {path}");
+                assert_eq!(read.leaves_out(path, &mut Steps::default()), Ok(false), "{rules:?} sends {path}");
             }
         }
     }
@@ -250,7 +290,18 @@ mod tests {
     fn no_pattern_takes_long() {
         let rules = Rules::parse(&format!("{}b", "*a".repeat(60))).unwrap_or_default();
         let started = std::time::Instant::now();
-        assert!(!rules.leaves_out(&"a".repeat(500)));
+        assert_eq!(rules.leaves_out(&"a".repeat(500), &mut Steps::default()), Ok(false));
         assert!(started.elapsed().as_secs() < 10);
+    }
+
+    #[test]
+    fn many_patterns_and_much_work_are_refused() {
+        assert!(Rules::parse(&"a\n".repeat(MAX_PATTERNS)).is_ok());
+        let why = Rules::parse(&"a\n".repeat(MAX_PATTERNS + 1)).err();
+        assert!(why.is_some_and(|why| why.contains("more than 5000 patterns")));
+        let rules = Rules::parse(&"**/a*b\n".repeat(10)).unwrap_or_default();
+        let mut steps = Steps { left: 1_000 };
+        assert_eq!(rules.leaves_out("x/a", &mut steps), Ok(false));
+        assert!(rules.leaves_out(&"a/".repeat(200), &mut steps).is_err_and(|why| why.contains("too long")));
     }
 }

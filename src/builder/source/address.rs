@@ -199,8 +199,9 @@ fn from_net(error: NetError) -> SourceError {
     let message = error.to_string();
     match error {
         NetError::Refused(_) | NetError::Invalid(_) | NetError::Redirected { .. } => SourceError::Refused(message),
-        NetError::Timeout { .. } => SourceError::TimedOut(message),
-        NetError::Unreachable { .. } | NetError::TooLarge { .. } => SourceError::Unreachable(message),
+        NetError::Timeout { .. } | NetError::Unreachable { .. } | NetError::TooLarge { .. } => {
+            SourceError::Unreachable(message)
+        }
         NetError::Setup(_) => SourceError::Broken(message),
     }
 }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::address::{self, Place};
 use super::commit::{self, Words};
-use super::links::{Map, Node};
+use super::links::{Map, Node, Work};
 use super::modules::{self, MAX_COUNT, MAX_DEPTH};
 use super::objects::{Listing, Objects};
 use super::process::{Git, in_repository};
@@ -32,9 +32,10 @@ const MAX_PRINTED: usize = 4 * 1024 * 1024;
 /// How often it is looked at how much was fetched.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The folder beside `into` in which a call works.
+/// The folder beside `into` in which a call works. It is removed when this is dropped.
 pub(super) struct Staging {
     folder: PathBuf,
+    is_removed: bool,
 }
 
 impl Staging {
@@ -44,14 +45,15 @@ impl Staging {
     /// [`SourceError::Broken`] with what the disk says.
     pub(super) async fn beside(into: &Path) -> Result<Self, SourceError> {
         let into = into.to_owned();
-        let folder = blocking(move || {
+        // It is made within the thread, so that it goes too when nobody waits for it any more.
+        let made = blocking(move || {
             let name = into.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy().into_owned();
             let parent = into.parent().ok_or(io::ErrorKind::InvalidInput)?;
             fs::create_dir_all(parent)?;
             let prefix = format!(".{name}.fetch-");
             for entry in fs::read_dir(parent)?.flatten() {
                 if entry.file_name().to_string_lossy().starts_with(&prefix) {
-                    fs::remove_dir_all(entry.path())?;
+                    remove_folder(&entry.path())?;
                 }
             }
             let folder = tempfile::Builder::new()
@@ -59,12 +61,13 @@ impl Staging {
                 .permissions(Permissions::from_mode(0o700))
                 .tempdir_in(parent)?
                 .keep();
-            let tree = folder.join("tree");
+            let staging = Self { folder, is_removed: false };
+            let tree = staging.tree();
             fs::create_dir(&tree)?;
             fs::set_permissions(tree, Permissions::from_mode(0o755))?;
-            Ok(folder)
+            Ok(staging)
         });
-        Ok(Self { folder: folder.await? })
+        made.await
     }
 
     fn repository(&self) -> PathBuf {
@@ -92,20 +95,31 @@ impl Staging {
     }
 
     /// Removes it. What can't be removed now is removed by the next call.
-    pub(super) async fn remove(self) {
-        let removed = blocking(move || {
-            let mut tries = 0;
-            loop {
-                match fs::remove_dir_all(&self.folder) {
-                    // A process that was killed may still be about to write its last.
-                    Err(_) if tries < 5 => std::thread::sleep(Duration::from_millis(20)),
-                    other => return other,
-                }
-                tries += 1;
-            }
-        });
+    pub(super) async fn remove(mut self) {
+        // From here on the thread goes on, whoever waits for it.
+        self.is_removed = true;
+        let folder = self.folder.clone();
+        let removed = blocking(move || remove_folder(&folder));
         if let Err(error) = removed.await {
             tracing::warn!(%error, "what a source was fetched with can't be removed");
+        }
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if self.is_removed {
+            return;
+        }
+        let folder = std::mem::take(&mut self.folder);
+        let remove = move || {
+            if let Err(error) = remove_folder(&folder) {
+                tracing::warn!(%error, "what a source was fetched with can't be removed");
+            }
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
         }
     }
 }
@@ -164,7 +178,7 @@ impl Call<'_> {
             };
             taken.await.map_err(|error| of_module(error, &folder))?;
         }
-        self.write(&plan).await?;
+        self.write(std::mem::take(&mut plan.entries)).await?;
         let (files, bytes) = (plan.budget.files(), plan.budget.bytes());
         self.say(&format!("{files} files, {}", size(bytes))).await;
         Ok(Fetched {
@@ -298,17 +312,20 @@ impl Call<'_> {
     }
 
     /// Writes all that was listed: links are judged before anything, and written after everything.
-    async fn write(&self, plan: &Plan) -> Result<(), SourceError> {
+    async fn write(&self, entries: Vec<Entry>) -> Result<(), SourceError> {
         let repository = self.staging.repository();
         let mut objects = Objects::of(&self.git, &repository)?;
-        let links = targets(&plan.entries, &mut objects).await?;
-        judge_links(&plan.entries, &links)?;
+        let links = targets(&entries, &mut objects).await?;
+        // It can take a second, in which the time limit holds and others are at work.
+        let judging = tokio::task::spawn_blocking(move || judge_links(&entries, &links).map(|()| (entries, links)));
+        let broken = |_| SourceError::Broken("the source's links can't be judged: their thread ended".to_owned());
+        let (entries, links) = judging.await.map_err(broken)??;
         let mut writer = Writer::below(&self.staging.tree());
-        for entry in plan.entries.iter().filter(|entry| matches!(entry.kind, Kind::Folder | Kind::Module)) {
+        for entry in entries.iter().filter(|entry| matches!(entry.kind, Kind::Folder | Kind::Module)) {
             writer.folder(&entry.path).await?;
         }
         let files: Vec<&Entry> =
-            plan.entries.iter().filter(|entry| matches!(entry.kind, Kind::File | Kind::Program)).collect();
+            entries.iter().filter(|entry| matches!(entry.kind, Kind::File | Kind::Program)).collect();
         let stand_ins = objects.copy(&files, &mut writer).await?;
         for (entry, target) in &links {
             writer.link(&entry.path, target).await?;
@@ -326,19 +343,19 @@ impl Call<'_> {
     }
 }
 
-async fn targets<'e>(entries: &'e [Entry], objects: &mut Objects) -> Result<Vec<(&'e Entry, Vec<u8>)>, SourceError> {
+async fn targets(entries: &[Entry], objects: &mut Objects) -> Result<Vec<(Entry, Vec<u8>)>, SourceError> {
     let links: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == Kind::Link).collect();
     if links.iter().map(|entry| entry.size).sum::<u64>() > MAX_TARGETS {
         return Err(SourceError::Refused("the source's links are too many and too long".to_owned()));
     }
     let mut read = Vec::new();
     for entry in links {
-        read.push((entry, objects.whole("blob", &entry.hash, entry.size).await?));
+        read.push((entry.clone(), objects.whole("blob", &entry.hash, entry.size).await?));
     }
     Ok(read)
 }
 
-fn judge_links(entries: &[Entry], links: &[(&Entry, Vec<u8>)]) -> Result<(), SourceError> {
+fn judge_links(entries: &[Entry], links: &[(Entry, Vec<u8>)]) -> Result<(), SourceError> {
     let refused = |entry: &Entry, why: &str| {
         Err(SourceError::Refused(format!("the entry {} of the source {why}", shown(&entry.path))))
     };
@@ -355,8 +372,9 @@ fn judge_links(entries: &[Entry], links: &[(&Entry, Vec<u8>)]) -> Result<(), Sou
             return refused(entry, "is there twice, or within something that is no folder");
         }
     }
+    let mut work = Work::default();
     for (entry, target) in links {
-        if let Err(fault) = map.judge(&entry.path, target) {
+        if let Err(fault) = map.judge(&entry.path, target, &mut work) {
             return refused(entry, fault.words());
         }
     }
@@ -376,6 +394,19 @@ fn of_module(error: SourceError, folder: &[u8]) -> SourceError {
     }
 }
 
+/// Removes a folder that others may be at: one that was killed writes its last, another removes it as well.
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    let mut tries = 0;
+    loop {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.exists() => return Ok(()),
+            Err(_) if tries < 5 => std::thread::sleep(Duration::from_millis(20)),
+            other => return other,
+        }
+        tries += 1;
+    }
+}
+
 fn bytes_below(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let sizes = entries.map(|entry| match entry.metadata() {
@@ -389,4 +420,25 @@ fn bytes_below(folder: &Path) -> u64 {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, SourceError> {
     let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     done.map_err(|error| SourceError::Broken(format!("the server's disk does not take the source: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_that_is_given_up_leaves_no_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let staging = Staging::beside(&folder.path().join("tree")).await.expect("a staging folder");
+        fs::write(staging.tree().join("file"), "x").expect("a file");
+        let at = staging.folder.clone();
+        drop(staging);
+        for _ in 0..500 {
+            if !at.exists() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} is left", at.display());
+    }
 }

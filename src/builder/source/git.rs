@@ -91,7 +91,7 @@ impl Sources for GitSources {
         let name = BranchName::parse(name).map_err(|error| SourceError::Refused(error.to_string()))?;
         let limit = self.outbound.policy().request_timeout();
         let late =
-            |_| SourceError::TimedOut(format!("the server did not say its branches within {} s", limit.as_secs()));
+            |_| SourceError::Unreachable(format!("the server did not say its branches within {} s", limit.as_secs()));
         tokio::time::timeout(limit, self.look_up(origin, &name)).await.map_err(late)?
     }
 

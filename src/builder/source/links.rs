@@ -4,6 +4,10 @@ use std::collections::HashMap;
 
 /// Links that one path may go through, as Linux counts them.
 const MAX_FOLLOWED: usize = 40;
+/// Bytes of the longest path that a walk goes on at: twice what an entry of the tree can have.
+const MAX_AT: usize = 4096;
+/// Names that the targets of all links may have together, each counted as often as it is walked.
+const MAX_WALKED: usize = 200_000;
 
 /// What is at a path, as far as links need to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub(super) enum Fault {
     LeadsOut,
     /// It goes through more links than a system follows.
     TooMany,
+    /// It and the links before it take too long to be judged.
+    TooLong,
     /// It has a NUL in it.
     Odd,
 }
@@ -42,6 +48,7 @@ impl Fault {
             Self::Absolute => "is a link to an absolute path, which is outside of the source",
             Self::LeadsOut => "is a link that leads out of the source",
             Self::TooMany => "is a link that goes through too many others",
+            Self::TooLong => "is one of links that go through too many names together",
             Self::Odd => "is a link with a target that no system takes",
         }
     }
@@ -56,15 +63,28 @@ impl Map {
         has_folder && self.nodes.insert(path.to_vec(), node).is_none()
     }
 
-    /// Judges a link: its target must stay inside of the tree both by its text and by what it goes through.
+    /// Judges a link: its target must stay inside of the tree both by its text and by what it goes through. The work
+    /// is that of all links together.
     ///
     /// # Errors
     /// With the fault.
-    pub(super) fn judge(&self, link: &[u8], target: &[u8]) -> Result<(), Fault> {
+    pub(super) fn judge(&self, link: &[u8], target: &[u8], work: &mut Work) -> Result<(), Fault> {
         let folder = parent(link);
-        lexically(&folder, target)?;
-        let mut walk = Walk { map: self, at: folder, followed: 0, inside_of: vec![link.to_vec()] };
+        lexically(folder, target)?;
+        let mut walk = Walk { map: self, at: folder.to_vec(), followed: 0, inside_of: vec![link.to_vec()], work };
         walk.go(target).map(|_| ())
+    }
+}
+
+/// The names that may still be walked.
+#[derive(Debug)]
+pub(super) struct Work {
+    left: usize,
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self { left: MAX_WALKED }
     }
 }
 
@@ -72,17 +92,18 @@ impl Map {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     On,
-    /// It runs in a circle, so that no system gets to its end.
+    /// It runs in a circle, or to where no system can have anything, so that none gets to its end.
     Nowhere,
 }
 
 struct Walk<'a> {
     map: &'a Map,
-    /// Names from the root to where it is now.
-    at: Vec<Vec<u8>>,
+    /// The path from the root to where it is now.
+    at: Vec<u8>,
     followed: usize,
     /// The links whose targets are being walked.
     inside_of: Vec<Vec<u8>>,
+    work: &'a mut Work,
 }
 
 impl Walk<'_> {
@@ -94,25 +115,28 @@ impl Walk<'_> {
             return Err(Fault::Odd);
         }
         for name in target.split(|byte| *byte == b'/') {
+            self.work.left = self.work.left.checked_sub(1).ok_or(Fault::TooLong)?;
             match name {
                 b"" | b"." => continue,
                 b".." => {
-                    self.at.pop().ok_or(Fault::LeadsOut)?;
+                    self.up()?;
                     continue;
                 }
-                name => self.at.push(name.to_vec()),
+                name => self.down(name),
             }
-            let here = self.at.join(&b'/');
-            let Some(Node::Link(next)) = self.map.nodes.get(&here) else { continue };
-            if self.inside_of.contains(&here) {
+            if self.at.len() > MAX_AT {
+                return Ok(Way::Nowhere);
+            }
+            let Some(Node::Link(next)) = self.map.nodes.get(&self.at) else { continue };
+            if self.inside_of.contains(&self.at) {
                 return Ok(Way::Nowhere);
             }
             self.followed += 1;
             if self.followed > MAX_FOLLOWED {
                 return Err(Fault::TooMany);
             }
-            self.at.pop();
-            self.inside_of.push(here);
+            self.inside_of.push(self.at.clone());
+            self.up()?;
             let way = self.go(next)?;
             self.inside_of.pop();
             if way == Way::Nowhere {
@@ -121,10 +145,25 @@ impl Walk<'_> {
         }
         Ok(Way::On)
     }
+
+    fn down(&mut self, name: &[u8]) {
+        if !self.at.is_empty() {
+            self.at.push(b'/');
+        }
+        self.at.extend_from_slice(name);
+    }
+
+    fn up(&mut self) -> Result<(), Fault> {
+        if self.at.is_empty() {
+            return Err(Fault::LeadsOut);
+        }
+        self.at.truncate(parent(&self.at).len());
+        Ok(())
+    }
 }
 
-fn lexically(folder: &[Vec<u8>], target: &[u8]) -> Result<(), Fault> {
-    let mut depth = folder.len();
+fn lexically(folder: &[u8], target: &[u8]) -> Result<(), Fault> {
+    let mut depth = folder.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).count();
     for name in target.split(|byte| *byte == b'/') {
         match name {
             b"" | b"." => {}
@@ -135,10 +174,9 @@ fn lexically(folder: &[Vec<u8>], target: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn parent(path: &[u8]) -> Vec<Vec<u8>> {
-    let mut names: Vec<Vec<u8>> = path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
-    names.pop();
-    names
+/// The folder that a path is in; empty for the root.
+fn parent(path: &[u8]) -> &[u8] {
+    &path[..path.iter().rposition(|byte| *byte == b'/').unwrap_or(0)]
 }
 
 #[cfg(test)]
@@ -151,7 +189,8 @@ mod tests {
         links
             .iter()
             .for_each(|(path, target)| assert!(map.add(path.as_bytes(), Node::Link(target.as_bytes().to_vec()))));
-        links.iter().map(|(path, target)| map.judge(path.as_bytes(), target.as_bytes())).collect()
+        let mut work = Work::default();
+        links.iter().map(|(path, target)| map.judge(path.as_bytes(), target.as_bytes(), &mut work)).collect()
     }
 
     #[test]
@@ -200,5 +239,22 @@ mod tests {
         let names: Vec<(String, String)> = (1..60).map(|n| (format!("l{n}"), format!("l{0}/../l{0}", n - 1))).collect();
         let links: Vec<(&str, &str)> = names.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         assert_eq!(judged(&["l0"], &links).pop(), Some(Err(Fault::TooMany)));
+    }
+
+    #[test]
+    fn walks_through_what_is_not_there_end_soon() {
+        let begun = std::time::Instant::now();
+        let long = "x/".repeat(2040);
+        let chain: Vec<(String, String)> = (1..40).map(|n| (format!("l{n}"), format!("l{}/{long}", n - 1))).collect();
+        let links: Vec<(&str, &str)> = chain.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        let judged_chain = judged(&["l0"], &links);
+        assert!(judged_chain.iter().all(|outcome| matches!(outcome, Ok(()) | Err(Fault::TooLong))));
+        // Names that lead nowhere count too.
+        let dots = format!("{}a", "./".repeat(2000));
+        let many: Vec<(String, String)> = (0..120).map(|n| (format!("l{n}"), dots.clone())).collect();
+        let links: Vec<(&str, &str)> = many.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        let outcomes = judged(&[], &links);
+        assert_eq!((outcomes.first(), outcomes.last()), (Some(&Ok(())), Some(&Err(Fault::TooLong))));
+        assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
     }
 }

@@ -102,7 +102,7 @@ pub enum SourceError {
     /// talks to.
     #[error("{0}")]
     Refused(String),
-    /// It took too long.
+    /// It took longer than [`SourceLimits::time`].
     #[error("{0}")]
     TimedOut(String),
     /// The server does not answer, or answers rubbish: trying again is of use.
@@ -113,8 +113,8 @@ pub enum SourceError {
     Broken(String),
 }
 
-/// Fetches sources. A call whose future is dropped is given up: no process of it goes on, and nothing is left but what
-/// [`Sources::fetch`] has written to a folder beside `into`, which the next call removes.
+/// Fetches sources. A call whose future is dropped is given up: no process of it goes on, and what [`Sources::fetch`]
+/// has written to a folder beside `into` is removed soon after, or by the next call if the program ends before.
 #[async_trait]
 pub trait Sources: Send + Sync {
     /// What a branch, a tag or a full hash means now.

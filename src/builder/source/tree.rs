@@ -7,6 +7,8 @@ use super::{SourceError, SourceLimits};
 const MAX_NAME: usize = 255;
 /// Bytes of a whole path, so that folders can be put before it.
 const MAX_PATH: usize = 2048;
+/// Bytes of all paths together: they are kept in memory, more than once, until all is written.
+const MAX_PATHS: u64 = 64 * 1024 * 1024;
 /// Bytes of a link's target, as Linux has them.
 const MAX_TARGET: u64 = 4095;
 
@@ -44,11 +46,12 @@ pub(super) struct Budget {
     bytes: u64,
     files: u64,
     folders: u64,
+    paths: u64,
 }
 
 impl Budget {
     pub(super) fn new(limits: SourceLimits) -> Self {
-        Self { limits, bytes: 0, files: 0, folders: 0 }
+        Self { limits, bytes: 0, files: 0, folders: 0, paths: 0 }
     }
 
     /// Files and links so far.
@@ -69,6 +72,13 @@ impl Budget {
             Kind::File | Kind::Program | Kind::Link => self.files += 1,
         }
         self.bytes = self.bytes.saturating_add(entry.size);
+        self.paths = self.paths.saturating_add(entry.path.len() as u64);
+        if self.paths > MAX_PATHS {
+            let most = size(MAX_PATHS);
+            return Err(SourceError::Refused(format!(
+                "the paths of the source's files are longer than {most} together"
+            )));
+        }
         if self.files > most {
             return Err(SourceError::Refused(format!("the source has more than {most} files")));
         }
@@ -259,6 +269,11 @@ mod tests {
             let record = format!("040000 tree {HASH} -\ta");
             assert_eq!(judge(record.as_bytes(), b"", &mut left).is_ok(), expected);
         }
+        let within = [b"x".repeat(255), b"/".to_vec()].concat().repeat(7);
+        let record = format!("100644 blob {HASH} 0\ta");
+        let mut left = budget(9, u64::MAX);
+        let refused = (0..40_000).find_map(|_| judge(record.as_bytes(), &within, &mut left).err());
+        assert!(refused.is_some_and(|error| error.to_string().contains("longer than 64 MiB")));
         let mut left = budget(u64::MAX - 1, 9);
         let huge = format!("100644 blob {HASH} {}\ta", u64::MAX);
         assert!(judge(huge.as_bytes(), b"", &mut left).is_err());

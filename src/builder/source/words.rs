@@ -56,7 +56,7 @@ pub(super) fn meaning(ended: &Ended, asked: &Asked<'_>) -> SourceError {
         return SourceError::Refused(format!("{host} redirects to another address, which is not followed"));
     }
     if has(&["operation too slow", "timed out", "timeout"]) {
-        return SourceError::TimedOut(format!("{host} did not go on sending the source"));
+        return SourceError::Unreachable(format!("{host} did not go on sending the source"));
     }
     SourceError::Unreachable(format!("the source could not be had from {host}: {quote}"))
 }

@@ -39,7 +39,7 @@ async fn each_odd_answer_has_its_error() {
         (Fault::Html, "unreachable", "other than Git"),
         (Fault::Redirect("https://other.example/a.git/info/refs".to_owned()), "refused", "redirects"),
         (Fault::Redirect("/a/sign_in".to_owned()), "refused", "redirects"),
-        (Fault::Stall, "timed out", "within 3 s"),
+        (Fault::Stall, "unreachable", "within 3 s"),
     ];
     for (fault, kind, words) in cases {
         let label = format!("{fault:?}");
@@ -63,7 +63,7 @@ async fn each_odd_answer_has_its_error() {
     let (kind, message) = told(house.sources.resolve(&house.origin(SHOP), "main").await);
     assert!(kind == "refused" && message.contains("KiB of names"), "{message}");
     house.repositories().set_fault(Some(Fault::StallLater));
-    assert_eq!(told(house.sources.resolve(&house.origin(SHOP), "main").await).0, "timed out");
+    assert_eq!(told(house.sources.resolve(&house.origin(SHOP), "main").await).0, "unreachable");
     house.repositories().set_fault(None);
     let mut origin = house.origin(SHOP);
     origin.token = "another".into();
