@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::webhooks::{self, handle};
 use crate::app::{App, Event};
 
-/// Failures in a row after which a delivery is given up, so that others come to it.
+/// Failures of one delivery in a row after which it is given up, so that others come to it.
 const PATIENCE: u32 = 5;
 /// How long to wait after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -22,6 +22,7 @@ pub(super) async fn run(app: App, poll: Duration, stop: CancellationToken) {
     let mut events = app.events.listen();
     let mut handled: HashMap<String, u32> = HashMap::new();
     let mut failures = 0;
+    let mut failing = None;
     loop {
         let next = tokio::select! {
             () = stop.cancelled() => return,
@@ -48,10 +49,14 @@ pub(super) async fn run(app: App, poll: Duration, stop: CancellationToken) {
                     () = hear(&mut events) => {}
                 }
             }
-            Err(error) => {
+            Err(failed) => {
+                if failing != failed.id {
+                    (failing, failures) = (failed.id.clone(), 0);
+                }
                 failures += 1;
-                tracing::error!(%error, failures, "a webhook's delivery can't be handled");
-                if failures >= PATIENCE && handle::give_up(&app, &error).await.is_ok() {
+                let id = failed.id.as_deref().unwrap_or_default();
+                tracing::error!(error = %failed, id, failures, "a webhook's delivery can't be handled");
+                if failures >= PATIENCE && failed.id.is_some() && handle::give_up(&app, &failed).await.is_ok() {
                     failures = 0;
                     continue;
                 }

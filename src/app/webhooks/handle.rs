@@ -33,51 +33,82 @@ pub struct Handled {
     pub service_id: String,
 }
 
+/// A delivery that could not be handled.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{error}")]
+pub struct Failed {
+    /// Its id; none where it was not even found out which is the oldest.
+    pub id: Option<String>,
+    /// Why.
+    pub error: Error,
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        failed.error
+    }
+}
+
 /// Handles the oldest delivery that nobody has looked at yet; none when there is none.
 ///
 /// # Errors
 /// INTERNAL when the database refuses: the delivery waits as before.
-pub async fn next(app: &App) -> Result<Option<Handled>> {
+pub async fn next(app: &App) -> std::result::Result<Option<Handled>, Failed> {
     for _ in 0..TRIES {
-        let Some(row) = pending().one(app.db.read()).await? else { return Ok(None) };
+        let oldest = pending().one(app.db.read()).await.map_err(|error| Failed { id: None, error: error.into() })?;
+        let Some(row) = oldest else { return Ok(None) };
         let handled = Handled { id: row.id.clone(), service_id: row.service_id.clone() };
-        // Read before anything is held: some are large.
-        let (row, event) = understand(app, row).await?;
-        let tx = app.begin().await?;
-        if app.db.is_postgres() {
-            let lock = "SELECT pg_advisory_xact_lock($1)";
-            let lock = Statement::from_sql_and_values(DbBackend::Postgres, lock, [ONE_AT_A_TIME.into()]);
-            tx.execute_raw(lock).await?;
-        }
-        let oldest: Option<String> =
-            pending().select_only().column(webhook_delivery::Column::Id).into_tuple().one(&tx).await?;
-        if oldest.as_ref() != Some(&row.id) {
+        match try_it(app, row).await {
+            Ok(true) => return Ok(Some(handled)),
             // Another server was first.
-            continue;
+            Ok(false) => {}
+            Err(error) => return Err(Failed { id: Some(handled.id), error }),
         }
-        let started = handle(app, &tx, &row, event).await?;
-        tx.commit().await?;
-        if let Some((service, pipeline)) = started {
-            start::queued(app, &service, &pipeline);
-        }
-        return Ok(Some(handled));
     }
     Ok(None)
 }
 
-/// Gives the oldest delivery up that nobody could handle: others wait behind it.
+/// Gives a delivery up that could not be handled, if it still waits: others wait behind it.
 ///
 /// # Errors
 /// INTERNAL when the database refuses.
-pub async fn give_up(app: &App, why: &Error) -> Result<()> {
+pub async fn give_up(app: &App, failed: &Failed) -> Result<()> {
+    let Some(id) = &failed.id else { return Ok(()) };
     let tx = app.begin().await?;
+    one_at_a_time(app, &tx).await?;
+    let reason = format!("it could not be handled: {}; replay it once that is mended", failed.error.message);
+    ignore(&tx, id, &reason).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Handles one, if it is the oldest that waits. Whether it was.
+async fn try_it(app: &App, row: webhook_delivery::Model) -> Result<bool> {
+    // Read before anything is held: some are large.
+    let (row, event) = understand(app, row).await?;
+    let tx = app.begin().await?;
+    one_at_a_time(app, &tx).await?;
     let oldest: Option<String> =
         pending().select_only().column(webhook_delivery::Column::Id).into_tuple().one(&tx).await?;
-    if let Some(id) = oldest {
-        let reason = format!("it could not be handled: {}; replay it once that is mended", why.message);
-        ignore(&tx, &id, &reason).await?;
+    if oldest.as_ref() != Some(&row.id) {
+        return Ok(false);
     }
+    let started = handle(app, &tx, &row, event).await?;
     tx.commit().await?;
+    if let Some((service, pipeline)) = started {
+        start::queued(app, &service, &pipeline);
+    }
+    Ok(true)
+}
+
+/// Waits until no other server decides what comes of a delivery, until the end of the transaction. SQLite has one writer
+/// anyway.
+async fn one_at_a_time(app: &App, tx: &impl ConnectionTrait) -> Result<()> {
+    if app.db.is_postgres() {
+        let lock = "SELECT pg_advisory_xact_lock($1)";
+        let lock = Statement::from_sql_and_values(DbBackend::Postgres, lock, [ONE_AT_A_TIME.into()]);
+        tx.execute_raw(lock).await?;
+    }
     Ok(())
 }
 
@@ -181,11 +212,13 @@ fn wanted(start: Start) -> NewPipeline {
     }
 }
 
+/// Writes that nothing comes of it, unless something has come of it already.
 async fn ignore(tx: &impl ConnectionTrait, id: &str, reason: &str) -> Result<()> {
     webhook_delivery::Entity::update_many()
         .col_expr(webhook_delivery::Column::Outcome, Expr::value(WebhookOutcome::Ignored))
         .col_expr(webhook_delivery::Column::Reason, Expr::value(reason))
         .filter(webhook_delivery::Column::Id.eq(id))
+        .filter(webhook_delivery::Column::Outcome.eq(WebhookOutcome::Pending))
         .exec(tx)
         .await?;
     Ok(())

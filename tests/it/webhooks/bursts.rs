@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use entity::{service, webhook_delivery};
 use futures_util::future::join_all;
 use kiops::app::pipelines;
+use kiops::app::webhooks::handle;
 use kiops::app::webhooks::intake::Received;
 use kiops::domain::git::Provider;
 use kiops::queue::{self, Limit};
-use serde_json::json;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+use serde_json::{Value, json};
 
 use super::Mill;
 use crate::support::builds::commit;
@@ -73,16 +77,47 @@ async fn a_database_that_is_away_loses_nothing_that_was_answered() {
     // What is known of the service is still remembered.
     mill.test.app.db.read_write().clone().close().await.unwrap();
     assert_eq!(mill.send(&mill.push("d-2", "main", 2)).await, Received::Away);
-    assert!(kiops::app::webhooks::handle::next(&mill.test.app).await.is_err());
+    assert!(handle::next(&mill.test.app).await.is_err());
 }
 
 #[tokio::test]
 async fn what_nobody_can_handle_is_given_up_and_can_be_replayed() {
     let mill = Mill::new(Provider::Github).await;
     assert_eq!(mill.send(&mill.push("d-1", "main", 1)).await, Received::Stored);
-    let why = kiops::app::Error::internal("a row that can't be read");
-    kiops::app::webhooks::handle::give_up(&mill.test.app, &why).await.unwrap();
-    let delivery = &mill.deliveries().await[0];
+    // The service's row can't be read.
+    let set = async |definition: Option<Value>| {
+        let change = service::Entity::update_many().col_expr(service::Column::AutoCi, Expr::value(definition));
+        change.filter(service::Column::Id.eq(mill.row())).exec(mill.test.app.db.read_write()).await.unwrap();
+    };
+    let stored = service::Entity::find_by_id(mill.row()).one(mill.test.app.db.read()).await.unwrap().unwrap().auto_ci;
+    set(Some(json!({ "enabled": "perhaps" }))).await;
+    let failed = handle::next(&mill.test.app).await.unwrap_err();
+    set(stored).await;
+    let oldest = webhook_delivery::Entity::find().one(mill.test.app.db.read()).await.unwrap().unwrap();
+    assert_eq!(failed.id.as_ref(), Some(&oldest.id));
+    handle::give_up(&mill.test.app, &failed).await.unwrap();
+    let delivery = mill.deliveries().await[0].clone();
     assert_eq!(delivery["outcome"], "IGNORED");
     assert!(delivery["reason"].as_str().unwrap().contains("could not be handled"), "{delivery}");
+    let document =
+        "mutation($i: ReplayWebhookDeliveryInput!) { replayWebhookDelivery(input: $i) { delivery { outcome } } }";
+    let answer = mill.test.data(&mill.member, document, json!({ "i": { "id": delivery["id"] } })).await;
+    assert_eq!(answer["replayWebhookDelivery"]["delivery"]["outcome"], "STARTED");
+}
+
+#[tokio::test]
+async fn only_what_failed_is_given_up_and_only_while_it_waits() {
+    let mill = Mill::new(Provider::Github).await;
+    for n in 1..=2 {
+        assert_eq!(mill.send(&mill.push(&format!("d-{n}"), "main", n)).await, Received::Stored);
+    }
+    let why = kiops::app::Error::internal("the connection broke while it was committed");
+    // It failed here, and another server has handled it since: the next one is not the one that failed.
+    let done = handle::next(&mill.test.app).await.unwrap().unwrap();
+    for id in [Some(done.id), None] {
+        handle::give_up(&mill.test.app, &handle::Failed { id, error: why.clone() }).await.unwrap();
+    }
+    mill.settle().await;
+    let shown = mill.deliveries().await;
+    assert!(shown.len() == 2 && shown.iter().all(|d| d["outcome"] == "STARTED" && d["reason"].is_null()), "{shown:?}");
 }
