@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 
 /// Longest line in bytes; the rest of a longer one is dropped.
 pub const MAX_LINE: usize = 16 * 1024;
+/// What is dropped before the cut of a longer line: half a secret there would not be known as one.
+const SEAM: usize = 512;
 
 /// One line with the engine's time of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +40,13 @@ impl LineAssembler {
     /// What is left when the log ends without a line end.
     pub fn flush(&mut self) -> Option<LogLine> {
         let at = self.at.take()?;
-        let bytes = std::mem::take(&mut self.held);
+        let mut bytes = std::mem::take(&mut self.held);
+        let is_cut = std::mem::take(&mut self.is_cut);
+        if is_cut {
+            bytes.truncate(MAX_LINE - SEAM);
+        }
         let mut text = neutralise(&String::from_utf8_lossy(&bytes));
-        if std::mem::take(&mut self.is_cut) {
+        if is_cut {
             text.push_str(" …");
         }
         Some(LogLine { at, text })
@@ -147,8 +153,12 @@ mod tests {
             assert!(lines.push(&frame(&"x".repeat(MAX_LINE / 2 + 1))).is_empty());
         }
         let got = lines.push(&frame("\nnext\n"));
-        assert_eq!(got[0].text.len(), MAX_LINE + " …".len());
+        assert_eq!(got[0].text.len(), MAX_LINE - SEAM + " …".len());
         assert_eq!(got[1].text, "next");
+        let secret = "hunter2-hunter2";
+        lines.push(&frame(&"x".repeat(MAX_LINE - 5)));
+        let got = lines.push(&frame(&format!("{secret}\n")));
+        assert!(!got[0].text.contains("hunt"));
     }
 
     #[test]

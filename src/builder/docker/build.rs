@@ -44,7 +44,7 @@ impl DockerBuilder {
         let outcome = tokio::time::timeout(limit, self.run_build(request, journal, &mut going)).await;
         going.end().await;
         match outcome {
-            Ok(outcome) => outcome.map_err(|error| masked(request, error)),
+            Ok(outcome) => outcome.map_err(|error| masked(&masker(request), error)),
             Err(_) => Err(BuilderError::TimedOut(format!("the build took longer than {}", words(limit)))),
         }
     }
@@ -88,7 +88,7 @@ impl DockerBuilder {
         let serving = session.serve(answers);
         let building = async {
             going.begin(self.engine.post(&path(request, &session_id), &[]).await.map_err(no_build)?);
-            self.follow(going, journal).await
+            self.follow(going, &masker(request), journal).await
         };
         tokio::pin!(serving, building);
         // The engine may close the session a moment before its last words.
@@ -103,8 +103,8 @@ impl DockerBuilder {
     }
 
     /// Reads the account up to its end.
-    async fn follow(&self, going: &mut Going, journal: &dyn Journal) -> Result<(), BuilderError> {
-        let mut account = Account::default();
+    async fn follow(&self, going: &mut Going, masker: &Masker, journal: &dyn Journal) -> Result<(), BuilderError> {
+        let mut account = Account::new(masker);
         let broken = loop {
             match going.line().await {
                 Ok(Some(Line::Text(line))) => account.take(&line, journal).await,
@@ -117,7 +117,7 @@ impl DockerBuilder {
         };
         match (account.end(journal).await, broken) {
             (_, Some(failure)) => Err(error(failure)),
-            (Some(failure), None) => Err(failure.into_error()),
+            (Some(failure), None) => Err(failure.into_error(masker)),
             (None, None) => Ok(()),
         }
     }
@@ -196,10 +196,14 @@ fn no_build(failure: EngineError) -> BuilderError {
     error(failure)
 }
 
-/// A step's last line may hold what it was given.
-fn masked(request: &BuildRequest, error: BuilderError) -> BuilderError {
+/// Knows all that a build is given in secret.
+fn masker(request: &BuildRequest) -> Masker {
     let tokens = request.logins.iter().map(|(_, login)| &login.token);
-    let masker = Masker::new(request.secrets.iter().map(|(_, value)| value).chain(tokens));
+    Masker::new(request.secrets.iter().map(|(_, value)| value).chain(tokens))
+}
+
+/// What the engine says may hold what it was given.
+fn masked(masker: &Masker, error: BuilderError) -> BuilderError {
     match error {
         BuilderError::Failed(text) => BuilderError::Failed(masker.mask(&text)),
         BuilderError::Refused(text) => BuilderError::Refused(masker.mask(&text)),

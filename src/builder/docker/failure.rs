@@ -2,6 +2,7 @@
 
 use crate::builder::BuilderError;
 use crate::engine::neutralise;
+use crate::vault::Masker;
 
 /// Longest reason that is passed on.
 const LONGEST_REASON: usize = 600;
@@ -46,9 +47,9 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// As an error.
-    pub fn into_error(self) -> BuilderError {
-        let whole = reason(&self.whole);
+    /// As an error, without what the masker knows.
+    pub fn into_error(self, masker: &Masker) -> BuilderError {
+        let whole = reason(&self.whole, masker);
         let Some(step) = &self.step else {
             return match whole.as_str() {
                 "" => BuilderError::Failed("the build failed, and the engine does not say why".to_owned()),
@@ -62,24 +63,28 @@ impl Failure {
             };
         };
         if let Some(image) = step.strip_prefix("[internal] load metadata for ") {
-            return BuilderError::Failed(format!("FROM {image}: {}", reason(&self.reason)));
+            return BuilderError::Failed(format!("FROM {image}: {}", reason(&self.reason, masker)));
         }
-        let step = single(unnumbered(step), LONGEST_STEP);
+        let step = single(unnumbered(step), LONGEST_STEP, masker);
         let Some(code) = exit_code(&self.reason) else {
-            return BuilderError::Failed(format!("{step}: {}", reason(&self.reason)));
+            return BuilderError::Failed(format!("{step}: {}", reason(&self.reason, masker)));
         };
         let killed = if code == "137" { " (killed, as for too much memory)" } else { "" };
-        let last =
-            if self.last.is_empty() { String::new() } else { format!(": {}", single(&self.last, LONGEST_REASON)) };
+        let last = match self.last.is_empty() {
+            true => String::new(),
+            false => format!(": {}", single(&self.last, LONGEST_REASON, masker)),
+        };
         BuilderError::Failed(format!("{step}: exit code {code}{killed}{last}"))
     }
 }
 
-/// One line without control sequences, cut at a number of bytes.
-pub fn single(text: &str, longest: usize) -> String {
-    let mut line = neutralise(
-        &text.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "),
-    );
+/// One line without control sequences and what the masker knows, cut at a number of bytes. It is masked first, because
+/// half a secret at the cut would not be known as one.
+pub fn single(text: &str, longest: usize, masker: &Masker) -> String {
+    // Once as it is, for a secret of several lines, and once without what may have stood within one.
+    let text = masker.mask(text);
+    let joined = text.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+    let mut line = masker.mask(&neutralise(&joined));
     if line.len() > longest {
         let cut = (0..=longest).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
         line.truncate(cut);
@@ -103,21 +108,25 @@ fn exit_code(reason: &str) -> Option<&str> {
     Some(&rest[..end]).filter(|code| !code.is_empty())
 }
 
-fn reason(text: &str) -> String {
+fn reason(text: &str, masker: &Masker) -> String {
     let mut rest = text.trim();
     while let Some(inner) = WRAPPINGS.iter().find_map(|wrapping| rest.strip_prefix(wrapping)) {
         rest = inner.trim_start();
     }
-    single(rest, LONGEST_REASON)
+    single(rest, LONGEST_REASON, masker)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn nothing() -> Masker {
+        Masker::new([])
+    }
+
     fn failed(step: &str, why: &str, last: &str) -> String {
         let failure = Failure { step: Some(step.into()), reason: why.into(), last: last.into(), whole: String::new() };
-        failure.into_error().to_string()
+        failure.into_error(&nothing()).to_string()
     }
 
     #[test]
@@ -136,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_built_is_refused() {
-        let whole = |text: &str| Failure { whole: text.into(), ..Default::default() }.into_error();
+        let whole = |text: &str| Failure { whole: text.into(), ..Default::default() }.into_error(&nothing());
         let syntax = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: \
                       dockerfile parse error line 1: unknown instruction: FORM";
         let BuilderError::Refused(why) = whole(syntax) else { panic!("it is no refusal") };
@@ -147,7 +156,23 @@ mod tests {
 
     #[test]
     fn long_commands_are_cut_and_lines_are_joined() {
-        assert_eq!(single("RUN a\n  b\r\n\n c\x1b[31m", 100), "RUN a b c");
-        assert_eq!(single("ääää", 3), "ä…");
+        assert_eq!(single("RUN a\n  b\r\n\n c\x1b[31m", 100, &nothing()), "RUN a b c");
+        assert_eq!(single("ääää", 3, &nothing()), "ä…");
+    }
+
+    #[test]
+    fn a_secret_at_the_cut_is_hidden_whole() {
+        let secret = "hunter2-hunter2".into();
+        let masker = Masker::new([&secret]);
+        for before in LONGEST_REASON - 15..LONGEST_REASON {
+            let text = format!("{}hunter2-\x1b[31mhunter2", "x".repeat(before));
+            let (reason, last) = ("no: exit code: 1".to_owned(), text.clone());
+            let step = Failure { step: Some("[1/1] RUN x".into()), reason, last, whole: String::new() };
+            let whole = Failure { whole: text, ..Default::default() };
+            for failure in [step, whole] {
+                let message = failure.into_error(&masker).to_string();
+                assert!(!message.contains("xhu"), "{message}");
+            }
+        }
     }
 }

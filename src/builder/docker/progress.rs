@@ -13,6 +13,7 @@ use super::failure::{Failure, single};
 use crate::builder::{Journal, Output};
 use crate::engine::messages::{Moment, Trace, Vertex, VertexLog};
 use crate::engine::{LineAssembler, LogLine, MAX_LINE};
+use crate::vault::Masker;
 
 /// Longest name of a step that is shown.
 const LONGEST_NAME: usize = 1000;
@@ -22,8 +23,9 @@ const OWN: &str = "[internal] ";
 const METADATA: &str = "[internal] load metadata for ";
 
 /// Reads a build's account.
-#[derive(Default)]
-pub struct Account {
+pub struct Account<'a> {
+    /// Knows what must not be cut in two.
+    masker: &'a Masker,
     steps: HashMap<String, Step>,
     /// The step whose name was the last one shown.
     shown: String,
@@ -37,7 +39,7 @@ struct Step {
     is_cached: bool,
     stdout: LineAssembler,
     stderr: LineAssembler,
-    /// What it printed last.
+    /// What it printed last; neither masked nor cut.
     last: String,
 }
 
@@ -54,7 +56,12 @@ struct Part {
     error: Option<String>,
 }
 
-impl Account {
+impl<'a> Account<'a> {
+    /// Nothing was taken yet.
+    pub fn new(masker: &'a Masker) -> Self {
+        Self { masker, steps: HashMap::new(), shown: String::new(), failed: None }
+    }
+
     /// Takes a line of the engine's answer.
     pub async fn take(&mut self, line: &Bytes, journal: &dyn Journal) {
         // An engine may say things that we know nothing of.
@@ -63,7 +70,7 @@ impl Account {
             self.failed.get_or_insert_with(Failure::default).whole = error;
         }
         if let Some(text) = part.stream {
-            let text = single(&text, MAX_LINE);
+            let text = single(&text, MAX_LINE, self.masker);
             if !text.is_empty() {
                 journal.line(Output::System, &text).await;
             }
@@ -87,7 +94,7 @@ impl Account {
             self.failure(vertex);
         }
         for warning in trace.warnings {
-            let text = single(&String::from_utf8_lossy(&warning.short), MAX_LINE);
+            let text = single(&String::from_utf8_lossy(&warning.short), MAX_LINE, self.masker);
             journal.line(Output::System, &format!("warning: {text}")).await;
         }
     }
@@ -104,7 +111,7 @@ impl Account {
     async fn step(&mut self, vertex: &Vertex, journal: &dyn Journal) {
         let step = self.steps.entry(vertex.digest.clone()).or_default();
         if step.name.is_empty() {
-            step.name = single(&vertex.name, LONGEST_NAME);
+            step.name = single(&vertex.name, LONGEST_NAME, self.masker);
         }
         let becomes_known = vertex.started.is_some() && !step.is_known;
         let becomes_cached = vertex.cached && !step.is_cached;
@@ -143,7 +150,7 @@ impl Account {
             digest.clone_into(&mut self.shown);
         }
         if let Some(last) = lines.iter().rev().find(|line| !line.text.trim().is_empty()) {
-            step.last = single(&last.text, LONGEST_NAME);
+            step.last.clone_from(&last.text);
         }
         for line in lines {
             journal.line(output, &line.text).await;
