@@ -27,6 +27,8 @@ pub struct Model {
     pub reason: Option<String>,
     /// The pipeline that it started.
     pub pipeline_id: Option<String>,
+    /// The delivery that came from the provider, where this one is made of it once more.
+    pub replay_of: Option<String>,
     /// The body as it came; none for what was turned down.
     pub payload: Option<Vec<u8>>,
 }

@@ -109,6 +109,7 @@ fn delivery() -> TableCreateStatement {
         .col(ColumnDef::new(Alias::new("outcome")).string_len(32).not_null())
         .col(ColumnDef::new(Alias::new("reason")).text())
         .col(ColumnDef::new(Alias::new("pipeline_id")).string())
+        .col(ColumnDef::new(Alias::new("replay_of")).string())
         .col(ColumnDef::new(Alias::new("payload")).binary())
         .foreign_key(
             ForeignKey::create()

@@ -22,11 +22,16 @@ const MOST: usize = 10_000;
 /// Refused deliveries of one service that are written down in a second.
 const NOTED: u32 = 5;
 
+/// Why a delivery is refused that was proven with the secret before.
+pub(super) const CHANGED: &str = "the webhook's secret was just changed";
+
 /// A service that deliveries can be for.
 pub(super) struct Door {
     pub(super) organization_id: String,
     pub(super) service_id: String,
     pub(super) provider: Provider,
+    /// The row of the secret that `opens` holds; none where there never was one.
+    pub(super) secret_id: Option<String>,
     /// How deliveries are proven; else why none are taken.
     pub(super) opens: std::result::Result<Scheme, &'static str>,
 }
@@ -159,10 +164,16 @@ async fn load(app: &App, service_id: &str) -> Result<Option<Door>> {
         Some(id) if definition.enabled => match secrets::open_all(app, &scope, vec![id.clone()]).await?.remove(id) {
             Some(secret) => Ok(definition.scheme(source.provider, secret)),
             // It was made anew since the row was read.
-            None => Err("the webhook's secret was just changed"),
+            None => Err(CHANGED),
         },
         Some(_) => Err("Auto CI is off"),
         None => Err("Auto CI was never on"),
     };
-    Ok(Some(Door { organization_id: scope.organization_id, service_id: service.id, provider: source.provider, opens }))
+    Ok(Some(Door {
+        organization_id: scope.organization_id,
+        service_id: service.id,
+        provider: source.provider,
+        secret_id: service.webhook_secret_id,
+        opens,
+    }))
 }

@@ -9,6 +9,7 @@ use sea_orm::{
 };
 
 use super::auto_ci::auto_ci_of;
+use super::replay::{self, Again};
 use crate::app::pipelines::start::{self, CommitInfo, NewPipeline};
 use crate::app::{App, Error, Result, Scope, git};
 use crate::domain::git::Provider;
@@ -160,7 +161,16 @@ async fn handle(
         }
         Decision::Start(start) => *start,
     };
-    let pipeline = start::enqueue(app, tx, &service, wanted(start)).await?;
+    let mut wanted = wanted(start);
+    match replay::again(tx, row, &wanted).await? {
+        Again::New => {}
+        Again::Retry(before) => wanted.retry_of = Some(before),
+        Again::Late(number) => {
+            ignore(tx, &row.id, &replay::too_late(&wanted, number)).await?;
+            return Ok(None);
+        }
+    }
+    let pipeline = start::enqueue(app, tx, &service, wanted).await?;
     webhook_delivery::Entity::update_many()
         .col_expr(webhook_delivery::Column::Outcome, Expr::value(WebhookOutcome::Started))
         .col_expr(webhook_delivery::Column::PipelineId, Expr::value(&pipeline.id))

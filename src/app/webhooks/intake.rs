@@ -151,8 +151,9 @@ impl Intake {
                 return Ok(Received::Refused);
             }
         };
-        if matches!(scheme, Scheme::GitlabPasted(_)) && !proof::keep(&self.app, &door.service_id, proof).await? {
-            let why = "the webhook has been proven in another way before, and there is no way back";
+        if matches!(scheme, Scheme::GitlabPasted(_))
+            && let Err(why) = proof::keep(&self.app, &door, proof).await?
+        {
             self.note(&door, event, why.to_owned(), now);
             return Ok(Received::Refused);
         }

@@ -1,17 +1,34 @@
 //! Handling a stored delivery once more.
+//!
+//! An old push is no newer for being replayed: what it starts is a retry of what it started before, so that it takes the
+//! place of nothing that came after it, neither among what is queued nor where it is deployed.
 
-use entity::{WebhookOutcome, webhook_delivery};
-use sea_orm::{ActiveModelTrait, ColumnTrait, QueryFilter, Set};
+use entity::{PipelineTrigger, WebhookOutcome, pipeline, webhook_delivery};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait as _, QueryFilter, QueryOrder as _,
+    QuerySelect as _, QueryTrait as _, Select, Set,
+};
 use serde_json::json;
 
 use super::{handle, list};
 use crate::app::audit::{self, Entry};
 use crate::app::deployments::environments;
 use crate::app::deployments::request::refuse_while_removing;
+use crate::app::pipelines::start::NewPipeline;
 use crate::app::{Actor, App, Error, Event, Result};
 
 /// Deliveries that came before and are handled first, at most.
 const BEFORE: usize = 10_000;
+
+/// What a replayed delivery starts.
+pub(super) enum Again {
+    /// What any delivery starts.
+    New,
+    /// The commit of this pipeline once more: its id.
+    Retry(String),
+    /// Nothing, as this pipeline was started by what came later: its number.
+    Late(i32),
+}
 
 /// Handles a stored delivery once more, as a new one: what came of the old one stays to be read. Those that came before
 /// are handled first.
@@ -43,6 +60,7 @@ pub async fn replay(app: &App, actor: &Actor, id: &str) -> Result<webhook_delive
         outcome: Set(WebhookOutcome::Pending),
         reason: Set(None),
         pipeline_id: Set(None),
+        replay_of: Set(Some(stored.replay_of.unwrap_or(stored.id))),
         payload: Set(Some(payload)),
     };
     let row = row.insert(&tx).await?;
@@ -63,4 +81,54 @@ pub async fn replay(app: &App, actor: &Actor, id: &str) -> Result<webhook_delive
         handle::next(app).await?;
     }
     Err(Error::conflict("input.id", "very many deliveries came before it: it is handled after them"))
+}
+
+/// What a replayed delivery is to start, if `wanted` is what it says.
+///
+/// # Errors
+/// INTERNAL when the database refuses.
+pub(super) async fn again(
+    db: &impl ConnectionTrait,
+    row: &webhook_delivery::Model,
+    wanted: &NewPipeline,
+) -> Result<Again> {
+    let Some(first) = &row.replay_of else { return Ok(Again::New) };
+    let same =
+        Condition::any().add(webhook_delivery::Column::Id.eq(first)).add(webhook_delivery::Column::ReplayOf.eq(first));
+    if let Some(before) = started(row, same).order_by_asc(pipeline::Column::Number).one(db).await? {
+        return Ok(Again::Retry(before.retry_of.unwrap_or(before.id)));
+    }
+    // A replay is as old as what it repeats.
+    let came =
+        Condition::all().add(webhook_delivery::Column::ReplayOf.is_null()).add(webhook_delivery::Column::Id.gt(first));
+    let later = Condition::any().add(came).add(webhook_delivery::Column::ReplayOf.gt(first));
+    let later = started(row, later)
+        .filter(pipeline::Column::RefName.eq(&wanted.ref_name))
+        .filter(pipeline::Column::Trigger.eq(wanted.trigger))
+        .order_by_desc(pipeline::Column::Number)
+        .one(db)
+        .await?;
+    Ok(later.map_or(Again::New, |later| Again::Late(later.number)))
+}
+
+/// Why nothing comes of a delivery that is too late.
+pub(super) fn too_late(wanted: &NewPipeline, number: i32) -> String {
+    let what = match wanted.trigger {
+        PipelineTrigger::Tag => "tag",
+        PipelineTrigger::MergeRequest => "merge request",
+        _ => "push",
+    };
+    format!("a later {what} of {} has started pipeline {number}", wanted.ref_name)
+}
+
+/// The pipelines that such deliveries of the same service started.
+fn started(row: &webhook_delivery::Model, by: Condition) -> Select<pipeline::Entity> {
+    let deliveries = webhook_delivery::Entity::find()
+        .select_only()
+        .column(webhook_delivery::Column::PipelineId)
+        .filter(webhook_delivery::Column::OrganizationId.eq(&row.organization_id))
+        .filter(webhook_delivery::Column::ServiceId.eq(&row.service_id))
+        .filter(webhook_delivery::Column::PipelineId.is_not_null())
+        .filter(by);
+    pipeline::Entity::find().filter(pipeline::Column::Id.in_subquery(deliveries.into_query()))
 }

@@ -115,6 +115,7 @@ async fn write(app: &App, rows: Vec<Row>) -> Result<Vec<Received>> {
             outcome: Set(WebhookOutcome::Rejected),
             reason: Set(None),
             pipeline_id: Set(None),
+            replay_of: Set(None),
             payload: Set(None),
         };
         match row.what {

@@ -144,6 +144,30 @@ async fn what_proves_a_pasted_webhook_stays() {
 }
 
 #[tokio::test]
+async fn an_old_secret_says_nothing_of_how_the_new_one_is_sent() {
+    let mill = Mill::bare(Provider::Gitlab).await;
+    let denied = kiops::git::GitError::Forbidden("403 Forbidden".to_owned());
+    let nothing = crate::support::git::Effect::Nothing;
+    mill.test.gits.of(Provider::Gitlab).failures.insert("save_hook", (denied, nothing));
+    let old = text(&mill.save(json!({ "enabled": true })).await["webhookSecret"]);
+    let body = gitlab_push(&mill.project, "main", commit(1).as_str()).to_string();
+    // Another server's: it hears nothing of what this one saves, and remembers the old secret for a moment.
+    let app = kiops::app::App { events: kiops::app::Events::default(), ..mill.test.app.clone() };
+    let elsewhere = kiops::app::webhooks::intake::Intake::start(&app, &mill.tasks);
+    let wrong = Delivery::gitlab_by_token("Push Hook", "1", "wrong", body.as_bytes());
+    assert_eq!(wrong.to(&elsewhere, &mill.row()).await, Received::Refused);
+    let new = text(&mill.save(json!({ "rotateSecret": true })).await["webhookSecret"]);
+    let by_old = Delivery::gitlab_by_token("Push Hook", "2", &old, body.as_bytes());
+    assert_eq!(by_old.to(&elsewhere, &mill.row()).await, Received::Refused);
+    let shown = until_shown(&mill, 2).await;
+    assert_eq!(shown[0]["reason"], "the webhook's secret was just changed", "it was still remembered");
+    // The new one may be signed with.
+    let signed = Delivery::gitlab("Push Hook", "3", &new, body.as_bytes(), mill.now());
+    assert_eq!(mill.send(&signed).await, Received::Stored);
+    assert_eq!(mill.send(&Delivery::gitlab_by_token("Push Hook", "4", &new, body.as_bytes())).await, Received::Refused);
+}
+
+#[tokio::test]
 async fn nobody_learns_which_services_there_are() {
     let mill = Mill::new(Provider::Github).await;
     let good = mill.push("d-1", "main", 1);
