@@ -46,13 +46,20 @@ pub fn build(host: &str, tag: &str, lines: &str) {
     std::fs::copy("/bin/busybox", folder.path().join("busybox")).expect("busybox-static is installed");
     let links = "FROM scratch\nCOPY busybox /bin/busybox\nCOPY busybox /bin/sh\n";
     std::fs::write(folder.path().join("Dockerfile"), format!("{links}{lines}\n")).expect("a Dockerfile");
-    let built = Command::new("docker")
-        .args(["--host", host, "build", "--quiet", "--tag", tag, "."])
-        .env("DOCKER_BUILDKIT", "0")
-        .current_dir(folder.path())
-        .output()
-        .expect("the docker program is installed");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    // Other test processes may build the same at this moment, and the classic builder takes layers from under them.
+    for attempt in 1.. {
+        let built = Command::new("docker")
+            .args(["--host", host, "build", "--quiet", "--tag", tag, "."])
+            .env("DOCKER_BUILDKIT", "0")
+            .current_dir(folder.path())
+            .output()
+            .expect("the docker program is installed");
+        if built.status.success() {
+            return;
+        }
+        assert!(attempt < 5, "{}", String::from_utf8_lossy(&built.stderr));
+        std::thread::sleep(Duration::from_millis(500));
+    }
 }
 
 /// Starts an engine that ends soon after this process does.
