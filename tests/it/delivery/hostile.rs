@@ -54,7 +54,7 @@ fn each_fails_with_a_sentence_and_the_server_goes_on_answering() {
             "forks",
             // The machine is spared by a limit of the step's own, which does not hold for root.
             from(
-                "RUN busybox mkdir -p /etc && echo some:x:54322:54322::/:/bin/sh > /etc/passwd\nUSER 54322\n\
+                "RUN busybox mkdir -p /etc && echo some:x:54322:54322::/:/bin/sh > /etc/passwd && echo some:x:54322: > /etc/group\nUSER some\n\
                  RUN ulimit -u 300; bomb() { bomb | bomb & }; bomb & exec busybox sleep 7676",
             ),
             "BUILD",
