@@ -2,6 +2,7 @@
 
 use entity::service;
 use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 
 /// Something changed and is committed. It says where to look, never what is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,5 +75,18 @@ impl Events {
     #[must_use]
     pub fn listen(&self) -> broadcast::Receiver<Event> {
         self.0.subscribe()
+    }
+}
+
+/// Returns at the next event that matters, or when some were missed, which may have been such; never when none can come
+/// any more.
+pub async fn hear(events: &mut broadcast::Receiver<Event>, matters: impl Fn(&Event) -> bool) {
+    loop {
+        match events.recv().await {
+            Ok(event) if matters(&event) => return,
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use entity::{deployment, environment, registry, runtime, service};
+use entity::{deployment, environment, pipeline, registry, runtime, service};
 use sea_orm::{ColumnTrait, QueryFilter};
 
 use super::{App, Result, Scope};
@@ -35,6 +35,8 @@ by_ids! {
     services: service;
     /// Environments.
     environments: environment;
+    /// Pipelines.
+    pipelines: pipeline;
     /// Deployments.
     deployments: deployment;
 }

@@ -76,7 +76,7 @@ loaders! {
     /// By service: the environment that is meant where none is named, production or the only one there is.
     main_environments, main_environment: MainEnvironments(environments::main) -> Arc<environment::Model>;
     /// A pipeline; none for another organization's.
-    pipelines, pipeline: Pipelines(pipelines::list::by_ids) -> Arc<pipeline::Model>;
+    pipelines, pipeline: Pipelines(lookup::pipelines) -> Arc<pipeline::Model>;
     /// What deploys a pipeline's image.
     pipeline_deployments, deployments_of_pipeline: PipelineDeployments(pipelines::list::deployments) -> Arc<Vec<deployment::Model>>;
     /// A webhook's delivery; none for another organization's.

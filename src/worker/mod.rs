@@ -8,12 +8,12 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::deployments::perform::{self, Outcome, backoff};
 use crate::app::deployments::{control, jobs, leftovers, remove};
+use crate::app::events::hear;
 use crate::app::{App, Error, Event, Result, pipelines};
 use crate::queue::{self, Claim};
 
@@ -66,17 +66,7 @@ async fn claim_loop(app: App, name: String, poll: Duration, stop: CancellationTo
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(poll) => {}
-            () = hear_of_jobs(&mut events) => {}
-        }
-    }
-}
-
-async fn hear_of_jobs(events: &mut tokio::sync::broadcast::Receiver<Event>) {
-    loop {
-        match events.recv().await {
-            Ok(Event::Jobs) | Err(RecvError::Lagged(_)) => return,
-            Ok(_) => {}
-            Err(RecvError::Closed) => std::future::pending().await,
+            () = hear(&mut events, |event| *event == Event::Jobs) => {}
         }
     }
 }

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::events::hear;
 use crate::app::webhooks::{self, handle};
 use crate::app::{App, Event};
 
@@ -46,7 +45,7 @@ pub(super) async fn run(app: App, poll: Duration, stop: CancellationToken) {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(poll) => {}
-                    () = hear(&mut events) => {}
+                    () = hear(&mut events, |event| *event == Event::Deliveries) => {}
                 }
             }
             Err(failed) => {
@@ -72,15 +71,5 @@ pub(super) async fn run(app: App, poll: Duration, stop: CancellationToken) {
 async fn prune(app: &App, service_id: &str) {
     if let Err(error) = webhooks::prune(app, service_id).await {
         tracing::warn!(service = service_id, %error, "old deliveries can't be forgotten");
-    }
-}
-
-async fn hear(events: &mut Receiver<Event>) {
-    loop {
-        match events.recv().await {
-            Ok(Event::Deliveries) | Err(RecvError::Lagged(_)) => return,
-            Ok(_) => {}
-            Err(RecvError::Closed) => std::future::pending().await,
-        }
     }
 }

@@ -7,12 +7,10 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QueryOrder, QuerySelect, Set,
 };
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 
 use super::enqueue::job_of;
 use super::{built, environments, jobs, machine, status};
-use crate::app::events::ChangeKind;
+use crate::app::events::{ChangeKind, hear};
 use crate::app::{App, Event, Result, Scope};
 use crate::queue;
 
@@ -112,18 +110,7 @@ pub(super) async fn wanted(app: &App, deployment_id: &str) {
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
-            () = hear(&mut events, deployment_id) => {}
-        }
-    }
-}
-
-async fn hear(events: &mut Receiver<Event>, id: &str) {
-    loop {
-        match events.recv().await {
-            Ok(Event::Deployment { deployment_id }) if deployment_id == id => return,
-            Err(RecvError::Lagged(_)) => return,
-            Ok(_) => {}
-            Err(RecvError::Closed) => std::future::pending().await,
+            () = hear(&mut events, |event| matches!(event, Event::Deployment { deployment_id: id } if id == deployment_id)) => {}
         }
     }
 }

@@ -167,7 +167,11 @@ async fn give_up(
     Ok(Outcome::Done)
 }
 
-async fn drop_job(app: &App, claim: &Claim) -> Result<Outcome> {
+/// Ends a job that has nothing to do.
+///
+/// # Errors
+/// INTERNAL when the database refuses.
+pub(in crate::app) async fn drop_job(app: &App, claim: &Claim) -> Result<Outcome> {
     let tx = app.begin().await?;
     let mine = claim.complete(&tx).await?;
     tx.commit().await?;

@@ -5,7 +5,7 @@ use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QuerySelect, QueryTrait, Set,
 };
 
-use super::perform::Outcome;
+use super::perform::{Outcome, drop_job};
 use super::{built, cancel, environments, leftovers, status};
 use crate::app::events::ChangeKind;
 use crate::app::services::definition::removal_of;
@@ -25,7 +25,7 @@ const ATTEMPTS: i32 = 12;
 pub async fn run_environment(app: &App, claim: &Claim) -> Result<Outcome> {
     let db = app.db.read();
     let Some(row) = environment::Entity::find_by_id(&claim.job.subject).one(db).await? else {
-        return forget_job(app, claim).await;
+        return drop_job(app, claim).await;
     };
     let scope = Scope { organization_id: row.organization_id.clone() };
     let service = environments::service(db, &scope, &row.service_id).await?;
@@ -54,7 +54,7 @@ pub async fn run_environment(app: &App, claim: &Claim) -> Result<Outcome> {
 pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
     let db = app.db.read();
     let Some(service) = service::Entity::find_by_id(&claim.job.subject).one(db).await? else {
-        return forget_job(app, claim).await;
+        return drop_job(app, claim).await;
     };
     let scope = Scope { organization_id: service.organization_id.clone() };
     let removal = removal_of(&service)?;
@@ -215,11 +215,4 @@ async fn forget(app: &App, tx: &impl ConnectionTrait, row: &environment::Model) 
     leftovers::forget_volumes(tx, &row.id).await?;
     environment::Entity::delete_by_id(&row.id).exec(tx).await?;
     Ok(())
-}
-
-async fn forget_job(app: &App, claim: &Claim) -> Result<Outcome> {
-    let tx = app.begin().await?;
-    claim.complete(&tx).await?;
-    tx.commit().await?;
-    Ok(Outcome::Done)
 }

@@ -56,15 +56,6 @@ pub async fn one(app: &App, actor: &Actor, id: &str) -> Result<pipeline::Model> 
     found.ok_or_else(|| Error::not_found("pipeline"))
 }
 
-/// Many at once, by id.
-///
-/// # Errors
-/// INTERNAL when the database does not answer.
-pub async fn by_ids(app: &App, scope: &Scope, ids: &[String]) -> Result<HashMap<String, Arc<pipeline::Model>>> {
-    let rows = scope.pipelines().filter(pipeline::Column::Id.is_in(ids)).all(app.db.read()).await?;
-    Ok(rows.into_iter().map(|row| (row.id.clone(), Arc::new(row))).collect())
-}
-
 /// What deploys the images of many pipelines at once, by pipeline, oldest first.
 ///
 /// # Errors

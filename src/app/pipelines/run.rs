@@ -14,14 +14,14 @@ use std::time::Duration;
 
 use entity::{RunStatus, ServiceStatus, pipeline, service};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, EntityTrait as _};
-use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::definition::{Snapshot, snapshot_of};
 use super::machine::{self, stages_of};
 use super::{cancel, engine, prune, sweep};
+use crate::app::deployments::perform::drop_job;
 use crate::app::deployments::{environments, status};
-use crate::app::events::ChangeKind;
+use crate::app::events::{ChangeKind, hear};
 use crate::app::log::RunLog;
 use crate::app::{App, Error, Event, Result, Scope, registries, secrets};
 use crate::builder::{Builder, BuilderError, Journal as _, Output, RunLimits, RunMark};
@@ -39,6 +39,8 @@ pub(super) use build::destination;
 
 /// Claims of a job after which what does not work has failed the pipeline.
 const ATTEMPTS: i32 = 8;
+/// Waits between tries while a provider or an engine does not answer.
+const WAITS: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(8), Duration::from_secs(20)];
 /// How often it is looked whether a pipeline is to be ended, when nobody says so.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long clearing up after a run may take: a builder that does not answer does not hold up its end.
@@ -129,21 +131,31 @@ async fn finish(app: &App, claim: &Claim, row: pipeline::Model, ended: RunStatus
         }
         _ => cancel::note(&mut stages, why, now)?,
     }
+    Ok(match conclude(app, claim, (&row, stages), ended).await? {
+        Some(_) => Outcome::Done,
+        None => Outcome::Lost,
+    })
+}
+
+/// Ends a pipeline and its job in one transaction, and tells of it. None: the job is another's.
+async fn conclude(
+    app: &App,
+    claim: &Claim,
+    (row, stages): (&pipeline::Model, Stages),
+    ended: RunStatus,
+) -> Result<Option<pipeline::Model>> {
     let tx = app.begin().await?;
     if !claim.complete(&tx).await? {
-        return Ok(Outcome::Lost);
+        return Ok(None);
     }
-    let row = machine::end(&row, ended, stages, now)?.update(&tx).await?;
+    let row = machine::end(row, ended, stages, app.clock.now())?.update(&tx).await?;
     super::report::enqueue(app, &tx, &row).await?;
     status::settle(app, &tx, &row.service_id).await?;
     tx.commit().await?;
     app.events.publish(Event::Pipeline { pipeline_id: row.id.clone() });
-    app.events.publish(Event::Service {
-        organization_id: row.organization_id.clone(),
-        service_id: row.service_id.clone(),
-        kind: ChangeKind::Changed,
-    });
-    Ok(Outcome::Done)
+    let (organization_id, service_id) = (row.organization_id.clone(), row.service_id.clone());
+    app.events.publish(Event::Service { organization_id, service_id, kind: ChangeKind::Changed });
+    Ok(Some(row))
 }
 
 /// Removes what a run has on the builder and on this server's disk.
@@ -164,13 +176,6 @@ async fn clear(app: &App, id: &str, stages: &Stages) -> std::result::Result<(), 
 async fn cleared(builder: &dyn Builder, id: &str) -> std::result::Result<(), BuilderError> {
     let late = || BuilderError::Unreachable("the engine that builds does not answer".to_owned());
     tokio::time::timeout(CLEAR, builder.clear(id)).await.unwrap_or_else(|_| Err(late()))
-}
-
-async fn drop_job(app: &App, claim: &Claim) -> Result<Outcome> {
-    let tx = app.begin().await?;
-    let mine = claim.complete(&tx).await?;
-    tx.commit().await?;
-    Ok(if mine { Outcome::Done } else { Outcome::Lost })
 }
 
 async fn run_secrets(app: &App, scope: &Scope, service: &service::Model, snapshot: &Snapshot) -> Result<RunSecrets> {
@@ -260,6 +265,10 @@ impl Work<'_> {
 
     /// Why a stage is skipped; none when it has something to do.
     async fn nothing_to_do(&self, stage: StageKind) -> Result<Option<String>> {
+        // What was begun comes to an end of its own.
+        if self.stages.get(stage).is_some_and(|stage| stage.status != Status::Queued) {
+            return Ok(None);
+        }
         let build = &self.snapshot.build;
         let why = match stage {
             StageKind::Scan if build.scans.is_empty() => "no scan is asked for",
@@ -268,10 +277,6 @@ impl Work<'_> {
             StageKind::Deploy if !self.is_deployed_anywhere().await? => "no environment asks for it",
             _ => return Ok(None),
         };
-        // What was begun comes to an end of its own.
-        if self.stages.get(stage).is_some_and(|stage| stage.status != Status::Queued) {
-            return Ok(None);
-        }
         Ok(Some(why.to_owned()))
     }
 
@@ -320,8 +325,8 @@ impl Work<'_> {
         self.end(RunStatus::Canceled).await
     }
 
-    /// Ends the pipeline and its job in one transaction, once nothing of it is left at work.
-    async fn end(mut self, ended: RunStatus) -> Result<Outcome> {
+    /// Ends the pipeline, once nothing of it is left at work.
+    async fn end(self, ended: RunStatus) -> Result<Outcome> {
         if let Err(why) = clear(self.app, &self.pipeline.id, &self.stages).await {
             // What was canceled is taken up again; anything else would have to be done again for it.
             if ended == RunStatus::Canceled && self.claim.job.attempts < ATTEMPTS {
@@ -329,18 +334,10 @@ impl Work<'_> {
             }
             tracing::warn!(pipeline = %self.pipeline.id, %why, "a run could not be cleared");
         }
-        let now = self.app.clock.now();
-        let tx = self.app.begin().await?;
-        if !self.claim.complete(&tx).await? {
+        let Some(row) = conclude(self.app, self.claim, (&self.pipeline, self.stages), ended).await? else {
             return Ok(Outcome::Lost);
-        }
-        let change = machine::end(&self.pipeline, ended, self.stages.clone(), now)?;
-        self.pipeline = change.update(&tx).await?;
-        super::report::enqueue(self.app, &tx, &self.pipeline).await?;
-        status::settle(self.app, &tx, &self.service.id).await?;
-        tx.commit().await?;
-        self.publish();
-        prune::after(self.app, &self.pipeline).await;
+        };
+        prune::after(self.app, &row).await;
         Ok(Outcome::Done)
     }
 
@@ -374,6 +371,25 @@ impl Work<'_> {
 
     async fn builder(&self) -> Result<std::result::Result<Arc<dyn Builder>, Step>> {
         Ok(engine::builder(self.app).await?.map_err(Step::Failed))
+    }
+
+    /// Asks again for a while, as long as what fails is that the other side does not answer.
+    async fn patiently<T, E, F>(&self, call: impl Fn() -> F, is_away: fn(&E) -> bool) -> std::result::Result<T, E>
+    where
+        E: std::fmt::Display,
+        F: Future<Output = std::result::Result<T, E>>,
+    {
+        let mut waits = WAITS.iter();
+        loop {
+            match (call().await, waits.next()) {
+                (Err(error), Some(wait)) if is_away(&error) => {
+                    let text = format!("{error}; tried again in {} s", wait.as_secs());
+                    self.log.line(Output::System, &text).await;
+                    tokio::time::sleep(*wait).await;
+                }
+                (result, _) => return result,
+            }
+        }
     }
 
     /// Writes while the job is still ours. False: it is not.
@@ -426,18 +442,8 @@ async fn canceled(app: &App, id: &str) {
         if cancel::is_wanted(app, id).await.unwrap_or(false) {
             return;
         }
-        let event = async {
-            loop {
-                match heard.recv().await {
-                    Ok(Event::Pipeline { pipeline_id }) if pipeline_id == id => return,
-                    Ok(_) => {}
-                    Err(RecvError::Lagged(_)) => return,
-                    Err(RecvError::Closed) => std::future::pending().await,
-                }
-            }
-        };
         tokio::select! {
-            () = event => {}
+            () = hear(&mut heard, |event| matches!(event, Event::Pipeline { pipeline_id } if pipeline_id == id)) => {}
             () = tokio::time::sleep(LOOK) => {}
         }
     }

@@ -5,6 +5,7 @@ use sea_orm::{ActiveModelTrait, IntoActiveModel, Set};
 use serde_json::json;
 
 use super::definition::{BuildDefinition, DockerfileMode, build_of};
+use super::start::nothing_to_build;
 use crate::app::audit::{self, Entry};
 use crate::app::change::Change;
 use crate::app::deployments::environments;
@@ -62,9 +63,7 @@ pub async fn save(app: &App, actor: &Actor, input: SaveBuildSettings) -> Result<
     let scope = &actor.scope;
     let tx = app.begin().await?;
     let stored = for_change(&tx, scope, &input.service_id).await?;
-    let source = git::source_of(&stored).ok_or_else(|| {
-        Error::bad_input("input.serviceId", "the service is made of images of registries: there is nothing to build")
-    })?;
+    let source = git::source_of(&stored).ok_or_else(nothing_to_build)?;
     refuse_while_removing(&stored)?;
     let before = build_of(&stored)?;
     let mut v = Violations::default();

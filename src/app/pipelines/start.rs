@@ -1,7 +1,7 @@
 //! Starting a pipeline: by hand, again, or because of a push. One transaction writes it and queues it.
 
 use chrono::{DateTime, Utc};
-use entity::{JobState, PipelineTrigger, RunStatus, SourceKind, TokenKind, job, pipeline, service, token};
+use entity::{JobState, PipelineTrigger, RunStatus, TokenKind, job, pipeline, service, token};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QueryOrder as _, Set};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -239,7 +239,7 @@ pub(super) async fn waiting(tx: &impl ConnectionTrait, lane: &str) -> Result<Vec
 }
 
 /// BAD_USER_INPUT for a service that is made of images.
-fn nothing_to_build() -> Error {
+pub(super) fn nothing_to_build() -> Error {
     Error::bad_input("input.serviceId", "the service is made of images of registries: there is nothing to build")
 }
 
@@ -282,10 +282,4 @@ async fn same_key(
         .filter(pipeline::Column::IdempotencyKey.eq(key))
         .one(db)
         .await?)
-}
-
-/// Whether pipelines can be started for services of this kind at all.
-#[must_use]
-pub fn is_built(service: &service::Model) -> bool {
-    service.source != SourceKind::DockerHub
 }

@@ -37,9 +37,7 @@ impl Api {
         url: Url,
         body: &impl Serialize,
     ) -> Result<Answer, GitError> {
-        let budgets = self.budgets(&method, &url);
-        let request = self.request(method, url).json(body).map_err(|error| self.unsent(error))?;
-        self.once(request, budgets, Touches::Lists).await
+        self.change((method, url), body, Touches::Lists).await
     }
 
     /// Changes something that is in no list: sent once, whatever comes of it.
@@ -49,15 +47,24 @@ impl Api {
         url: Url,
         body: &impl Serialize,
     ) -> Result<Answer, GitError> {
-        let budgets = self.budgets(&method, &url);
-        let request = self.request(method, url).json(body).map_err(|error| self.unsent(error))?;
-        self.once(request, budgets, Touches::NoList).await
+        self.change((method, url), body, Touches::NoList).await
     }
 
     /// Removes something that is in no list: sent once, whatever comes of it.
     pub(in crate::git) async fn delete(&self, url: Url) -> Result<(), GitError> {
         let budgets = self.budgets(&Method::DELETE, &url);
         self.once(self.request(Method::DELETE, url), budgets, Touches::NoList).await.map(|_| ())
+    }
+
+    async fn change(
+        &self,
+        (method, url): (Method, Url),
+        body: &impl Serialize,
+        touches: Touches,
+    ) -> Result<Answer, GitError> {
+        let budgets = self.budgets(&method, &url);
+        let request = self.request(method, url).json(body).map_err(|error| self.unsent(error))?;
+        self.once(request, budgets, touches).await
     }
 
     async fn once(&self, request: Request, budgets: Budgets, touches: Touches) -> Result<Answer, GitError> {

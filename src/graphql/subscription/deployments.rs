@@ -1,17 +1,17 @@
 //! Following deployments, their logs, services, and what instances print.
+
 use async_graphql::{Context, Enum, ID, Object};
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{BATCH, look, next};
+use super::{line_after, lines, look, states};
 use crate::app::deployments::{environments, list, live};
 use crate::app::events::{self, Event};
-use crate::app::{Actor, App, Error, log};
-use crate::domain::paging::Cursor;
+use crate::app::{Actor, App, Error};
 use crate::graphql::errors::Result;
 use crate::graphql::guard;
 use crate::graphql::ids::NodeKind;
-use crate::graphql::types::deployment::{self, Deployment, LogLine};
+use crate::graphql::types::deployment::{Deployment, LogLine};
 use crate::graphql::types::environment::InstanceLogLine;
 use crate::graphql::types::service::Service;
 
@@ -68,25 +68,16 @@ impl DeploymentSubscription {
     ) -> Result<impl Stream<Item = async_graphql::Result<Deployment>> + use<>> {
         let (app, actor) = (guard::app(ctx)?.clone(), guard::actor(ctx)?.clone());
         let id = NodeKind::Deployment.row(&id)?;
-        let mut heard = app.events.listen();
-        let mut row = list::one(&app, &actor, &id).await?;
-        Ok(async_stream::try_stream! {
-            loop {
-                let seen = row.clone();
-                let ended = row.finished_at.is_some();
-                yield Deployment(row);
-                if ended {
-                    return;
-                }
-                loop {
-                    next(&mut heard, |e| matches!(e, Event::Deployment { deployment_id } if *deployment_id == id)).await;
-                    row = look(list::one(&app, &actor, &id).await)?;
-                    if row != seen {
-                        break;
-                    }
-                }
-            }
-        })
+        let heard = app.events.listen();
+        let row = list::one(&app, &actor, &id).await?;
+        let of = id.clone();
+        let is_told = move |e: &Event| matches!(e, Event::Deployment { deployment_id } if *deployment_id == of);
+        let ask = move || {
+            let (app, actor, id) = (app.clone(), actor.clone(), id.clone());
+            async move { list::one(&app, &actor, &id).await }
+        };
+        let found = states(heard, row, ask, (|row| row.finished_at.is_some(), is_told));
+        Ok(found.map(|row| row.map(Deployment)))
     }
 
     /// Every line from the beginning (or after the cursor), then as they come; completes when the deployment has
@@ -99,37 +90,15 @@ impl DeploymentSubscription {
     ) -> Result<impl Stream<Item = async_graphql::Result<LogLine>> + use<>> {
         let (app, actor) = (guard::app(ctx)?.clone(), guard::actor(ctx)?.clone());
         let id = NodeKind::Deployment.row(&id)?;
-        let mut seq = match after {
-            Some(text) => Cursor::decode(&text)
-                .and_then(|c| deployment::seq_of(&c))
-                .ok_or_else(|| Error::bad_input("after", "this is no cursor of this log"))?,
-            None => 0,
-        };
-        let mut heard = app.events.listen();
+        let seq = line_after(after.as_deref())?;
         list::one(&app, &actor, &id).await?;
-        Ok(async_stream::try_stream! {
-            loop {
-                // Asked before the lines are read: what was written until it ended is then among them.
-                let ended = look(list::one(&app, &actor, &id).await)?.finished_at.is_some();
-                let lines = look(log::after(&app, &id, None, seq, BATCH).await)?;
-                let none = lines.is_empty();
-                for line in lines {
-                    seq = line.seq;
-                    yield LogLine(line);
-                }
-                if none && ended {
-                    return;
-                }
-                if none {
-                    next(&mut heard, |e| match e {
-                        Event::Log { run_id } => *run_id == id,
-                        Event::Deployment { deployment_id } => *deployment_id == id,
-                        _ => false,
-                    })
-                    .await;
-                }
-            }
-        })
+        let (run, of, asked) = (id.clone(), id.clone(), app.clone());
+        let has_ended = move || {
+            let (app, actor, id) = (asked.clone(), actor.clone(), id.clone());
+            async move { Ok(list::one(&app, &actor, &id).await?.finished_at.is_some()) }
+        };
+        let is_told = move |e: &Event| matches!(e, Event::Deployment { deployment_id } if *deployment_id == of);
+        Ok(lines(app, (run, seq), has_ended, is_told))
     }
 
     /// Without id: every service of the organization. After a reconnect ask the list again.

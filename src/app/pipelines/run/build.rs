@@ -24,8 +24,6 @@ use crate::queue;
 
 /// Where images are called to be that are in no registry: `.internal` is nobody's on the internet (ICANN, 2024).
 const NOWHERE: &str = "kiops.internal";
-/// Waits between tries while the engine does not answer.
-const WAITS: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(8), Duration::from_secs(20)];
 /// How often it is looked whether another run has built the same.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -72,8 +70,10 @@ impl Work<'_> {
             Ok(builder) => builder,
             Err(step) => return Ok(step),
         };
-        let engine_id = match self.engine_id(builder.as_ref()).await {
-            Ok(engine_id) => engine_id,
+        // One that does not answer may be about to start.
+        let is_away = |error: &BuilderError| matches!(error, BuilderError::Unreachable(_));
+        let engine_id = match self.patiently(|| builder.info(), is_away).await {
+            Ok(info) => info.engine_id,
             Err(error) => return Ok(failed(error)),
         };
         let destination = destination(self.app, &self.scope, &self.service, &self.snapshot.build).await?;
@@ -225,20 +225,6 @@ impl Work<'_> {
     async fn is_settled(&self, id: &str) -> Result<bool> {
         let other = pipeline::Entity::find_by_id(id).one(self.app.db.read_write()).await?;
         Ok(other.is_none_or(|other| !is_being_built(&other)))
-    }
-
-    /// Which engine builds. One that does not answer may be about to start: it is asked again for a while.
-    async fn engine_id(&self, builder: &dyn Builder) -> std::result::Result<Option<String>, BuilderError> {
-        let mut waits = WAITS.iter();
-        loop {
-            match (builder.info().await, waits.next()) {
-                (Err(BuilderError::Unreachable(why)), Some(wait)) => {
-                    self.log.line(Output::System, &format!("{why}; tried again in {} s", wait.as_secs())).await;
-                    tokio::time::sleep(*wait).await;
-                }
-                (result, _) => return result.map(|info| info.engine_id),
-            }
-        }
     }
 
     async fn is_still_there(&self, image: &Image) -> bool {

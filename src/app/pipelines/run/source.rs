@@ -1,7 +1,5 @@
 //! SOURCE: the exact commit, fetched with the organization's token.
 
-use std::time::Duration;
-
 use entity::pipeline;
 use sea_orm::Set;
 
@@ -14,8 +12,6 @@ use crate::builder::{Journal as _, Output};
 use crate::domain::git::Provider;
 use crate::domain::names::CommitHash;
 
-/// Waits between tries while the provider does not answer.
-const WAITS: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(8), Duration::from_secs(20)];
 /// Files of a tree at most.
 const FILES: u64 = 200_000;
 /// Longest commit message that is kept, in characters.
@@ -57,7 +53,7 @@ impl Work<'_> {
             return Ok(CommitHash::parse(known).map_err(|why| Step::Failed(why.to_string())));
         }
         let name = self.pipeline.ref_name.clone();
-        let resolved = match self.patiently(|| self.app.sources.resolve(&place.origin, &name)).await {
+        let resolved = match self.patiently(|| self.app.sources.resolve(&place.origin, &name), is_away).await {
             Ok(resolved) => resolved,
             Err(error) => return Ok(Err(Step::Failed(error.to_string()))),
         };
@@ -80,7 +76,8 @@ impl Work<'_> {
             let made = tokio::fs::create_dir_all(parent).await;
             made.map_err(|e| SourceError::Broken(format!("the folder for sources can't be made: {e}")))?;
         }
-        self.patiently(|| self.app.sources.fetch(&place.origin, commit, &folder, limits, self.log.as_ref())).await
+        let fetch = || self.app.sources.fetch(&place.origin, commit, &folder, limits, self.log.as_ref());
+        self.patiently(fetch, is_away).await
     }
 
     /// The source is there: fetched again where another server fetched it, or this one has lost it.
@@ -97,23 +94,10 @@ impl Work<'_> {
         let commit = CommitHash::parse(sha).map_err(Error::internal)?;
         Ok(self.fetch(&place, &commit).await.map(|_| ()).map_err(|error| Step::Failed(error.to_string())))
     }
+}
 
-    async fn patiently<T, F>(&self, call: impl Fn() -> F) -> std::result::Result<T, SourceError>
-    where
-        F: Future<Output = std::result::Result<T, SourceError>>,
-    {
-        let mut waits = WAITS.iter();
-        loop {
-            match (call().await, waits.next()) {
-                (Err(SourceError::Unreachable(why)), Some(wait)) => {
-                    let text = format!("{why}; tried again in {} s", wait.as_secs());
-                    self.log.line(Output::System, &text).await;
-                    tokio::time::sleep(*wait).await;
-                }
-                (result, _) => return result,
-            }
-        }
-    }
+fn is_away(error: &SourceError) -> bool {
+    matches!(error, SourceError::Unreachable(_))
 }
 
 /// The commit's page on its provider.
