@@ -270,8 +270,7 @@ async fn a_move_that_fails_leaves_nothing_there_and_the_old_one_alone() {
 }
 
 #[tokio::test]
-async fn a_failed_move_deletes_no_volumes_whatever_the_engine_is_known_as() {
-    // Home again.
+async fn a_failed_move_home_deletes_no_volumes() {
     let m = Move::new().await;
     m.deploy_with_a_volume().await;
     m.go_to(&m.far).await;
@@ -283,8 +282,10 @@ async fn a_failed_move_deletes_no_volumes_whatever_the_engine_is_known_as() {
     assert_eq!((m.revisions().await, m.states().await), ((None, Some(4)), vec![LeftoverState::Volumes]));
     m.remove_service().await;
     assert!(m.here.calls.lock().unwrap().contains(&format!("remove {id} Delete")), "it was asked for");
+}
 
-    // Home again, after it was known under another name in between.
+#[tokio::test]
+async fn a_failed_move_home_deletes_no_volumes_though_it_had_another_name_in_between() {
     let m = Move::new().await;
     m.deploy_with_a_volume().await;
     m.test.runtimes.alias("tcp://192.0.2.4:2375", &m.here);
@@ -297,8 +298,10 @@ async fn a_failed_move_deletes_no_volumes_whatever_the_engine_is_known_as() {
     m.deploy_in_vain(&m.here).await;
     assert_eq!((m.here.count("remove"), m.here.count(&format!("remove {} Keep", m.row().await.id))), (2, 2));
     assert_eq!(m.states().await, [LeftoverState::Volumes; 2]);
+}
 
-    // Home again, after it was removed and registered anew.
+#[tokio::test]
+async fn a_failed_move_home_deletes_no_volumes_though_it_was_registered_anew() {
     let m = Move::new().await;
     m.deploy_with_a_volume().await;
     m.go_to(&m.far).await;
