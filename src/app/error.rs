@@ -63,6 +63,8 @@ pub enum Precondition {
     LocalEngineNotAllowed,
     /// It is stated in kiops.toml.
     Declared,
+    /// The Kubernetes namespace is somebody else's.
+    NamespaceNotOwned,
 }
 
 /// One fault of an input.
@@ -126,6 +128,7 @@ impl Precondition {
             Self::InProgress => "IN_PROGRESS",
             Self::LocalEngineNotAllowed => "LOCAL_ENGINE_NOT_ALLOWED",
             Self::Declared => "DECLARED",
+            Self::NamespaceNotOwned => "NAMESPACE_NOT_OWNED",
         }
     }
 }
@@ -259,6 +262,9 @@ impl From<RegistryError> for Error {
 
 impl From<RuntimeError> for Error {
     fn from(error: RuntimeError) -> Self {
-        Self::upstream(error.to_string())
+        match error {
+            RuntimeError::NotOwned(why) => Self::precondition(Precondition::NamespaceNotOwned, why),
+            other => Self::upstream(other.to_string()),
+        }
     }
 }

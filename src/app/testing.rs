@@ -24,7 +24,7 @@ use crate::domain::image::{Digest, Repository, Tag};
 use crate::domain::names::CommitHash;
 use crate::domain::paging::PageLimits;
 use crate::domain::secret::{ExposeSecret as _, RegistryLogin};
-use crate::domain::spec::Target;
+use crate::domain::spec::{Spec, Target};
 use crate::git::{GitAccess, GitError, GitProvider, GitProviders};
 use crate::registry::{HubRepository, ListedTag, Registries, RegistryError, TagPage, TagRequest};
 use crate::runtime::{
@@ -247,8 +247,14 @@ struct FakeRuntime(String);
 
 impl Runtimes for FakeRuntimes {
     fn connect(&self, connection: &RuntimeConnection) -> Result<Arc<dyn Runtime>, RuntimeError> {
-        let RuntimeConnection::Docker(docker) = connection;
+        let RuntimeConnection::Docker(docker) = connection else {
+            return Err(RuntimeError::Engine("this double has no clusters".to_owned()));
+        };
         Ok(Arc::new(FakeRuntime(docker.host.clone())))
+    }
+
+    fn manifests(&self, spec: &Spec, _: Option<&Spec>) -> String {
+        format!("# the manifests of {}\n", spec.target.service)
     }
 }
 
@@ -261,10 +267,16 @@ impl Runtime for FakeRuntime {
     async fn check(&self) -> Result<RuntimeInfo, RuntimeError> {
         match self.0.as_str() {
             "tcp://192.0.2.66:2375" => Err(RuntimeError::Unreachable("the engine does not answer".to_owned())),
-            "tcp://192.0.2.7:2375" | "unix:///var/run/docker.sock" => {
-                Ok(RuntimeInfo { version: "28.5.1".to_owned(), engine_id: Some("own".to_owned()) })
-            }
-            _ => Ok(RuntimeInfo { version: "27.0.0".to_owned(), engine_id: Some("other".to_owned()) }),
+            "tcp://192.0.2.7:2375" | "unix:///var/run/docker.sock" => Ok(RuntimeInfo {
+                version: "28.5.1".to_owned(),
+                engine_id: Some("own".to_owned()),
+                ..Default::default()
+            }),
+            _ => Ok(RuntimeInfo {
+                version: "27.0.0".to_owned(),
+                engine_id: Some("other".to_owned()),
+                ..Default::default()
+            }),
         }
     }
 

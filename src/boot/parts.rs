@@ -14,6 +14,7 @@ use crate::app::settings::{BuildProfile, Builds, LocalEngine, ScanKind, Scanner}
 use crate::config::{self, Config};
 use crate::domain::clock::{Clock, Ids};
 use crate::domain::paging::PageLimits;
+use crate::domain::spec::Spec;
 use crate::git::{GitClientSettings, GitClients};
 use crate::net::{Outbound, Policy, Timeouts};
 use crate::registry::{RegistryClient, RegistrySettings};
@@ -59,7 +60,10 @@ const KEPT: usize = 1_000;
 
 impl Runtimes for Engines {
     fn connect(&self, connection: &RuntimeConnection) -> Result<Arc<dyn Runtime>, RuntimeError> {
-        let RuntimeConnection::Docker(docker) = connection;
+        let docker = match connection {
+            RuntimeConnection::Docker(docker) => docker,
+            RuntimeConnection::Kubernetes(_) => return Err(RuntimeError::Engine("no cluster".to_owned())),
+        };
         let mut hash = Sha256::new();
         let tls = docker.tls.as_ref().map(|t| [t.ca.as_str(), t.cert.as_str(), t.key.expose_secret()]);
         for part in [docker.host.as_str()].into_iter().chain(tls.into_iter().flatten()) {
@@ -77,6 +81,10 @@ impl Runtimes for Engines {
         }
         clients.insert(key, client.clone());
         Ok(client)
+    }
+
+    fn manifests(&self, _spec: &Spec, _before: Option<&Spec>) -> String {
+        String::new()
     }
 }
 

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod compose;
 pub mod git;
 pub mod image;
+pub mod kubeconfig;
 pub mod names;
 pub mod node;
 pub mod paging;

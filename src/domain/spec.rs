@@ -19,6 +19,80 @@ pub struct Spec {
     /// How it takes over from the revision before.
     #[serde(default)]
     pub strategy: Strategy,
+    /// What only Kubernetes takes: there exactly when the runtime is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterSpec>,
+}
+
+/// What an environment and its runtime say about a deployment to Kubernetes, frozen with the revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSpec {
+    /// How many instances of a container without a volume; one with a volume runs once.
+    pub replicas: u16,
+    /// Their number by how busy they are, instead.
+    pub autoscaling: Option<Autoscaling>,
+    /// Host name of the ingresses; none: whatever name they are asked by.
+    pub domain: Option<String>,
+    /// The certificate of the ingresses.
+    pub tls: Option<IngressTls>,
+    /// The class of the ingresses; none: the cluster's default.
+    pub ingress_class: Option<String>,
+    /// The class of the volumes; none: the cluster's default.
+    pub storage_class: Option<String>,
+    /// How a container that is neither internal nor behind an ingress is reached.
+    pub exposure: Exposure,
+    /// `host:port` of each container that is reached from outside, as the rollout learned it; a plan knows none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub addresses: BTreeMap<String, String>,
+}
+
+impl Default for ClusterSpec {
+    /// One instance, and whatever is the cluster's default.
+    fn default() -> Self {
+        Self {
+            replicas: 1,
+            autoscaling: None,
+            domain: None,
+            tls: None,
+            ingress_class: None,
+            storage_class: None,
+            exposure: Exposure::default(),
+            addresses: BTreeMap::new(),
+        }
+    }
+}
+
+/// How many instances there are, by how busy they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Autoscaling {
+    /// Never fewer.
+    pub min_replicas: i32,
+    /// Never more.
+    pub max_replicas: i32,
+    /// Percent of the requested CPU to aim at.
+    pub target_cpu_percent: Option<i32>,
+    /// Percent of the requested memory to aim at.
+    pub target_memory_percent: Option<i32>,
+}
+
+/// The certificate of an ingress.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IngressTls {
+    /// The name of a TLS secret in the namespace; cert-manager writes it where an issuer is named.
+    pub secret_name: Option<String>,
+    /// The name of a cert-manager issuer.
+    pub issuer: Option<String>,
+}
+
+/// How a published port is reached on Kubernetes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exposure {
+    /// A port of every node.
+    #[default]
+    NodePort,
+    /// A load balancer of the cluster's provider.
+    LoadBalancer,
 }
 
 /// How a new revision takes over.

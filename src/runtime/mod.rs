@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 
 use crate::domain::image::{Digest, Repository, Tag};
+use crate::domain::kubeconfig::ClusterAccess;
 use crate::domain::secret::{RegistryLogin, SecretString};
 use crate::domain::spec::{Spec, Target};
 
@@ -18,6 +19,8 @@ use crate::domain::spec::{Spec, Target};
 pub enum RuntimeConnection {
     /// A Docker engine.
     Docker(DockerConnection),
+    /// A Kubernetes cluster.
+    Kubernetes(ClusterAccess),
 }
 
 /// `unix:///var/run/docker.sock`, `tcp://host:2375` or, with TLS, `tcp://host:2376`.
@@ -41,12 +44,17 @@ pub struct DockerTls {
 }
 
 /// What a check of a runtime learned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RuntimeInfo {
     /// The engine's or API server's version, like `28.5.1`.
     pub version: String,
-    /// The engine's own id: two addresses with one id are one engine. None when it does not say.
+    /// The engine's own id: two addresses with one id are one engine. None when it does not say. A cluster's is the uid of
+    /// its namespace kube-system.
     pub engine_id: Option<String>,
+    /// Kubernetes: what our login may not do and would have to, one permission each: `create deployments.apps`.
+    pub missing_permissions: Vec<String>,
+    /// Kubernetes: the RBAC manifest (YAML) that grants what is missing; none when nothing is.
+    pub grant_manifest: Option<String>,
 }
 
 /// Why a runtime did not do what was asked. Messages are for people: no credentials, no payloads.
@@ -67,6 +75,9 @@ pub enum RuntimeError {
     /// A container did not become healthy, exited, or did not start; the message quotes exit code and last lines.
     #[error("{0}")]
     Failed(String),
+    /// The Kubernetes namespace is somebody else's; the message names it.
+    #[error("{0}")]
+    NotOwned(String),
     /// Nobody wants the revision any more.
     #[error("it is not wanted any more")]
     Unwanted,
@@ -119,6 +130,8 @@ pub struct LocalImage {
 pub struct Applied {
     /// The host port of each container that is published, by container name.
     pub host_ports: BTreeMap<String, u16>,
+    /// Kubernetes: `host:port` of each container that is reached from outside, by container name.
+    pub addresses: BTreeMap<String, String>,
     /// What the person should know although it worked.
     pub warnings: Vec<String>,
 }
@@ -193,6 +206,24 @@ pub trait Runtime: Send + Sync {
     /// Connects and asks for the version. Takes at most the connect timeout.
     async fn check(&self) -> Result<RuntimeInfo, RuntimeError>;
 
+    /// Whether the place can take the target: on Kubernetes a namespace that is not ours, or is another environment's, can't.
+    /// Changes nothing.
+    ///
+    /// # Errors
+    /// [`RuntimeError::NotOwned`], or that it does not answer.
+    async fn admit(&self, _target: &Target) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
+    /// What somebody changed by hand since the revision was applied, one sentence for each object; empty where the runtime
+    /// can't tell.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    async fn drift(&self, _serving: &Rollout) -> Result<Vec<String>, RuntimeError> {
+        Ok(Vec::new())
+    }
+
     /// Whether the engine holds the image, and by which digest.
     async fn local_image(&self, repository: &Repository, tag: &Tag) -> Result<Option<LocalImage>, RuntimeError>;
 
@@ -256,4 +287,8 @@ pub trait Runtimes: Send + Sync {
     /// # Errors
     /// When the connection's parts make no client (a bad certificate, a host without an address).
     fn connect(&self, connection: &RuntimeConnection) -> Result<Arc<dyn Runtime>, RuntimeError>;
+
+    /// The Kubernetes manifests (YAML) of a spec, secrets masked. The same spec always gives the same text; the revision is
+    /// not in it. With `before`, a secret that has another value than there shows as changed, and nothing else about it.
+    fn manifests(&self, spec: &Spec, before: Option<&Spec>) -> String;
 }

@@ -61,7 +61,7 @@ impl Place {
 
     fn rollout(&self, revision: i32, containers: Vec<ContainerSpec>) -> Rollout {
         Rollout {
-            spec: Spec { target: self.target.clone(), containers, strategy: Strategy::default() },
+            spec: Spec { target: self.target.clone(), containers, strategy: Strategy::default(), cluster: None },
             revision,
             secrets: BTreeMap::from([("row-1".to_owned(), SecretString::from("s3cret-value".to_owned()))]),
             logins: BTreeMap::new(),

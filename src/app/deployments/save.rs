@@ -3,7 +3,7 @@
 use entity::{DeployStrategy, RuntimeKind, ServiceStatus, SourceKind, environment, service};
 use sea_orm::ActiveValue::{Set, Unchanged};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, IntoActiveModel};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 
 use super::{environments, request, status};
@@ -16,7 +16,7 @@ use crate::app::services::{check, env_of};
 use crate::app::{Actor, App, Error, Precondition, Result, Violations, audit};
 use crate::domain::names::{DomainName, EnvironmentName, Namespace};
 use crate::domain::policy::Action;
-use crate::domain::spec::Resources;
+use crate::domain::spec::{Autoscaling, IngressTls, Resources};
 
 const MAX_REPLICAS: i32 = 100;
 const MAX_TARGET_PERCENT: i32 = 1000;
@@ -54,28 +54,6 @@ pub struct SaveEnvironment {
     pub require_approval: Change<bool>,
     /// Kubernetes.
     pub tls: Change<IngressTls>,
-}
-
-/// How many instances there are, by how busy they are; as the row keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Autoscaling {
-    /// Never fewer.
-    pub min_replicas: i32,
-    /// Never more.
-    pub max_replicas: i32,
-    /// Percent of the requested CPU to aim at.
-    pub target_cpu_percent: Option<i32>,
-    /// Percent of the requested memory to aim at.
-    pub target_memory_percent: Option<i32>,
-}
-
-/// The certificate of an ingress; as the row keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IngressTls {
-    /// The name of a TLS secret in the namespace.
-    pub secret_name: Option<String>,
-    /// The name of a cert-manager issuer.
-    pub issuer: Option<String>,
 }
 
 /// Makes the environment, or changes it. A variable that is named without a value keeps its stored one.

@@ -60,5 +60,5 @@ fn registered(service: &service::Model, built: Option<&Image>) -> Result<Spec> {
         Ok(container(c, image, None, &[], &resources))
     });
     let containers = containers.collect::<Result<_>>()?;
-    Ok(Spec { target, containers, strategy: Strategy::default() })
+    Ok(Spec { target, containers, strategy: Strategy::default(), cluster: None })
 }

@@ -39,7 +39,7 @@ pub fn spec_of(
             Ok(container(c, image, host_port, &over, &resources))
         })
         .collect::<Result<_>>()?;
-    Ok(Spec { target: target_of(service, environment), containers, strategy: strategy_of(environment) })
+    Ok(Spec { target: target_of(service, environment), containers, strategy: strategy_of(environment), cluster: None })
 }
 
 /// How the environment's next revision takes over.

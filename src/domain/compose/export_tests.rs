@@ -33,7 +33,7 @@ pub(super) fn spec(containers: Vec<ContainerSpec>) -> Spec {
         environment: "production".to_owned(),
         namespace: "shop".to_owned(),
     };
-    Spec { target, containers, strategy: Strategy::default() }
+    Spec { target, containers, strategy: Strategy::default(), cluster: None }
 }
 
 pub(super) fn volume(path: &str) -> VolumeSpec {

@@ -3,6 +3,7 @@
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use crate::app::deployments::save::{self, SaveEnvironment};
+use crate::domain::spec::{Autoscaling, IngressTls};
 use crate::graphql::errors::Result;
 use crate::graphql::guard::{actor, app};
 use crate::graphql::ids::NodeKind;
@@ -72,7 +73,7 @@ pub struct SaveEnvironmentPayload {
     environment: Environment,
 }
 
-impl From<AutoscalingInput> for save::Autoscaling {
+impl From<AutoscalingInput> for Autoscaling {
     fn from(a: AutoscalingInput) -> Self {
         Self {
             min_replicas: a.min_replicas,
@@ -83,7 +84,7 @@ impl From<AutoscalingInput> for save::Autoscaling {
     }
 }
 
-impl From<IngressTlsInput> for save::IngressTls {
+impl From<IngressTlsInput> for IngressTls {
     fn from(tls: IngressTlsInput) -> Self {
         Self { secret_name: tls.secret_name, issuer: tls.issuer }
     }

@@ -130,4 +130,6 @@ pub enum Precondition {
     LocalEngineNotAllowed,
     /// It is stated in kiops.toml.
     Declared,
+    /// The Kubernetes namespace is somebody else's.
+    NamespaceNotOwned,
 }

@@ -72,7 +72,7 @@ impl Runtime for DockerRuntime {
             let api = self.engine.api().await.map_err(error)?;
             let version = api.version().await.map_err(|e| error(e.into()))?.version;
             let engine_id = api.info().await.map_err(|e| error(e.into()))?.id.filter(|id| !id.is_empty());
-            Ok(RuntimeInfo { version: version.unwrap_or_default(), engine_id })
+            Ok(RuntimeInfo { version: version.unwrap_or_default(), engine_id, ..Default::default() })
         };
         match tokio::time::timeout(std::time::Duration::from_secs(10), ask).await {
             Ok(answer) => answer,

@@ -11,7 +11,7 @@ use futures_util::stream::{self, BoxStream};
 use kiops::domain::clock::{Clock, Ids};
 use kiops::domain::image::{Digest, Repository, Tag};
 use kiops::domain::secret::RegistryLogin;
-use kiops::domain::spec::Target;
+use kiops::domain::spec::{Spec, Target};
 use kiops::registry::{HubRepository, ListedTag, Registries, RegistryError, TagPage, TagRequest};
 use kiops::runtime::{
     Applied, InstanceLine, InstanceState, LocalImage, LogQuery, Progress, Rollout, Runtime, RuntimeConnection,
@@ -278,10 +278,16 @@ pub struct FakeEngine(pub Arc<FakeRuntimes>);
 
 impl Runtimes for FakeEngine {
     fn connect(&self, connection: &RuntimeConnection) -> Result<Arc<dyn Runtime>, RuntimeError> {
-        let RuntimeConnection::Docker(docker) = connection;
+        let RuntimeConnection::Docker(docker) = connection else {
+            return Err(RuntimeError::Engine("this double has no clusters".to_owned()));
+        };
         let engine = self.0.others.lock().unwrap().get(&docker.host).cloned().unwrap_or_else(|| self.0.clone());
         engine.call("connect", "")?;
         Ok(Arc::new(FakeEngine(engine)))
+    }
+
+    fn manifests(&self, spec: &Spec, _: Option<&Spec>) -> String {
+        format!("# the manifests of {}\n", spec.target.service)
     }
 }
 
@@ -294,7 +300,7 @@ impl Runtime for FakeEngine {
     async fn check(&self) -> Result<RuntimeInfo, RuntimeError> {
         self.0.call("check", "")?;
         let engine_id = self.0.id();
-        Ok(RuntimeInfo { version: "28.5.1".to_owned(), engine_id: Some(engine_id) })
+        Ok(RuntimeInfo { version: "28.5.1".to_owned(), engine_id: Some(engine_id), ..Default::default() })
     }
 
     async fn local_image(&self, _repository: &Repository, _tag: &Tag) -> Result<Option<LocalImage>, RuntimeError> {
@@ -316,7 +322,7 @@ impl Runtime for FakeEngine {
         self.0.moment();
         let published = rollout.spec.containers.iter().filter(|c| !c.is_internal);
         let host_ports = published.filter_map(|c| Some((c.name.clone(), c.host_port.or(c.port)?))).collect();
-        Ok(Applied { host_ports, warnings: Vec::new() })
+        Ok(Applied { host_ports, ..Default::default() })
     }
 
     async fn finish(&self, rollout: &Rollout, _progress: &dyn Progress) -> Result<(), RuntimeError> {
