@@ -81,6 +81,10 @@ struct NoBuilds;
 
 #[async_trait]
 impl Sources for NoBuilds {
+    async fn examine(&self) -> Result<(), SourceError> {
+        Err(SourceError::Broken("away".to_owned()))
+    }
+
     async fn resolve(&self, _: &Origin, _: &str) -> Result<Resolved, SourceError> {
         Err(SourceError::Unreachable("away".to_owned()))
     }
