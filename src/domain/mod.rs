@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod compose;
+pub mod emit;
 pub mod git;
 pub mod image;
 pub mod kubeconfig;
