@@ -1,5 +1,6 @@
 //! Pure types and rules: no I/O, no clock, no other room.
 
+pub mod addresses;
 pub mod clock;
 pub mod compose;
 pub mod emit;
@@ -16,3 +17,4 @@ pub mod spec;
 pub mod stage;
 pub mod status;
 pub mod webhook;
+mod yaml;

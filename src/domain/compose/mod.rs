@@ -5,7 +5,6 @@ mod fields;
 mod import;
 mod probe;
 mod words;
-mod yaml;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
