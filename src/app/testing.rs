@@ -257,8 +257,8 @@ impl Runtimes for FakeRuntimes {
         Ok(Arc::new(FakeRuntime(docker.host.clone())))
     }
 
-    fn manifests(&self, spec: &Spec, _: Option<&Spec>) -> String {
-        format!("# the manifests of {}\n", spec.target.service)
+    fn manifests(&self, spec: &Spec, before: Option<&Spec>) -> String {
+        crate::runtime::kubernetes::manifest::shown(spec, before)
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod bootstrap;
 pub mod build;
+pub mod cluster;
 pub mod database;
 pub mod deploy;
 pub mod jobs;

@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::emit;
-use crate::domain::quantity;
 use crate::domain::spec::{ContainerSpec, EnvValue, HealthCheck, Spec, Strategy};
+use crate::domain::{emit, quantity};
 
 /// What stands in place of a secret's value.
-pub(super) const MASK: &str = "***";
+pub const MASK: &str = "***";
 
 /// The same in a diff, for a secret that is not what it was.
-const CHANGED_MASK: &str = "*** (changed)";
+pub const CHANGED_MASK: &str = "*** (changed)";
 
 #[derive(Serialize)]
 struct File {

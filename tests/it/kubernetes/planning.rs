@@ -68,8 +68,10 @@ async fn place_service(place: &Place, runtime: &str, name: &str, namespace: &str
 #[tokio::test]
 async fn the_settings_of_environment_and_runtime_are_in_the_revision() {
     let shop = Shop::new().await;
-    shop.save(json!({ "name": "production", "replicas": 3, "domain": "shop.example", "tls": { "issuer": "letsencrypt" } }))
-        .await;
+    shop.save(
+        json!({ "name": "production", "replicas": 3, "domain": "shop.example", "tls": { "issuer": "letsencrypt" } }),
+    )
+    .await;
     let preview = shop.preview().await;
     let manifest = text(&preview["manifest"]);
     for part in ["kind: Namespace", "kind: Deployment", "kind: Ingress", "kind: PersistentVolumeClaim", "replicas: 3"] {
@@ -145,7 +147,8 @@ async fn somebody_elses_namespace_is_refused_by_whoever_asks() {
 #[tokio::test]
 async fn it_is_exported_in_both_languages() {
     let shop = Shop::new().await;
-    let ask = "query($id: ID!) { k: exportService(id: $id, format: KUBERNETES) c: exportService(id: $id, format: COMPOSE) }";
+    let ask =
+        "query($id: ID!) { k: exportService(id: $id, format: KUBERNETES) c: exportService(id: $id, format: COMPOSE) }";
     let exported = shop.place.test.data(&shop.place.admin, ask, json!({ "id": shop.service })).await;
     assert!(text(&exported["k"]).contains("kind: Deployment"), "{exported}");
     assert!(text(&exported["c"]).contains("services:"), "{exported}");

@@ -54,8 +54,7 @@ async fn what_the_login_may_not_do_is_listed_with_the_manifest_that_grants_it() 
     let check = "mutation($i: CheckRuntimeInput!) { checkRuntime(input: $i) { runtime { status statusMessage \
         missingPermissions grantManifest } } }";
     let checked = place.test.data(&place.admin, check, json!({ "i": { "id": id } })).await["checkRuntime"].take();
-    let expected =
-        json!({ "status": "READY", "statusMessage": null, "missingPermissions": [], "grantManifest": null });
+    let expected = json!({ "status": "READY", "statusMessage": null, "missingPermissions": [], "grantManifest": null });
     assert_eq!(checked["runtime"], expected);
 }
 
@@ -69,14 +68,20 @@ async fn every_fault_is_named() {
         (json!({ "docker": docker(), "kubernetes": good() }), "input.kubernetes"),
         (json!({ "kubernetes": {} }), "input.kubernetes"),
         (json!({ "kubernetes": { "inCluster": false } }), "input.kubernetes"),
-        (json!({ "kubernetes": { "inCluster": true, "kubeconfig": kubeconfig(SERVER) } }), "input.kubernetes.inCluster"),
+        (
+            json!({ "kubernetes": { "inCluster": true, "kubeconfig": kubeconfig(SERVER) } }),
+            "input.kubernetes.inCluster",
+        ),
         (json!({ "kubernetes": { "inCluster": true, "context": "main" } }), "input.kubernetes.context"),
         (json!({ "kubernetes": { "kubeconfig": "no: kubeconfig" } }), "input.kubernetes.kubeconfig"),
         (
             json!({ "kubernetes": { "kubeconfig": kubeconfig(SERVER), "context": "other" } }),
             "input.kubernetes.kubeconfig",
         ),
-        (json!({ "kubernetes": { "kubeconfig": kubeconfig("https://169.254.169.254") } }), "input.kubernetes.kubeconfig"),
+        (
+            json!({ "kubernetes": { "kubeconfig": kubeconfig("https://169.254.169.254") } }),
+            "input.kubernetes.kubeconfig",
+        ),
         (json!({ "kubernetes": { "kubeconfig": kubeconfig("http://192.0.2.20") } }), "input.kubernetes.kubeconfig"),
         (json!({ "kubernetes": good(), "ingressClass": "No Class" }), "input.ingressClass"),
         (json!({ "kubernetes": good(), "storageClass": "-" }), "input.storageClass"),

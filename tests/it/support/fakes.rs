@@ -14,6 +14,7 @@ use kiops::domain::kubeconfig::ClusterAccess;
 use kiops::domain::secret::RegistryLogin;
 use kiops::domain::spec::{Spec, Target};
 use kiops::registry::{HubRepository, ListedTag, Registries, RegistryError, TagPage, TagRequest};
+use kiops::runtime::kubernetes::manifest::shown;
 use kiops::runtime::{
     Applied, InstanceLine, InstanceState, LocalImage, LogQuery, Progress, Rollout, Runtime, RuntimeConnection,
     RuntimeError, RuntimeEvent, RuntimeInfo, Runtimes, Volumes,
@@ -296,8 +297,8 @@ impl Runtimes for FakeEngine {
         Ok(Arc::new(FakeEngine(engine)))
     }
 
-    fn manifests(&self, spec: &Spec, _: Option<&Spec>) -> String {
-        format!("# the manifests of {}\n", spec.target.service)
+    fn manifests(&self, spec: &Spec, before: Option<&Spec>) -> String {
+        shown(spec, before)
     }
 }
 
