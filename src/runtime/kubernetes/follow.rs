@@ -156,8 +156,9 @@ impl<'a> Following<'a> {
     }
 
     fn complete(&self) -> Vec<String> {
-        let is_complete =
-            |(name, applied): &(&String, &i64)| self.deployments.all.get(*name).is_some_and(|d| rollout::is_complete(d, **applied));
+        let is_complete = |(name, applied): &(&String, &i64)| {
+            self.deployments.all.get(*name).is_some_and(|d| rollout::is_complete(d, **applied))
+        };
         self.applied.iter().filter(is_complete).map(|(name, _)| name.clone()).collect()
     }
 
@@ -232,10 +233,13 @@ impl<'a> Following<'a> {
             Kind::NoImage => {
                 RuntimeError::ImageRefused(masked(format!("container {name}: image {image} can't be pulled: {text}")))
             }
-            Kind::Pull => RuntimeError::Image(masked(format!("container {name}: image {image} can't be pulled: {text}"))),
+            Kind::Pull => {
+                RuntimeError::Image(masked(format!("container {name}: image {image} can't be pulled: {text}")))
+            }
             Kind::Config => RuntimeError::Failed(masked(format!("container {name} can't be made: {text}"))),
             Kind::Crash => {
-                let limit = spec.and_then(|c| c.resources.memory_limit.as_deref()).filter(|_| text.contains("OOMKilled"));
+                let limit =
+                    spec.and_then(|c| c.resources.memory_limit.as_deref()).filter(|_| text.contains("OOMKilled"));
                 let limit = limit.map(|limit| format!(" (its limit is {limit})")).unwrap_or_default();
                 let lines = self.last_lines(pod, name).await;
                 RuntimeError::Failed(format!(

@@ -76,12 +76,7 @@ fn pods_say_what_is_wrong_with_them() {
         (waiting("ImagePullBackOff", "Back-off pulling image \"r.test/web:9\""), Value::Null, 0, Some(Kind::Pull)),
         (waiting("ErrImagePull", "dial tcp: i/o timeout"), Value::Null, 0, Some(Kind::Pull)),
         (waiting("InvalidImageName", ""), Value::Null, 0, Some(Kind::NoImage)),
-        (
-            waiting("CreateContainerConfigError", "image will run as root"),
-            Value::Null,
-            0,
-            Some(Kind::Config),
-        ),
+        (waiting("CreateContainerConfigError", "image will run as root"), Value::Null, 0, Some(Kind::Config)),
         (waiting("ContainerCreating", ""), Value::Null, 0, None),
         (waiting("CrashLoopBackOff", "back-off 10s"), ended("Error", 7), 1, None),
         (waiting("CrashLoopBackOff", "back-off 40s"), ended("Error", 7), 3, Some(Kind::Crash)),

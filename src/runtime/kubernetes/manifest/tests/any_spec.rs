@@ -9,6 +9,7 @@ use serde::Deserialize as _;
 use serde_norway::Value;
 
 use super::*;
+use proptest::strategy::Strategy as _;
 
 fn any_text() -> impl proptest::strategy::Strategy<Value = String> {
     prop_oneof![
