@@ -19,6 +19,7 @@ use crate::git::{GitClientSettings, GitClients};
 use crate::net::{Outbound, Policy, Timeouts};
 use crate::registry::{RegistryClient, RegistrySettings};
 use crate::runtime::docker::DockerRuntime;
+use crate::runtime::kubernetes::manifest::shown;
 use crate::runtime::{Runtime, RuntimeConnection, RuntimeError, Runtimes};
 
 /// The system's clock.
@@ -83,8 +84,8 @@ impl Runtimes for Engines {
         Ok(client)
     }
 
-    fn manifests(&self, _spec: &Spec, _before: Option<&Spec>) -> String {
-        String::new()
+    fn manifests(&self, spec: &Spec, before: Option<&Spec>) -> String {
+        shown(spec, before)
     }
 }
 

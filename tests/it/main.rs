@@ -14,6 +14,7 @@ mod gone;
 mod graphiql;
 mod identity;
 mod isolation;
+mod kubernetes;
 mod moving;
 mod pipelines;
 mod policy;

@@ -138,9 +138,10 @@ async fn runs_of_a_service_share_the_engines_copy_of_the_context_and_each_gets_i
 #[tokio::test]
 async fn a_failure_names_the_step_and_its_last_line() {
     let Some(place) = Place::new("a_failure_names_the_step_and_its_last_line") else { return };
-    let (error, lines) = place.failed(&place.request("RUN echo going; echo '2 tests failed' >&2; exit 7")).await;
+    let (error, lines) =
+        place.failed(&place.request("RUN echo going; busybox sleep 1; echo '2 tests failed' >&2; exit 7")).await;
     let BuilderError::Failed(why) = &error else { panic!("{error:?}") };
-    assert_eq!(why, "RUN echo going; echo '2 tests failed' >&2; exit 7: exit code 7: 2 tests failed");
+    assert_eq!(why, "RUN echo going; busybox sleep 1; echo '2 tests failed' >&2; exit 7: exit code 7: 2 tests failed");
     assert!(lines.has(Output::Stdout, "going"), "{}", lines.text());
 
     let (error, _) = place.failed(&place.request("COPY missing.txt /")).await;

@@ -34,7 +34,7 @@ fn in_each_stage() {
     let id = works.start(json!({}));
     works.reaches(&id, "SOURCE");
     // The server's own, and not what it talks to: that ends when its other side has gone.
-    until("git", 20, || (running("--depth=1") > 0).then_some(()));
+    until("git", 40, || (running("--depth=1") > 0).then_some(()));
     ends_soon(&works, &id, "--depth");
     works.repositories.set_fault(None);
 

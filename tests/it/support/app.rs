@@ -62,7 +62,7 @@ impl TestApp {
     /// An empty one that is configured like this.
     pub async fn with(settings: Settings) -> Self {
         let fakes = Arc::new(FakeGits::default());
-        Self::with_gits(settings, Arc::new(Clients(fakes.clone())), fakes).await
+        Box::pin(Self::with_gits(settings, Arc::new(Clients(fakes.clone())), fakes)).await
     }
 
     /// An empty one with these Git providers; `gits` are the fakes, whether they are asked or not.
@@ -160,7 +160,7 @@ impl TestApp {
     /// Runs a document as this caller.
     pub async fn run(&self, actor: Option<&Actor>, document: &str, variables: Value) -> Response {
         let request = Request::new(document).variables(Variables::from_json(variables));
-        self.schemas.execute(request, caller(actor)).await
+        Box::pin(self.schemas.execute(request, caller(actor))).await
     }
 
     /// Runs a document that must succeed, and gives its data.

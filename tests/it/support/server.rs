@@ -168,7 +168,7 @@ pub fn until<T>(what: &str, seconds: u64, mut probe: impl FnMut() -> Option<T>) 
 /// Sends a request whose answer ends with the connection.
 pub fn talk(address: &str, request: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(180)))?;
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_graphql::ID;
 use chrono::TimeDelta;
 use entity::Role;
+use futures_util::future::BoxFuture;
 use kiops::app::deployments::perform::{self, Outcome};
 use kiops::app::deployments::{control, jobs, leftovers, remove};
 use kiops::app::settings::{LocalEngine, Settings};
@@ -223,7 +224,13 @@ pub async fn mutate(test: &TestApp, actor: &Actor, field: &str, input: Value) ->
 pub const NO_LIMIT: Limit<'static> = Limit { kind: pipelines::RUN, total: u64::MAX, per_organization: u64::MAX };
 
 /// Works on everything that is queued; what is to be tried again is queued an hour later.
-pub async fn work(test: &TestApp) -> Vec<Result<Outcome>> {
+///
+/// In a box, as all that tests call often: each call has a place of its own on the stack of the test's thread.
+pub fn work(test: &TestApp) -> BoxFuture<'_, Vec<Result<Outcome>>> {
+    Box::pin(work_off(test))
+}
+
+async fn work_off(test: &TestApp) -> Vec<Result<Outcome>> {
     let mut done = Vec::new();
     let now = || test.app.clock.now();
     while let Some(claim) =

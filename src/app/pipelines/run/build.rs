@@ -124,7 +124,7 @@ impl Work<'_> {
         if destination.pushed {
             return Ok(None);
         }
-        for name in self.targets().await? {
+        for name in self.targets().await?.wanted {
             let db = self.app.db.read();
             let place = environments::meant_or_new(self.app, db, &self.scope, &self.service, Some(&name)).await;
             let place = match place {
