@@ -143,11 +143,13 @@ impl<'a> Following<'a> {
         let here: HashSet<(String, Kind)> = troubles.iter().map(|t| (t.container.clone(), t.kind)).collect();
         self.since.retain(|key, _| here.contains(key));
         let mut next = None;
+        // Once the cluster has given up there is nothing to wait for, and what is wrong with a pod says more than that.
+        let given_up = troubles.iter().any(|trouble| trouble.kind == Kind::GivenUp);
         for trouble in troubles {
             let key = (trouble.container.clone(), trouble.kind);
             let since = *self.since.entry(key).or_insert_with(Instant::now);
             let counts = since + trouble.kind.patience(self.rollout.deadline);
-            if counts <= Instant::now() {
+            if given_up || counts <= Instant::now() {
                 return Err(self.failure(&trouble).await);
             }
             next = Some(next.map_or(counts, |next: Instant| next.min(counts)));

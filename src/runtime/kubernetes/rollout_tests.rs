@@ -1,7 +1,10 @@
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::rollout::*;
-use super::*;
 
 fn deployment(generation: i64, spec: &Value, status: &Value) -> Deployment {
     serde_json::from_value(json!({
