@@ -174,7 +174,8 @@ async fn the_api_server_is_away_in_the_middle() {
         cluster.go_away();
     };
     cluster.speed(0.5);
-    let (failed, ()) = futures_util::join!(place.runtime.apply(&next, &Lines::default()), gone);
+    let lines = Lines::default();
+    let (failed, ()) = futures_util::join!(place.runtime.apply(&next, &lines), gone);
     let failure = failed.unwrap_err();
     assert!(matches!(failure, RuntimeError::TimedOut(_)) && failure.to_string().contains("does not answer"), "{failure}");
     assert!(matches!(place.runtime.check().await.unwrap_err(), RuntimeError::Unreachable(_)));
