@@ -10,9 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod, Service};
+use kiops::cluster::k8s_openapi;
 use kiops::cluster::kube::api::ListParams;
 use kiops::cluster::kube::{Api, Client};
-use kiops::cluster::k8s_openapi;
 use kiops::domain::image::{Repository, Tag};
 use kiops::domain::kubeconfig::{ClusterAccess, ClusterLogin};
 use kiops::domain::spec::Target;
@@ -195,7 +195,8 @@ impl Place for ClusterPlace {
             return self.exec(from, &format!("wget -qO- http://{to}/ && echo reached")).await.contains("reached");
         };
         let found = self.services().await.into_iter().find(|s| s.metadata.name.as_deref() == Some(to));
-        let listens = found.is_some_and(|s| s.spec.unwrap().ports.unwrap()[0].port == 80);
+        let of_pod = self.pod(to).await.spec.unwrap().containers[0].ports.clone().unwrap()[0].container_port;
+        let listens = found.is_some_and(|s| s.spec.unwrap().ports.unwrap()[0].port == of_pod);
         listens && !self.pods(from).await.is_empty() && !double.resolve(&self.target.namespace, to).is_empty()
     }
 

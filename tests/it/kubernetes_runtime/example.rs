@@ -78,12 +78,15 @@ async fn nginx_under_a_path_and_mysql_with_a_volume() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_number_of_pods_goes_over_to_an_autoscaler_without_a_dip() {
     let Some(place) = place("the_number_of_pods_goes_over_to_an_autoscaler_without_a_dip") else { return };
-    let mut rollout = place.revision(1, vec![crate::contract_runtime::web(&place, "web", "x")], Duration::from_secs(400));
+    let mut rollout =
+        place.revision(1, vec![crate::contract_runtime::web(&place, "web", "x")], Duration::from_secs(400));
     rollout.spec.cluster = Some(ClusterSpec { replicas: 3, ..ClusterSpec::default() });
     deploy(&place, &rollout).await;
-    let replicas = || place.cluster().get("Deployment", &place.target.namespace, "web").unwrap()["spec"]["replicas"].clone();
+    let replicas =
+        || place.cluster().get("Deployment", &place.target.namespace, "web").unwrap()["spec"]["replicas"].clone();
     assert_eq!(replicas(), 3);
-    let scaled = Autoscaling { min_replicas: 2, max_replicas: 5, target_cpu_percent: None, target_memory_percent: None };
+    let scaled =
+        Autoscaling { min_replicas: 2, max_replicas: 5, target_cpu_percent: None, target_memory_percent: None };
     rollout.revision = 2;
     rollout.spec.cluster = Some(ClusterSpec { autoscaling: Some(scaled), ..ClusterSpec::default() });
     deploy(&place, &rollout).await;

@@ -7,7 +7,7 @@ use kiops::domain::spec::EnvValue;
 use kiops::runtime::{Progress, Runtime as _, RuntimeError};
 
 use super::place;
-use crate::contract_runtime::kubernetes::{ClusterPlace, WEB, connect};
+use crate::contract_runtime::kubernetes::{ClusterPlace, connect};
 use crate::contract_runtime::{Lines, Place as _, deploy, web};
 use crate::support::cluster::{Behaviour, Image};
 
@@ -61,7 +61,10 @@ async fn a_missing_image() {
 async fn a_crash_loop_with_its_last_lines() {
     let lines = vec!["starting".to_owned(), "no database at db:3306".to_owned()];
     let Some(text) = fails("a_crash_loop", Behaviour::CrashLoop { exit_code: 3, lines }).await else { return };
-    assert!(text.contains("CrashLoopBackOff") && text.contains("code 3") && text.contains("no database at db:3306"), "{text}");
+    assert!(
+        text.contains("CrashLoopBackOff") && text.contains("code 3") && text.contains("no database at db:3306"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +106,7 @@ async fn a_quota_is_exceeded() {
             "spec": { "hard": { "pods": "1" } },
         }),
     );
-    let bad = place.revision(2, vec![place.of("web", BAD)], Duration::from_secs(60));
+    let bad = place.revision(2, vec![place.of("web", BAD)], Duration::from_secs(20));
     let (failure, _) = place.failure(&bad).await;
     let text = failure.to_string();
     assert!(matches!(failure, RuntimeError::Failed(_)) && text.contains("exceeded quota: few"), "{text}");
@@ -177,7 +180,10 @@ async fn the_api_server_is_away_in_the_middle() {
     let lines = Lines::default();
     let (failed, ()) = futures_util::join!(place.runtime.apply(&next, &lines), gone);
     let failure = failed.unwrap_err();
-    assert!(matches!(failure, RuntimeError::TimedOut(_)) && failure.to_string().contains("does not answer"), "{failure}");
+    assert!(
+        matches!(failure, RuntimeError::TimedOut(_)) && failure.to_string().contains("does not answer"),
+        "{failure}"
+    );
     assert!(matches!(place.runtime.check().await.unwrap_err(), RuntimeError::Unreachable(_)));
 }
 
@@ -217,5 +223,4 @@ async fn secrets_are_in_no_line_and_no_failure() {
     let (failure, lines) = place.failure(&place.revision(1, vec![container], Duration::from_secs(100))).await;
     assert!(failure.to_string().contains("broken ***"), "{failure}");
     assert!(lines.iter().all(|line| !line.contains("s3cret")), "{lines:#?}");
-    assert!(!WEB.is_empty());
 }

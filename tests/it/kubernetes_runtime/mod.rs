@@ -3,6 +3,7 @@
 
 mod example;
 mod failures;
+mod killed;
 mod namespaces;
 mod operation;
 mod requests;

