@@ -45,7 +45,7 @@ impl KubernetesRuntime {
         }
         let following = Following::new(self, rollout, applied, progress);
         let pods = tokio::select! {
-            pods = following.to_the_end(deadline) => pods?,
+            pods = following.until_it_serves(deadline) => pods?,
             () = progress.unwanted() => return Err(RuntimeError::Unwanted),
         };
         let addresses = self.addresses(target, &pods).await?;

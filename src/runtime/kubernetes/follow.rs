@@ -80,7 +80,7 @@ impl<'a> Following<'a> {
     /// # Errors
     /// [`RuntimeError::Failed`], [`RuntimeError::Image`] or [`RuntimeError::ImageRefused`] with the pod's own reason, once it
     /// is clear, [`RuntimeError::TimedOut`] at `deadline`.
-    pub async fn to_the_end(mut self, deadline: Instant) -> Result<Vec<Pod>, RuntimeError> {
+    pub async fn until_it_serves(mut self, deadline: Instant) -> Result<Vec<Pod>, RuntimeError> {
         let mut heard = self.runtime.listen(&self.rollout.spec.target);
         loop {
             let look_again = self.judge().await?;
@@ -107,8 +107,8 @@ impl<'a> Following<'a> {
             }
         }
         match heard {
-            Heard::Deployment(event) => self.deployments.take(event),
-            Heard::Pod(event) => self.pods.take(event),
+            Heard::Deployment(event) => self.deployments.take(*event),
+            Heard::Pod(event) => self.pods.take(*event),
             Heard::Event(event) => self.event(&event).await,
             Heard::Broken(Watched::Events, _) => {}
             // It has forgotten where the watch was: that begins anew, and nothing is lost.

@@ -34,7 +34,7 @@ impl KubernetesRuntime {
         let mut told = Vec::new();
         let applied = self.apply_objects(previous, objects, &mut told).await?;
         self.remove_others(target, &kept).await?;
-        match Following::new(self, previous, applied, progress).to_the_end(until).await {
+        match Following::new(self, previous, applied, progress).until_it_serves(until).await {
             Ok(_) => {}
             Err(why @ (RuntimeError::Unreachable(_) | RuntimeError::Unauthorized(_))) => return Err(why),
             Err(why) => progress.line(&format!("What ran before is back, but does not serve: {why}")).await,

@@ -28,9 +28,9 @@ const CALM: Duration = Duration::from_secs(20);
 /// One thing that was heard.
 pub(super) enum Heard {
     /// Of the Deployments.
-    Deployment(Event<Deployment>),
+    Deployment(Box<Event<Deployment>>),
     /// Of the pods.
-    Pod(Event<Pod>),
+    Pod(Box<Event<Pod>>),
     /// Of the events; a new one, or one that happened again.
     Event(Box<ClusterEvent>),
     /// A watch could not be begun or broke; it is tried again.
@@ -57,11 +57,11 @@ impl KubernetesRuntime {
         let pods = watch(self.api_in::<Pod>(namespace), ours);
         let events = watch(self.api_in::<ClusterEvent>(namespace), watcher::Config::default());
         let deployments = deployments.map(|r| match r {
-            Ok(event) => Heard::Deployment(event),
+            Ok(event) => Heard::Deployment(Box::new(event)),
             Err(error) => Heard::Broken(Watched::Deployments, error),
         });
         let pods = pods.map(|r| match r {
-            Ok(event) => Heard::Pod(event),
+            Ok(event) => Heard::Pod(Box::new(event)),
             Err(error) => Heard::Broken(Watched::Pods, error),
         });
         let events = events.filter_map(|r| {
