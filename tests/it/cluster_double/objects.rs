@@ -59,10 +59,15 @@ async fn what_is_missing_or_misnamed_is_invalid() {
     mount["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = json!([{ "name": "data", "mountPath": "/d" }]);
     assert!(message(&http.post(DEPLOYMENTS, &mount).await).contains("volumeMounts[0].name: Not found"));
 
-    let answer = http.post("/apis/apps/v1/namespaces/nowhere/deployments", &json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" },
-        "spec": deployment("registry.test/web:1")["spec"],
-    })).await;
+    let answer = http
+        .post(
+            "/apis/apps/v1/namespaces/nowhere/deployments",
+            &json!({
+                "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" },
+                "spec": deployment("registry.test/web:1")["spec"],
+            }),
+        )
+        .await;
     assert_eq!((answer.0, message(&answer)), (404, r#"namespaces "nowhere" not found"#));
     let answer = http.get(&format!("{DEPLOYMENTS}/web")).await;
     assert_eq!((answer.0, message(&answer)), (404, r#"deployments.apps "web" not found"#));
@@ -108,7 +113,12 @@ async fn apply_wants_a_manager_and_keeps_to_owners() {
     given["spec"]["template"]["spec"]["containers"][0]["env"] = json!([{ "name": "NEW", "value": "b" }]);
     let after = http.applied(&path, &given).await;
     assert_eq!(after["metadata"]["labels"]["by"], "hand");
-    let names: Vec<_> = after["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap().iter().map(|v| v["name"].clone()).collect();
+    let names: Vec<_> = after["spec"]["template"]["spec"]["containers"][0]["env"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v["name"].clone())
+        .collect();
     assert_eq!(names, ["HAND", "NEW"], "{after}");
     given["spec"].as_object_mut().unwrap().remove("progressDeadlineSeconds");
     assert_eq!(http.applied(&path, &given).await["spec"]["progressDeadlineSeconds"], 600);
@@ -123,7 +133,11 @@ async fn stale_and_immutable_writes_are_refused() {
     stale["metadata"]["resourceVersion"] = json!("1");
     let answer = http.put(&path, &stale).await;
     assert_eq!(answer.0, 409);
-    assert!(message(&answer).starts_with(r#"Operation cannot be fulfilled on deployments.apps "web": the object has been modified"#), "{answer:?}");
+    assert!(
+        message(&answer)
+            .starts_with(r#"Operation cannot be fulfilled on deployments.apps "web": the object has been modified"#),
+        "{answer:?}"
+    );
 
     let mut other = deployment("registry.test/web:1");
     other["spec"]["selector"]["matchLabels"] = json!({ "app": "web", "x": "y" });
@@ -139,12 +153,15 @@ async fn stale_and_immutable_writes_are_refused() {
     assert!(answer.0 == 422 && message(&answer).contains("may not change once set"), "{answer:?}");
 
     let claims = "/api/v1/namespaces/shop/persistentvolumeclaims/data";
-    let claim = |size: &str, class: &str| json!({
-        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "data" },
-        "spec": { "accessModes": ["ReadWriteOnce"], "storageClassName": class, "resources": { "requests": { "storage": size } } },
-    });
+    let claim = |size: &str, class: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "data" },
+            "spec": { "accessModes": ["ReadWriteOnce"], "storageClassName": class, "resources": { "requests": { "storage": size } } },
+        })
+    };
     http.applied(claims, &claim("1Gi", "a")).await;
-    until("bound", || http.double.get("PersistentVolumeClaim", "shop", "data").unwrap()["status"]["phase"] == "Bound").await;
+    until("bound", || http.double.get("PersistentVolumeClaim", "shop", "data").unwrap()["status"]["phase"] == "Bound")
+        .await;
     http.applied(claims, &claim("2Gi", "a")).await;
     let answer = http.apply(claims, STRICT, &claim("1Gi", "a")).await;
     assert!(answer.0 == 422 && message(&answer).contains("can not be less"), "{answer:?}");
@@ -152,10 +169,12 @@ async fn stale_and_immutable_writes_are_refused() {
     assert!(answer.0 == 422 && message(&answer).contains("spec is immutable after creation"), "{answer:?}");
 
     let jobs = "/apis/batch/v1/namespaces/shop/jobs";
-    let job = |image: &str| json!({
-        "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": "build" },
-        "spec": { "template": { "spec": { "restartPolicy": "Never", "containers": [{ "name": "build", "image": image }] } } },
-    });
+    let job = |image: &str| {
+        json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": "build" },
+            "spec": { "template": { "spec": { "restartPolicy": "Never", "containers": [{ "name": "build", "image": image }] } } },
+        })
+    };
     http.applied(&format!("{jobs}/build"), &job("registry.test/web:1")).await;
     let answer = http.apply(&format!("{jobs}/build"), STRICT, &job("registry.test/web:2")).await;
     assert!(answer.0 == 422 && message(&answer).contains("spec.template"), "{answer:?}");

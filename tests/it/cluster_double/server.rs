@@ -23,10 +23,12 @@ async fn who_is_unknown_or_may_not_is_told_so() {
     let sentence = r#"deployments.apps is forbidden: User "system:serviceaccount:ops:kiops" cannot list resource "deployments" in API group "apps" in the namespace "shop""#;
     assert_eq!((answer.0, message(&answer)), (403, sentence));
     assert_eq!(http.get(&format!("{DEPLOYMENTS}/web")).await.0, 404);
-    let review = |verb: &str, group: &str, resource: &str, sub: &str| json!({
-        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-        "spec": { "resourceAttributes": { "verb": verb, "group": group, "resource": resource, "subresource": sub } },
-    });
+    let review = |verb: &str, group: &str, resource: &str, sub: &str| {
+        json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": { "resourceAttributes": { "verb": verb, "group": group, "resource": resource, "subresource": sub } },
+        })
+    };
     let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
     for (question, allowed) in [
         (review("get", "apps", "deployments", ""), true),
@@ -67,7 +69,8 @@ async fn lists_are_selected_and_paged() {
         ("fieldSelector=metadata.name%3Db", vec!["b"]),
     ] {
         let found = http.get(&format!("{MAPS}?{query}")).await.1;
-        let found: Vec<_> = found["items"].as_array().unwrap().iter().map(|item| item["metadata"]["name"].clone()).collect();
+        let found: Vec<_> =
+            found["items"].as_array().unwrap().iter().map(|item| item["metadata"]["name"].clone()).collect();
         assert_eq!(found, names, "{query}");
     }
     assert_eq!(http.get(&format!("{MAPS}?fieldSelector=data.x%3Db")).await.0, 400);

@@ -15,6 +15,8 @@ use super::store::{Store, now, now_fine, text};
 pub struct PodRun {
     scheduled: bool,
     pub containers: Vec<Run>,
+    /// Since when it is ready.
+    pub ready_since: Option<Instant>,
     /// When it is gone, once it was told to go.
     gone: Option<Instant>,
 }
@@ -67,6 +69,8 @@ pub fn step(store: &mut Store, at: Instant) -> Option<Instant> {
         if !run.scheduled || run.containers.iter().any(|container| matches!(container.state, State::Waiting(..))) {
             soonest(at + Duration::from_millis(100));
         }
+        let ready = !run.containers.is_empty() && run.containers.iter().all(|container| container.ready);
+        run.ready_since = ready.then(|| run.ready_since.unwrap_or(at));
         show(store, &pod, &run);
         store.runs.insert(uid, run);
     }
@@ -442,5 +446,6 @@ fn shown((container, spec): (&Run, &Value)) -> Value {
 
 /// How long something of the cluster takes, for the controllers.
 pub fn seconds(knobs: &Knobs, value: &Value, default: f64) -> Duration {
-    knobs.seconds(value.as_f64().unwrap_or(default))
+    let seconds = value.as_f64().unwrap_or(default);
+    if seconds == 0.0 { Duration::ZERO } else { knobs.seconds(seconds) }
 }

@@ -46,13 +46,15 @@ fn one(store: &mut Store, deployment: &Value, at: Instant) -> Option<Instant> {
         }
     };
     sets.retain(|set| set["metadata"]["uid"] != current["metadata"]["uid"]);
+    let least = deployment["spec"]["minReadySeconds"].as_i64().unwrap_or(0);
+    let at_current = place(&current);
+    store.change("ReplicaSet", (&at_current.0, &at_current.1), |set| set["spec"]["minReadySeconds"] = least.into());
 
     let wanted = number(&deployment["spec"]["replicas"]);
     let pods: Vec<Value> = sets.iter().flat_map(|set| owned(store, "Pod", set)).collect();
     let own = owned(store, "Pod", &current);
     let staying =
         |pods: &[Value]| pods.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).count() as i64;
-    let ready = |pods: &[Value]| pods.iter().filter(|pod| is_ready(pod)).count() as i64;
     if recreate {
         sets.iter().for_each(|set| scale(store, set, 0));
         // Nothing new before the last old one is gone.
@@ -65,14 +67,21 @@ fn one(store: &mut Store, deployment: &Value, at: Instant) -> Option<Instant> {
         let room = (wanted + surge - old_wanted).max(0);
         let current_wanted = number(&current["spec"]["replicas"]);
         scale(store, &current, if wanted <= current_wanted { wanted } else { room.min(wanted).max(current_wanted) });
-        let spare = ready(&own) + ready(&pods) - (wanted - unavailable);
-        // Those that are no use go first, as the real one cleans up what is not healthy.
-        let mut left = spare + (staying(&pods) - ready(&pods));
-        for set in &sets {
-            let has = number(&set["spec"]["replicas"]);
-            let fewer = has.min(left.max(0));
-            left -= fewer;
-            scale(store, set, has - fewer);
+        let least = wanted - unavailable;
+        // Those that are no use go first.
+        let mut left = staying(&own) + staying(&pods) - least - (staying(&own) - available(store, &own, at));
+        let mut kept: Vec<i64> = sets.iter().map(|set| number(&set["spec"]["replicas"])).collect();
+        for (set, kept) in sets.iter().zip(&mut kept) {
+            let own = owned(store, "Pod", set);
+            let useless = (*kept - available(store, &own, at)).min(left).max(0);
+            left -= useless;
+            *kept -= useless;
+        }
+        let mut spare = available(store, &own, at) + available(store, &pods, at) - least;
+        for (set, kept) in sets.iter().zip(kept) {
+            let fewer = kept.min(spare.max(0));
+            spare -= fewer;
+            scale(store, set, kept - fewer);
         }
     }
     let over = sets.len() as i64 - number(&deployment["spec"]["revisionHistoryLimit"]);
@@ -92,10 +101,13 @@ fn status(
     let wanted = number(&deployment["spec"]["replicas"]);
     let here = |pods: &[Value]| pods.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).count() as i64;
     let ready = |pods: &[Value]| pods.iter().filter(|pod| is_ready(pod)).count() as i64;
-    let (updated, total, available) = (here(own), here(own) + here(old), ready(own) + ready(old));
+    let least_time = seconds(&store.knobs, &deployment["spec"]["minReadySeconds"], 0.0);
+    let own_available = available(store, own, at);
+    let available = own_available + available(store, old, at);
+    let (updated, total, all_ready) = (here(own), here(own) + here(old), ready(own) + ready(old));
     let uid = text(&deployment["metadata"]["uid"]);
     let generation = number(&deployment["metadata"]["generation"]);
-    let counts = vec![generation, updated, total, available, ready(own)];
+    let counts = vec![generation, updated, total, available, own_available];
     let before = store.progress.get(&uid).cloned();
     let since = match before {
         Some((since, same)) if same == counts => since,
@@ -104,7 +116,7 @@ fn status(
             at
         }
     };
-    let complete = updated == wanted && total == wanted && ready(own) == wanted;
+    let complete = updated == wanted && total == wanted && own_available == wanted;
     let deadline = since + seconds(&store.knobs, &deployment["spec"]["progressDeadlineSeconds"], 600.0);
     let failure = store.get("ReplicaSet", &place(current).0, &place(current).1);
     let failure = failure.and_then(|set| set["status"]["conditions"].get(0)).cloned();
@@ -135,13 +147,28 @@ fn status(
             ("observedGeneration", generation),
             ("replicas", total),
             ("updatedReplicas", updated),
-            ("readyReplicas", available),
+            ("readyReplicas", all_ready),
             ("availableReplicas", available),
             ("unavailableReplicas", (wanted.max(total) - available).max(0)),
         ]);
         deployment["status"]["conditions"] = json!(conditions);
     });
-    (!complete && deadline > at).then_some(deadline)
+    // Pods that are ready become available by waiting.
+    let waits = (all_ready > available).then(|| at + least_time.min(std::time::Duration::from_millis(50)));
+    let due = (!complete && deadline > at).then_some(deadline);
+    due.into_iter().chain(waits).min()
+}
+
+/// How many pods have been ready for as long as their replica sets ask.
+fn available(store: &Store, pods: &[Value], at: Instant) -> i64 {
+    let counts = |pod: &&Value| {
+        let owner = text(&pod["metadata"]["ownerReferences"][0]["name"]);
+        let set = store.get("ReplicaSet", &text(&pod["metadata"]["namespace"]), &owner);
+        let least = seconds(&store.knobs, set.map_or(&Value::Null, |set| &set["spec"]["minReadySeconds"]), 0.0);
+        let since = store.runs.get(&text(&pod["metadata"]["uid"])).and_then(|run| run.ready_since);
+        is_ready(pod) && since.is_some_and(|since| since + least <= at)
+    };
+    pods.iter().filter(counts).count() as i64
 }
 
 fn replica_set(store: &mut Store, set: &Value) {
@@ -226,7 +253,10 @@ fn new_set(store: &mut Store, deployment: &Value, (hash, revision): (&str, i64))
             "name": format!("{name}-{hash}"), "namespace": namespace, "labels": template["metadata"]["labels"],
             "annotations": { REVISION: revision.to_string() }, "ownerReferences": owner(deployment),
         },
-        "spec": { "replicas": 0, "selector": selector, "template": template },
+        "spec": {
+            "replicas": 0, "selector": selector, "template": template,
+            "minReadySeconds": deployment["spec"]["minReadySeconds"].as_i64().unwrap_or(0),
+        },
         "status": { "replicas": 0 },
     });
     store.insert(kinds::of("ReplicaSet"), set)
