@@ -15,7 +15,7 @@ use crate::support::engine;
 
 const WEB: &str = r#"STOPSIGNAL SIGKILL
 COPY busybox /www/busybox
-CMD ["/bin/sh", "-c", "if [ \"$FAIL\" = 1 ]; then busybox echo broken $TOKEN; exit 7; fi; exec busybox httpd -f -p 80 -h /www"]"#;
+CMD ["/bin/sh", "-c", "if [ \"$FAIL\" = 1 ]; then busybox echo broken $TOKEN; exit 7; fi; busybox echo hello > /www/index.html; exec busybox httpd -f -p 80 -h /www"]"#;
 
 holds!(EnginePlace::start =>
     environment_values_arrive,

@@ -179,6 +179,12 @@ impl Place for ClusterPlace {
         (Repository::parse(repository).unwrap(), Tag::parse(tag).unwrap())
     }
 
+    fn command(&self) -> Option<Vec<String>> {
+        let script = "if [ \"$FAIL\" = 1 ]; then echo broken $TOKEN; exit 7; fi; \
+                      mkdir -p /tmp/www; echo hello > /tmp/www/index.html; exec httpd -f -p 80 -h /tmp/www";
+        self.double().is_none().then(|| ["/bin/sh", "-c", script].map(str::to_owned).to_vec())
+    }
+
     async fn identity(&self, container: &str) -> String {
         self.pod(container).await.metadata.uid.unwrap()
     }

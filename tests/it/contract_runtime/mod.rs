@@ -28,6 +28,10 @@ pub trait Place: Send + Sync {
     /// A container of an image that serves HTTP on port 80; with the variable `FAIL=1` it prints `broken` and its
     /// variable `TOKEN`, and exits with 7.
     fn image(&self) -> (Repository, Tag);
+    /// What the image has to be told to be like that.
+    fn command(&self) -> Option<Vec<String>> {
+        None
+    }
     /// What tells the container that serves now from its successor.
     async fn identity(&self, container: &str) -> String;
     /// A variable as the container's process has it.
@@ -81,7 +85,7 @@ pub fn web(place: &dyn Place, name: &str, text: &str) -> ContainerSpec {
             retries: 3,
             start_seconds: 0,
         }),
-        command: None,
+        command: place.command(),
         resources: Resources {
             memory_limit: Some("64Mi".into()),
             cpu_limit: Some("500m".into()),
