@@ -19,7 +19,7 @@ use super::{App, Error, Precondition, Result, Scope, secrets};
 use crate::domain::paging::PageRequest;
 use crate::runtime::{DockerConnection, DockerTls, Runtime, RuntimeConnection};
 
-pub use self::check::{check, check_all};
+pub use self::check::{check, check_due};
 pub use self::remove::remove;
 pub use self::save::{DockerInput, RegisterRuntime, UpdateRuntime, register, update};
 
