@@ -1,5 +1,6 @@
 //! Wires everything together: the only place that knows concrete adapters and the use cases at once.
 
+mod alone;
 mod backend;
 mod database;
 mod doctor;
