@@ -221,3 +221,17 @@ async fn going_back_takes_the_classes_of_the_cluster_where_it_is_now() {
     let manifest = text(&preview["rollbackPreview"]["manifest"]);
     assert!(manifest.contains("traefik") && manifest.contains("gp3"), "{manifest}");
 }
+
+#[tokio::test]
+async fn what_was_stopped_stays_so_after_a_deployment_that_failed() {
+    let shop = Shop::new().await;
+    shop.deploy().await;
+    let stop = "mutation($i: StopServiceInput!) { stopService(input: $i) { service { id } } }";
+    shop.place.test.data(&shop.place.admin, stop, json!({ "i": { "serviceId": shop.service } })).await;
+    work(&shop.place.test).await;
+    shop.place.cluster.fail("apply", RuntimeError::Failed("web exited with code 1".to_owned()));
+    shop.deploy().await;
+    assert!(shop.place.cluster.running.lock().unwrap().values().all(|running| running.stopped));
+    shop.deploy().await;
+    assert_eq!(shop.shown().await["status"], "RUNNING");
+}
