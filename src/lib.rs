@@ -17,6 +17,7 @@ pub mod net;
 pub mod queue;
 pub mod registry;
 pub mod runtime;
+pub mod scanner;
 pub mod telemetry;
 pub mod vault;
 pub mod worker;

@@ -57,6 +57,9 @@ pub struct Model {
     /// Who was asked for leave, and what they said.
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub approval: Option<Json>,
+    /// What the security gate said.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub gate: Option<Json>,
     /// Somebody wants it ended.
     pub cancel_requested: bool,
     /// The same key again answers with this.

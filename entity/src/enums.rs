@@ -309,3 +309,79 @@ pub enum LogStream {
     #[sea_orm(string_value = "SYSTEM")]
     System,
 }
+
+/// What a scan looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ScanKind {
+    /// Faults in source code.
+    #[sea_orm(string_value = "SAST")]
+    Sast,
+    /// Known vulnerabilities of dependencies.
+    #[sea_orm(string_value = "SCA")]
+    Sca,
+    /// Faults of a running service.
+    #[sea_orm(string_value = "DAST")]
+    Dast,
+    /// Secrets in source code.
+    #[sea_orm(string_value = "SECRET")]
+    Secret,
+    /// Faults in infrastructure code.
+    #[sea_orm(string_value = "IAC")]
+    Iac,
+    /// What an image is made of.
+    #[sea_orm(string_value = "SBOM")]
+    Sbom,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Severity {
+    /// To be mended now.
+    #[sea_orm(string_value = "CRITICAL")]
+    Critical,
+    /// Harmful.
+    #[sea_orm(string_value = "HIGH")]
+    High,
+    /// Harmful under conditions.
+    #[sea_orm(string_value = "MEDIUM")]
+    Medium,
+    /// Of little harm.
+    #[sea_orm(string_value = "LOW")]
+    Low,
+    /// Worth knowing.
+    #[sea_orm(string_value = "INFO")]
+    Info,
+}
+
+/// Where a finding stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum FindingState {
+    /// The newest scan that could have seen it saw it.
+    #[sea_orm(string_value = "OPEN")]
+    Open,
+    /// It did not see it any more.
+    #[sea_orm(string_value = "FIXED")]
+    Fixed,
+    /// Somebody said with a reason that it is nothing.
+    #[sea_orm(string_value = "IGNORED")]
+    Ignored,
+}
+
+/// What a gate does with what it does not like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum GateMode {
+    /// Keeps it back.
+    #[sea_orm(string_value = "BLOCK")]
+    Block,
+    /// Says so and lets it through.
+    #[sea_orm(string_value = "WARN")]
+    Warn,
+}

@@ -6,6 +6,7 @@ mod enums;
 pub mod audit_event;
 pub mod deployment;
 pub mod environment;
+pub mod finding;
 pub mod git_creation;
 pub mod git_settings;
 pub mod job;
@@ -20,7 +21,11 @@ pub mod pipeline;
 pub mod registry;
 pub mod request_window;
 pub mod runtime;
+pub mod scan;
+pub mod scan_document;
+pub mod scan_finding;
 pub mod secret;
+pub mod security_gate;
 pub mod service;
 pub mod token;
 pub mod user;
@@ -28,7 +33,7 @@ pub mod webhook_delivery;
 
 pub use db::{Db, DbError, WriteTx};
 pub use enums::{
-    DeployStrategy, DeploymentPhase, DeploymentTrigger, GitProvider, JobState, LeftoverState, LogStream,
-    PipelineTrigger, Role, RunStatus, RuntimeKind, RuntimeStatus, ServiceExposure, ServiceStatus, SourceKind,
+    DeployStrategy, DeploymentPhase, DeploymentTrigger, FindingState, GateMode, GitProvider, JobState, LeftoverState, LogStream,
+    PipelineTrigger, Role, RunStatus, RuntimeKind, RuntimeStatus, ScanKind, ServiceExposure, ServiceStatus, Severity, SourceKind,
     TokenKind, WebhookOutcome,
 };

@@ -9,6 +9,7 @@ mod m20261124_000003_moving;
 mod m20261126_000004_pipelines;
 mod m20261126_000005_kubernetes;
 mod m20261126_000006_request_windows;
+mod m20261126_000007_scans;
 
 /// Every migration in order.
 pub struct Migrator;
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000004_pipelines::Migration),
             Box::new(m20261126_000005_kubernetes::Migration),
             Box::new(m20261126_000006_request_windows::Migration),
+            Box::new(m20261126_000007_scans::Migration),
         ]
     }
 }

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::paging::PageLimits;
+use crate::scanner::Tool;
 
 /// Plain values; `boot` fills them from kiops.toml.
 #[derive(Debug, Clone)]
@@ -43,7 +42,7 @@ pub struct Settings {
     /// The limits that a build may ask for.
     pub build_profiles: Vec<BuildProfile>,
     /// The tools that scans run.
-    pub scanners: Vec<Scanner>,
+    pub scanners: Vec<Tool>,
 }
 
 /// What `[build]` says, but for the profiles.
@@ -74,33 +73,6 @@ pub struct BuildProfile {
     pub memory: String,
     /// Taken where a service names none.
     pub is_default: bool,
-}
-
-/// A tool that scans.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scanner {
-    /// Its name in kiops.toml.
-    pub name: String,
-    /// What it looks for.
-    pub kind: ScanKind,
-}
-
-/// What a scan looks for: the words of the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum ScanKind {
-    /// Faults in source code.
-    Sast,
-    /// Known vulnerabilities of dependencies.
-    Sca,
-    /// Faults of a running service.
-    Dast,
-    /// Secrets in source code.
-    Secret,
-    /// Faults in infrastructure code.
-    Iac,
-    /// What an image is made of.
-    Sbom,
 }
 
 /// Who may register this machine's own engine, and so be root here.

@@ -10,12 +10,13 @@ use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::app::Settings;
-use crate::app::settings::{BuildProfile, Builds, LocalEngine, ScanKind, Scanner};
+use crate::app::settings::{BuildProfile, Builds, LocalEngine};
 use crate::cluster::InCluster;
 use crate::config::{self, Config};
 use crate::domain::clock::{Clock, Ids};
 use crate::domain::kubeconfig::ClusterAccess;
 use crate::domain::paging::PageLimits;
+use crate::domain::scan::ScanKind;
 use crate::domain::spec::Spec;
 use crate::git::{GitClientSettings, GitClients};
 use crate::net::{Outbound, Policy, Timeouts};
@@ -24,6 +25,7 @@ use crate::runtime::docker::DockerRuntime;
 use crate::runtime::kubernetes::KubernetesRuntime;
 use crate::runtime::kubernetes::manifest::shown;
 use crate::runtime::{Runtime, RuntimeConnection, RuntimeError, Runtimes};
+use crate::scanner::{Format, Tool};
 
 /// The system's clock.
 #[derive(Debug, Clone, Copy, Default)]
@@ -168,11 +170,6 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
         memory: profile.memory.to_string(),
         is_default: *name == config.build.default_profile,
     };
-    let scanner = |(name, tool): (&String, &config::scan::ScanTool)| -> anyhow::Result<Scanner> {
-        let kind =
-            scan_kind(&tool.kind).with_context(|| format!("scan.tools.{name}.kind: there is no {}", tool.kind))?;
-        Ok(Scanner { name: name.clone(), kind })
-    };
     Ok(Settings {
         session_ttl: config.auth.session_ttl,
         login_attempts_per_minute: config.auth.login_attempts_per_minute,
@@ -201,18 +198,29 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
             at_once_per_organization: config.build.at_once_per_organization,
         },
         build_profiles: config.build.profiles.iter().map(profile).collect(),
-        scanners: config.scan.tools.iter().map(scanner).collect::<anyhow::Result<_>>()?,
+        scanners: config.scan.tools.iter().filter(|(_, tool)| tool.enabled).map(tool).collect::<anyhow::Result<_>>()?,
     })
 }
 
-fn scan_kind(word: &str) -> Option<ScanKind> {
-    Some(match word {
-        "SAST" => ScanKind::Sast,
-        "SCA" => ScanKind::Sca,
-        "DAST" => ScanKind::Dast,
-        "SECRET" => ScanKind::Secret,
-        "IAC" => ScanKind::Iac,
-        "SBOM" => ScanKind::Sbom,
-        _ => return None,
+fn tool((name, tool): (&String, &config::scan::ScanTool)) -> anyhow::Result<Tool> {
+    let kind = ScanKind::of_word(&tool.kind)
+        .with_context(|| format!("scan.tools.{name}.kind: there is no {}", tool.kind))?;
+    Ok(Tool {
+        name: name.clone(),
+        kind,
+        image: tool.image.clone(),
+        command: tool.command.clone(),
+        format: match tool.format {
+            config::scan::ReportFormat::Sarif => Format::Sarif,
+            config::scan::ReportFormat::Cyclonedx => Format::Cyclonedx,
+            config::scan::ReportFormat::Trivy => Format::Trivy,
+        },
+        timeout: tool.timeout,
+        ok_exit_codes: tool.ok_exit_codes.clone(),
+        network: tool.network,
+        cpu: tool.cpu,
+        memory: tool.memory.0,
+        max_report_bytes: tool.max_report_bytes,
+        mounts: tool.mounts.iter().map(|(from, to)| (from.clone(), to.clone())).collect(),
     })
 }

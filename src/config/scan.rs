@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::value;
+use super::value::{self, Size};
 
 /// Scanners.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -34,6 +34,24 @@ pub struct ScanTool {
     /// Exit codes that mean it came to its end.
     #[serde(default = "zero")]
     pub ok_exit_codes: Vec<i32>,
+    /// False: it is as if it weren't declared.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Whether it may reach the network.
+    #[serde(default)]
+    pub network: bool,
+    /// Cores at most.
+    #[serde(default = "two")]
+    pub cpu: f64,
+    /// Memory at most.
+    #[serde(default = "four_gibibytes")]
+    pub memory: Size,
+    /// Bytes of the report at most.
+    #[serde(default = "half_a_gibibyte")]
+    pub max_report_bytes: u64,
+    /// Folders of the machine that it runs on which it may read: from, to.
+    #[serde(default)]
+    pub mounts: BTreeMap<String, String>,
 }
 
 /// Formats of reports.
@@ -54,4 +72,20 @@ fn fifteen_minutes() -> Duration {
 
 fn zero() -> Vec<i32> {
     vec![0]
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn two() -> f64 {
+    2.0
+}
+
+fn four_gibibytes() -> Size {
+    Size(4 << 30)
+}
+
+fn half_a_gibibyte() -> u64 {
+    512 << 20
 }

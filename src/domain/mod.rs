@@ -12,6 +12,7 @@ pub mod node;
 pub mod paging;
 pub mod policy;
 pub mod quantity;
+pub mod scan;
 pub mod secret;
 pub mod spec;
 pub mod stage;

@@ -153,6 +153,7 @@ async fn insert(
         plan_hash: Set(plan.hash()),
         pipeline_id: Set(draft.pipeline_id.clone()),
         approval: Set(approval),
+        gate: Set(None),
         cancel_requested: Set(false),
         definition_version: Set(draft.service.definition_version),
         settings_version: Set(environment.settings_version),

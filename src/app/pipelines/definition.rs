@@ -4,7 +4,7 @@ use entity::{pipeline, service};
 use serde::{Deserialize, Serialize};
 
 use crate::app::services::definition::EnvEntry;
-use crate::app::settings::ScanKind;
+use crate::domain::scan::ScanKind;
 use crate::app::{Error, Result};
 
 /// Where the Dockerfile comes from: the words of the contract.

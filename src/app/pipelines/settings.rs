@@ -13,7 +13,7 @@ use crate::app::deployments::request::refuse_while_removing;
 use crate::app::services::check;
 use crate::app::services::input::{EnvVarInput, RegistryAuth};
 use crate::app::services::update::for_change;
-use crate::app::settings::ScanKind;
+use crate::domain::scan::ScanKind;
 use crate::app::{Actor, App, Error, Precondition, Result, Violations, git, secrets};
 use crate::domain::image::Repository;
 use crate::domain::names::SourcePath;
@@ -190,12 +190,10 @@ fn scannable(app: &App, scans: &[ScanKind]) -> Result<()> {
     match without {
         None => Ok(()),
         Some(kind) => {
-            let word = serde_json::to_value(kind)?;
-            let word = word.as_str().unwrap_or_default();
             Err(Error::precondition(
                 Precondition::ScannerNotConfigured,
                 format!(
-                    "no tool for {word} is configured: whoever runs the server adds one to scan.tools of kiops.toml"
+                    "no tool for {kind} is configured: whoever runs the server adds one to scan.tools of kiops.toml"
                 ),
             ))
         }

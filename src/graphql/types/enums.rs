@@ -14,7 +14,7 @@ pub enum Role {
 
 /// What a scan looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "crate::app::settings::ScanKind")]
+#[graphql(remote = "crate::domain::scan::ScanKind")]
 pub enum ScanKind {
     /// Faults in source code.
     Sast,

@@ -4,6 +4,7 @@ use async_graphql::SimpleObject;
 
 use super::enums::ScanKind;
 use crate::app::settings::{self, Settings};
+use crate::scanner::Tool;
 
 /// What kiops.toml offers and forms must show.
 #[derive(SimpleObject)]
@@ -59,8 +60,8 @@ impl From<&settings::BuildProfile> for BuildProfile {
     }
 }
 
-impl From<&settings::Scanner> for Scanner {
-    fn from(scanner: &settings::Scanner) -> Self {
+impl From<&Tool> for Scanner {
+    fn from(scanner: &Tool) -> Self {
         Self { name: scanner.name.clone(), kind: scanner.kind.into() }
     }
 }

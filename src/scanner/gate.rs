@@ -1,0 +1,1 @@
+//! What a gate lets through: pure.

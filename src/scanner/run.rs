@@ -1,0 +1,1 @@
+//! Running a tool to its end.
