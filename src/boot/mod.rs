@@ -13,7 +13,6 @@ use anyhow::Context as _;
 use entity::Db;
 
 use crate::app::{App, Events};
-use crate::builder::docker::DockerBuilders;
 use crate::builder::source::GitSources;
 use crate::config::Config;
 use crate::vault::Vault;
@@ -52,7 +51,7 @@ fn assemble(config: &Config, db: Db, vault: Vault) -> anyhow::Result<App> {
         registries: Arc::new(parts::registries(config, outbound.clone())?),
         runtimes: Arc::new(parts::Engines::default()),
         sources: Arc::new(GitSources::new(outbound)),
-        builders: Arc::new(DockerBuilders::default()),
+        builders: Arc::new(parts::AllBuilders::new(config)),
         settings: Arc::new(parts::settings(config)?),
     })
 }

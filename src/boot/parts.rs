@@ -11,6 +11,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::app::Settings;
 use crate::app::settings::{BuildProfile, Builds, LocalEngine, ScanKind, Scanner};
+use crate::builder::docker::DockerBuilders;
+use crate::builder::kubernetes::ClusterBuilders;
+use crate::builder::{Builder, BuilderConnection, BuilderError, Builders, ClusterPlace};
+use crate::cluster::InCluster;
 use crate::config::{self, Config};
 use crate::domain::clock::{Clock, Ids};
 use crate::domain::paging::PageLimits;
@@ -54,6 +58,33 @@ impl Ids for RandomIds {
 #[derive(Default)]
 pub struct Engines {
     clients: Mutex<HashMap<[u8; 32], Arc<dyn Runtime>>>,
+}
+
+/// What builds: Docker engines and clusters.
+pub struct AllBuilders {
+    docker: DockerBuilders,
+    clusters: ClusterBuilders,
+}
+
+impl AllBuilders {
+    /// Knows of no build yet.
+    pub fn new(config: &Config) -> Self {
+        let around = config.surroundings.as_ref().map(|around| InCluster {
+            host: around.host.clone(),
+            port: around.port,
+            folder: around.folder.clone(),
+        });
+        Self { docker: DockerBuilders::default(), clusters: ClusterBuilders::new(around) }
+    }
+}
+
+impl Builders for AllBuilders {
+    fn connect(&self, connection: &BuilderConnection) -> Result<Arc<dyn Builder>, BuilderError> {
+        match connection {
+            BuilderConnection::Engine(engine) => self.docker.connect(engine),
+            BuilderConnection::Cluster(cluster) => self.clusters.connect(cluster),
+        }
+    }
 }
 
 /// Connections that are kept; beyond that all are made anew.
@@ -155,6 +186,12 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
             work_dir: config.build.work_dir.clone(),
             at_once: config.build.at_once,
             at_once_per_organization: config.build.at_once_per_organization,
+            cluster: ClusterPlace {
+                namespace: config.build.namespace.clone(),
+                image: config.build.buildkit_image.clone(),
+                disk: config.build.disk.0,
+                plain_http: config.net.plain_http.clone(),
+            },
         },
         build_profiles: config.build.profiles.iter().map(profile).collect(),
         scanners: config.scan.tools.iter().map(scanner).collect::<anyhow::Result<_>>()?,

@@ -55,6 +55,9 @@ pub struct Config {
     pub limits: limits::Limits,
     pub logs: logs::Logs,
     pub telemetry: telemetry::Telemetry,
+    /// What Kubernetes says, where this is one of its pods; no section.
+    #[serde(skip)]
+    pub surroundings: Option<cluster::Surroundings>,
 }
 
 /// Where a configuration is read from.
@@ -108,6 +111,7 @@ impl Config {
         let placed = |(key, message): (String, String)| ConfigError::new(&key, layers.origin(&key), message);
         secret_files::read(&mut config, &source.dir).map_err(placed)?;
         config.validate().map_err(placed)?;
+        config.surroundings = cluster::surroundings(source);
         Ok(config)
     }
 }

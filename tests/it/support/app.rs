@@ -218,6 +218,12 @@ pub fn settings() -> Settings {
             work_dir: std::env::temp_dir().join(format!("kiops-test-work-{}", std::process::id())),
             at_once: 2,
             at_once_per_organization: 2,
+            cluster: ClusterPlace {
+                namespace: "kiops-builds".to_owned(),
+                image: "moby/buildkit:rootless".to_owned(),
+                disk: 1 << 30,
+                plain_http: Vec::new(),
+            },
         },
         build_profiles: vec![BuildProfile {
             name: "medium".to_owned(),

@@ -33,6 +33,22 @@ const REFUSED: [&str; 12] = [
     "unknown operating system or architecture",
 ];
 
+/// What a registry says that does not take the image.
+const NOT_TAKEN: [&str; 12] = [
+    "denied",
+    "unauthorized",
+    "no basic auth credentials",
+    "authentication required",
+    "incorrect username or password",
+    "forbidden",
+    "insufficient_scope",
+    "repository name not known",
+    "not found",
+    "name invalid",
+    "quota",
+    "server gave http response to https client",
+];
+
 /// What BuildKit says of a build that failed.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -76,6 +92,12 @@ impl Failure {
         };
         BuilderError::Failed(format!("{step}: exit code {code}{killed}{last}"))
     }
+}
+
+/// Whether a registry said that it does not take an image, as against trouble that may pass.
+pub fn is_refused_push(said: &str) -> bool {
+    let text = said.to_ascii_lowercase();
+    NOT_TAKEN.iter().any(|sign| text.contains(sign))
 }
 
 /// One line without control sequences and what the masker knows, cut at a number of bytes. It is masked first, because
