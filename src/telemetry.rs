@@ -43,7 +43,10 @@ pub fn init(config: &Telemetry) -> Result<(), Box<dyn std::error::Error + Send +
 }
 
 /// The filter with the clamped crates' own directives replaced.
-fn filter(text: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+///
+/// # Errors
+/// When it can't be read.
+pub fn filter(text: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
     let of_clamped = |part: &&str| {
         let target = part.split(['=', '[']).next().unwrap_or_default().trim();
         let name = target.split("::").next().unwrap_or_default();

@@ -2,6 +2,8 @@
 
 mod building;
 mod built;
+mod cluster;
+mod cluster_double;
 mod concurrency;
 mod contract;
 mod delivery;

@@ -4,6 +4,7 @@
 pub mod app;
 pub mod browser;
 pub mod builds;
+pub mod cluster;
 pub mod engine;
 pub mod fakes;
 pub mod git;
@@ -12,6 +13,7 @@ pub mod github_double;
 pub mod gitlab_double;
 pub mod hooks;
 pub mod pipelines;
+pub mod place;
 pub mod registry;
 pub mod server;
 pub mod shop;
