@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::ClusterBuilder;
 use super::account::Reader;
 use super::failure::out_of_memory;
-use super::manifest::{RESULT, SOURCE, Stage, build_job, build_secret};
+use super::manifest::{AppArmor, RESULT, SOURCE, Stage, build_job, build_secret};
 use super::pod::{self, End};
 use super::run::{Ended, Lines, Run, Sender};
 use super::source::{Source, send};
@@ -86,7 +86,9 @@ impl ClusterBuilder {
         journal.line(Output::System, &text).await;
 
         self.have_ground(&run).await?;
-        run.begin(build_job(request, &self.place), |owner| build_secret(request, &self.place, owner)).await?;
+        let app_armor = AppArmor::of(&run.in_time(self.cluster.version()).await?);
+        run.begin(build_job(request, &self.place, app_armor), |owner| build_secret(request, &self.place, owner))
+            .await?;
         let second = u64::try_from(second).unwrap_or_default();
         let source = Arc::new(Source { context, dockerfile: request.dockerfile.clone(), second });
         let api = self.api();

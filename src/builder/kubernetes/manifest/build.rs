@@ -47,8 +47,25 @@ const USER: i64 = 1000;
 const LOOKS: &str = "60";
 const SMALL: u64 = 64 << 20;
 
+/// How a cluster is told the AppArmor profile of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppArmor {
+    /// By a field, since Kubernetes 1.30. Older ones know no such field, and refuse it.
+    Field,
+    /// By an annotation of the pod.
+    Annotation,
+}
+
+impl AppArmor {
+    /// As a version of Kubernetes has it: `1.33.2`.
+    pub fn of(version: &str) -> Self {
+        let numbers: Vec<u32> = version.split('.').take(2).map_while(|part| part.parse().ok()).collect();
+        if numbers.len() == 2 && numbers.as_slice() < [1, 30].as_slice() { Self::Annotation } else { Self::Field }
+    }
+}
+
 /// The Job of a build, suspended. Its pod needs [`build_secret`] and somebody who sends the source.
-pub fn build_job(request: &BuildRequest, place: &ClusterPlace) -> Job {
+pub fn build_job(request: &BuildRequest, place: &ClusterPlace, app_armor: AppArmor) -> Job {
     let source = Container {
         // `tar` ends by itself at the end of the archive, and fails of one that breaks off.
         stdin: Some(true),
@@ -64,7 +81,8 @@ pub fn build_job(request: &BuildRequest, place: &ClusterPlace) -> Job {
         resources: Some(resources(&request.limits, place.disk)),
         security_context: Some(SecurityContext {
             seccomp_profile: Some(seccomp("Unconfined")),
-            app_armor_profile: Some(AppArmorProfile { type_: "Unconfined".to_owned(), localhost_profile: None }),
+            app_armor_profile: (app_armor == AppArmor::Field)
+                .then(|| AppArmorProfile { type_: "Unconfined".to_owned(), localhost_profile: None }),
             allow_privilege_escalation: Some(true),
             ..Default::default()
         }),
@@ -112,7 +130,13 @@ pub fn build_job(request: &BuildRequest, place: &ClusterPlace) -> Job {
         ]),
         ..Default::default()
     };
-    job(Stage::Build, &request.mark, request.limits.time, pod)
+    let mut job = job(Stage::Build, &request.mark, request.limits.time, pod);
+    let meta = job.spec.as_mut().and_then(|spec| spec.template.metadata.as_mut());
+    if let Some(meta) = meta.filter(|_| app_armor == AppArmor::Annotation) {
+        let key = format!("container.apparmor.security.beta.kubernetes.io/{BUILD}");
+        meta.annotations = Some(BTreeMap::from([(key, "unconfined".to_owned())]));
+    }
+    job
 }
 
 /// All that a build is given in secret, and the daemon's configuration.

@@ -25,7 +25,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use sha2::{Digest as _, Sha256};
 
-pub use self::build::{RESULT, SOURCE, build_job, build_secret};
+pub use self::build::{AppArmor, RESULT, SOURCE, build_job, build_secret};
 pub use self::ground::{PURPOSE, PURPOSE_BUILDS, namespace, network_policy};
 pub use self::test::{test_job, test_secret};
 use crate::builder::{RUN, RunLimits, RunMark};

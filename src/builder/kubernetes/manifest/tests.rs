@@ -88,12 +88,12 @@ fn yaml(object: &impl Serialize) -> String {
 
 #[test]
 fn a_build_is_one_job() {
-    insta::assert_snapshot!(yaml(&build_job(&build(), &place())));
+    insta::assert_snapshot!(yaml(&build_job(&build(), &place(), AppArmor::Field)));
 }
 
 #[test]
 fn all_that_a_service_says_is_in_it() {
-    let job = build_job(&full(), &place());
+    let job = build_job(&full(), &place(), AppArmor::Field);
     let pod = job.spec.unwrap().template.spec.unwrap();
     insta::assert_snapshot!(yaml(&pod.init_containers.unwrap()[1].args));
     assert_eq!(pod.node_selector.unwrap()["kubernetes.io/arch"], "arm64");
@@ -110,13 +110,24 @@ fn secrets_are_in_the_secret_and_nowhere_else() {
     assert_eq!(logins["auths"]["registry.lan:5000"]["password"], "hush-of-the-registry");
     assert_eq!(text("buildkitd.toml"), "[registry.\"registry.lan:5000\"]\nhttp = true\n");
     assert_eq!(secret.metadata.owner_references.as_ref().unwrap()[0].uid, "uid-of-the-job");
-    assert_eq!(secret.metadata.name, build_job(&full(), &place()).metadata.name);
-    for object in [yaml(&build_job(&full(), &place())), yaml(&test_job(&test(), &place()))] {
+    assert_eq!(secret.metadata.name, build_job(&full(), &place(), AppArmor::Field).metadata.name);
+    for object in [yaml(&build_job(&full(), &place(), AppArmor::Field)), yaml(&test_job(&test(), &place()))] {
         assert!(!object.contains("hush"), "{object}");
     }
     let pull = test_secret(&test(), by(Stage::Test));
     assert_eq!(pull.type_.as_deref(), Some("kubernetes.io/dockerconfigjson"));
     assert!(String::from_utf8_lossy(&pull.data.unwrap()[".dockerconfigjson"].0).contains("hush-of-the-registry"));
+}
+
+#[test]
+fn older_clusters_are_told_in_their_own_way() {
+    let versions = ["1.25.0", "1.29.9", "1.30.0", "1.33.2-eks-1", "1.37.0", "2.0.0", "odd"];
+    let told = versions.map(AppArmor::of);
+    let (old, new) = (AppArmor::Annotation, AppArmor::Field);
+    assert_eq!(told, [old, old, new, new, new, new, new]);
+    let before = yaml(&build_job(&build(), &place(), old));
+    assert!(before.contains("container.apparmor.security.beta.kubernetes.io/build: unconfined"), "{before}");
+    assert!(!before.contains("appArmorProfile"), "{before}");
 }
 
 #[test]
