@@ -183,7 +183,7 @@ mod tests {
         std::fs::create_dir_all(from.path().join(&long)).unwrap();
         std::fs::write(from.path().join(&long).join("f".repeat(90)), vec![7; 200_000]).unwrap();
         std::fs::write(from.path().join("run ü"), "#!/bin/sh\n").unwrap();
-        std::fs::set_permissions(from.path().join("run ü"), PermissionsExt::from_mode(0o700)).unwrap();
+        std::fs::set_permissions(from.path().join("run ü"), std::fs::Permissions::from_mode(0o700)).unwrap();
         std::fs::write(from.path().join("empty"), "").unwrap();
         std::fs::write(from.path().join("secret"), "x").unwrap();
         symlink("/etc/passwd", from.path().join("out")).unwrap();
