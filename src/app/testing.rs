@@ -251,7 +251,7 @@ impl Registries for FakeRegistries {
 }
 
 /// Engines by their address; all that is not `down` answers. The one at 192.0.2.7 is this machine's own.
-struct FakeRuntimes;
+pub struct FakeRuntimes;
 
 struct FakeRuntime(String);
 
