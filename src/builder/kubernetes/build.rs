@@ -109,6 +109,9 @@ impl ClusterBuilder {
         (failure, masker): (Failure, &Masker),
     ) -> Result<Digest, BuilderError> {
         let pod = &ended.pod;
+        if let Some(why) = pod::put_out(pod) {
+            return Err(BuilderError::Engine(format!("the cluster ended the build: {why}")));
+        }
         if let Some(end) = pod::end_of(pod, SOURCE).filter(|end| end.exit_code != 0) {
             return Err(self.not_unpacked(pod, &end, ended.unsent).await);
         }
@@ -117,9 +120,6 @@ impl ClusterBuilder {
                 "OOMKilled" => out_of_memory("the build", &request.limits),
                 _ => why(request, failure, masker),
             });
-        }
-        if let Some(why) = pod::failed(pod).filter(|_| pod::end_of(pod, RESULT).is_none()) {
-            return Err(BuilderError::Engine(format!("the cluster ended the build: {why}")));
         }
         let said = pod::end_of(pod, RESULT).map(|end| end.message).unwrap_or_default();
         digest(&said).ok_or_else(|| {

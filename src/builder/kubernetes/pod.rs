@@ -78,15 +78,17 @@ pub(super) fn end_of(pod: &Pod, container: &str) -> Option<End> {
     })
 }
 
-/// Whether the pod came to its end as a whole, and why, where that is not one of its containers.
-pub(super) fn failed(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref()?;
-    if status.phase.as_deref() != Some("Failed") {
-        return None;
-    }
-    let reason = status.reason.as_deref().unwrap_or_default();
+/// Whether the pod as a whole has failed.
+pub(super) fn has_failed(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed")
+}
+
+/// Why the cluster put the pod out, if it did: that is said of the pod alone, while its containers only seem killed.
+pub(super) fn put_out(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref().filter(|_| has_failed(pod))?;
+    let reason = status.reason.as_deref().filter(|reason| !reason.is_empty())?;
     let message = neutralise(status.message.as_deref().unwrap_or_default().trim());
-    Some([reason, message.as_str()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": "))
+    Some(if message.is_empty() { reason.to_owned() } else { format!("{reason}: {message}") })
 }
 
 /// What is in the way.
@@ -182,7 +184,8 @@ mod tests {
     fn a_pod_that_was_put_out_says_why() {
         let evicted =
             pod(json!({ "phase": "Failed", "reason": "Evicted", "message": "The node was low on resource.\n" }));
-        assert_eq!(failed(&evicted).as_deref(), Some("Evicted: The node was low on resource."));
-        assert_eq!(failed(&pod(json!({ "phase": "Running" }))), None);
+        assert_eq!(put_out(&evicted).as_deref(), Some("Evicted: The node was low on resource."));
+        let failed = pod(json!({ "phase": "Failed" }));
+        assert!(has_failed(&failed) && put_out(&failed).is_none());
     }
 }

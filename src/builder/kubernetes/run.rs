@@ -151,7 +151,7 @@ impl Run<'_> {
             Stage::Build => super::manifest::RESULT,
             Stage::Test => Stage::Test.as_str(),
         };
-        before || ended(last).is_some() || pod::failed(pod).is_some()
+        before || ended(last).is_some() || pod::has_failed(pod)
     }
 
     /// What was printed until the end.
@@ -162,6 +162,7 @@ impl Run<'_> {
         }
         let reading = async {
             loop {
+                seen.look = None;
                 seen.open_log();
                 let Some(log) = &mut seen.log else { return };
                 match log.next().await {

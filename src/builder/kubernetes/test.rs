@@ -53,9 +53,11 @@ impl ClusterBuilder {
         self.have_ground(&run).await?;
         run.begin(test_job(request, &self.place), |owner| test_secret(request, owner)).await?;
         let ended = run.follow(None, &mut Printer(LineAssembler::default())).await?;
-        let Some(end) = pod::end_of(&ended.pod, Stage::Test.as_str()) else {
-            let why = pod::failed(&ended.pod).unwrap_or_default();
+        if let Some(why) = pod::put_out(&ended.pod) {
             return Err(BuilderError::Engine(format!("the cluster ended the test command: {why}")));
+        }
+        let Some(end) = pod::end_of(&ended.pod, Stage::Test.as_str()) else {
+            return Err(BuilderError::Engine("the cluster does not say how the test command ended".to_owned()));
         };
         if NOT_STARTED.contains(&end.reason.as_str()) {
             return Err(not_started(&request.command[0], &end));

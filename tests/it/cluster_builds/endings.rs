@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use kiops::builder::BuilderError;
-use serde_json::json;
-
 use super::{BUILDKIT, Behaviour, Lines, NAMESPACE, Place, begins, buildkit, connect, ends, is_over, limits, prints};
+use kiops::builder::BuilderError;
 
 fn forever() -> Behaviour {
     Behaviour::Runs(Duration::from_secs(600))
@@ -160,13 +158,7 @@ async fn a_pod_that_is_put_out_says_why() {
         place.at_work("build").await;
         let pod = place.double.list("Pod", NAMESPACE).remove(0)["metadata"]["name"].as_str().unwrap().to_owned();
         let why = "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi.";
-        place.double.end((NAMESPACE, &pod), "build", 0);
-        place.double.change("Pod", (NAMESPACE, &pod), |pod| {
-            pod["status"]["phase"] = "Failed".into();
-            pod["status"]["reason"] = "Evicted".into();
-            pod["status"]["message"] = why.into();
-            pod["status"]["containerStatuses"] = json!([]);
-        });
+        place.double.put_out((NAMESPACE, &pod), "Evicted", why);
     };
     let (built, ()) = tokio::join!(building, driving);
     let error = built.unwrap_err().to_string();

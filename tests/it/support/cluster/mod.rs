@@ -230,6 +230,16 @@ users:
         });
     }
 
+    /// The node puts a pod out: `Evicted`, and why.
+    pub fn put_out(&self, at: (&str, &str), reason: &str, why: &str) {
+        self.with(|store| {
+            let Some(uid) = store.get("Pod", at.0, at.1).map(|pod| text(&pod["metadata"]["uid"])) else { return };
+            if let Some(run) = store.runs.get_mut(&uid) {
+                run.put_out = Some((reason.to_owned(), why.to_owned()));
+            }
+        });
+    }
+
     /// What containers of this name were sent, oldest pod first.
     pub fn inputs(&self, container: &str) -> Vec<Vec<u8>> {
         self.with(|store| {

@@ -17,6 +17,8 @@ pub struct PodRun {
     /// The first `inits` of them one after the other, before the others.
     pub containers: Vec<Run>,
     inits: usize,
+    /// Why the node put it out.
+    pub put_out: Option<(String, String)>,
     /// Since when it is ready.
     pub ready_since: Option<Instant>,
     /// When it is gone, once it was told to go.
@@ -80,6 +82,10 @@ pub fn step(store: &mut Store, at: Instant) -> Option<Instant> {
 }
 
 fn work(store: &mut Store, pod: &Value, run: &mut PodRun, at: Instant) {
+    if run.put_out.is_some() {
+        run.containers.iter_mut().for_each(|container| container.end_with(137));
+        return;
+    }
     let namespace = text(&pod["metadata"]["namespace"]);
     if !run.scheduled {
         if let Some(why) = unschedulable(store, pod) {
@@ -506,6 +512,11 @@ fn show(store: &mut Store, pod: &Value, run: &PodRun) {
         });
         pod["status"]["conditions"] = json!(kept);
         pod["status"]["phase"] = phase.into();
+        if let Some((reason, message)) = &run.put_out {
+            pod["status"]["phase"] = "Failed".into();
+            pod["status"]["reason"] = reason.as_str().into();
+            pod["status"]["message"] = message.as_str().into();
+        }
         if inits != json!([]) {
             pod["status"]["initContainerStatuses"] = inits;
         }
