@@ -83,7 +83,9 @@ async fn no_cluster_is_at_a_metadata_address() {
     }
     // The system's resolver reads these as addresses.
     for server in ["https://metadata.google.internal", "https://0xa9fea9fe", "https://2852039166:6443"] {
-        let login = ClusterLogin { server: server.to_owned(), ..login(&double.kubeconfig()) };
+        // TLS would refuse such a name before that, were it not told another one.
+        let tls_server_name = Some("api.example".to_owned());
+        let login = ClusterLogin { server: server.to_owned(), tls_server_name, ..login(&double.kubeconfig()) };
         let why = refusal(&connect(login)).await;
         assert!(
             matches!(&why, ClusterError::Unreachable(why) if why.contains("no cluster is there")),

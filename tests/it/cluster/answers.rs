@@ -69,6 +69,9 @@ async fn apply_makes_changes_and_refuses() {
     spec.template.metadata.as_mut().unwrap().labels = labels;
     let why = cluster.apply(&moved, &()).await.unwrap_err();
     assert!(matches!(&why, ClusterError::Invalid(why) if why.contains("immutable")), "{why}");
+    if let Some(double) = &place.double {
+        assert!(double.asked().iter().any(|one| one.verb == "patch" && one.resource == "deployments"));
+    }
     place.remove(&name).await;
     let late = cluster.apply(&map(&name, "3"), &()).await.unwrap_err();
     assert!(matches!(late, ClusterError::NotFound(_)), "{late}");

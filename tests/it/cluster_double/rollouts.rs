@@ -132,8 +132,16 @@ async fn failures_have_their_reasons_and_the_old_pods_stay() {
 }
 
 #[tokio::test]
-async fn nowhere_to_run_and_no_room_in_the_quota_are_said() {
+async fn not_ready_nowhere_to_run_and_no_room_in_the_quota_are_said() {
     let http = shop().await;
+    http.double.speed(20.0);
+    http.double.image("registry.test/mute:1", Behaviour::NeverReady);
+    http.applied(&format!("{DEPLOYMENTS}/web"), &deployment("registry.test/mute:1")).await;
+    until("its probe fails", || {
+        let events = http.double.list("Event", "shop");
+        events.iter().any(|event| event["reason"] == "Unhealthy") && http.web()["status"]["readyReplicas"].is_null()
+    })
+    .await;
     http.double.image("registry.test/big:1", Behaviour::Unschedulable);
     http.applied(&format!("{DEPLOYMENTS}/web"), &deployment("registry.test/big:1")).await;
     until("unschedulable", || {

@@ -119,6 +119,17 @@ async fn a_watch_tells_each_change_once_and_from_where_it_is_asked() {
 }
 
 #[tokio::test]
+async fn it_can_be_slow_and_changed_by_hand() {
+    let http = shop().await;
+    http.post(MAPS, &map("a", &json!({}))).await;
+    http.double.change("ConfigMap", ("shop", "a"), |map| map["data"] = json!({ "by": "hand" }));
+    http.double.latency(Duration::from_millis(300));
+    let since = tokio::time::Instant::now();
+    assert_eq!(http.get(&format!("{MAPS}/a")).await.1["data"]["by"], "hand");
+    assert!(since.elapsed() >= Duration::from_millis(300));
+}
+
+#[tokio::test]
 async fn it_goes_away_and_comes_back_with_all_it_had() {
     let http = shop().await;
     http.double.go_away();

@@ -163,7 +163,8 @@ fn pod(spec: &Value, path: &str, faults: &mut Vec<String>) {
             }
         }
         for (number, variable) in container["env"].as_array().into_iter().flatten().enumerate() {
-            if !variable["value"].is_null() && text(&variable["value"]) != "" && !variable["valueFrom"].is_null() {
+            if !variable["value"].is_null() && !text(&variable["value"]).is_empty() && !variable["valueFrom"].is_null()
+            {
                 faults.push(format!(
                     "{at}.env[{number}].valueFrom: Invalid value: \"\": may not be specified when `value` is not empty"
                 ));

@@ -196,11 +196,6 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// A mapping of texts, empty where there is none.
-pub fn texts(value: &Value) -> BTreeMap<String, String> {
-    value.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), text(value))).collect()
-}
-
 /// Whether an object carries all of these labels.
 pub fn has_labels(object: &Value, wanted: &Value) -> bool {
     let labels = &object["metadata"]["labels"];

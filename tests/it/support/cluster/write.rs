@@ -91,7 +91,7 @@ pub fn patch(store: &mut Store, call: &Call) -> Written {
     if call.content_type == "application/apply-patch+yaml" {
         return apply(store, call);
     }
-    if call.query.get("force").is_some() {
+    if call.query.contains_key("force") {
         let why =
             "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch";
         return Err(Refusal::new(422, "Invalid", why));
