@@ -84,6 +84,13 @@ impl Db {
         (!Path::new(file).exists()).then(|| PathBuf::from(file))
     }
 
+    /// The file of an SQLite address; none for another database, or for one that is in memory.
+    #[must_use]
+    pub fn file(url: &str) -> Option<PathBuf> {
+        let file = sqlite_file(url.strip_prefix("sqlite:")?);
+        (!file.is_empty() && file != ":memory:").then(|| PathBuf::from(file))
+    }
+
     /// Where queries go that change nothing.
     #[must_use]
     pub fn read(&self) -> &DatabaseConnection {

@@ -8,6 +8,7 @@ mod m20261124_000002_git;
 mod m20261124_000003_moving;
 mod m20261126_000004_pipelines;
 mod m20261126_000005_kubernetes;
+mod m20261126_000006_request_windows;
 
 /// Every migration in order.
 pub struct Migrator;
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000003_moving::Migration),
             Box::new(m20261126_000004_pipelines::Migration),
             Box::new(m20261126_000005_kubernetes::Migration),
+            Box::new(m20261126_000006_request_windows::Migration),
         ]
     }
 }

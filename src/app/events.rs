@@ -1,11 +1,16 @@
-//! Tells the subscribers of this server what changed. Losing an event is harmless: who follows reads what is stored.
+//! Tells subscribers what changed: those of this server at once, those of other servers over the database
+//! ([`relay`]). Losing an event is harmless: who follows reads what is stored.
+
+pub mod relay;
 
 use entity::service;
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 /// Something changed and is committed. It says where to look, never what is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Event {
     /// A service, or something that its fields show.
     Service {
@@ -14,6 +19,7 @@ pub enum Event {
         /// Which.
         service_id: String,
         /// Whether it came, changed or went.
+        #[serde(rename = "change")]
         kind: ChangeKind,
     },
     /// A deployment's state.
@@ -35,10 +41,13 @@ pub enum Event {
     Jobs,
     /// Webhooks were delivered, and nobody has looked at them yet.
     Deliveries,
+    /// Others may have told something that was not heard: it may have been any of these.
+    Missed,
 }
 
 /// Whether it came, changed or went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ChangeKind {
     /// It is new.
     Added,
@@ -50,11 +59,19 @@ pub enum ChangeKind {
 
 /// A channel that every subscriber of this server listens on.
 #[derive(Debug, Clone)]
-pub struct Events(broadcast::Sender<Event>);
+pub struct Events {
+    /// What happened anywhere.
+    here: broadcast::Sender<Event>,
+    /// What happened on this server, for others to hear.
+    outward: broadcast::Sender<Event>,
+}
+
+/// Events that are kept for who is slow to hear them.
+const KEPT: usize = 4096;
 
 impl Default for Events {
     fn default() -> Self {
-        Self(broadcast::channel(4096).0)
+        Self { here: broadcast::channel(KEPT).0, outward: broadcast::channel(KEPT).0 }
     }
 }
 
@@ -62,7 +79,8 @@ impl Events {
     /// Tells everyone who listens. Call it after the commit.
     pub fn publish(&self, event: Event) {
         // An error means that nobody listens.
-        let _nobody = self.0.send(event);
+        let _no_other_server = self.outward.send(event.clone());
+        let _nobody = self.here.send(event);
     }
 
     /// Tells that a service came, changed or went. Call it after the commit.
@@ -71,10 +89,15 @@ impl Events {
         self.publish(Event::Service { organization_id, service_id: service.id.clone(), kind });
     }
 
-    /// Hears what is published from now on. Lagging behind means: read everything anew.
+    /// Hears what is published from now on. Lagging behind means: read everything anew; so does [`Event::Missed`].
     #[must_use]
     pub fn listen(&self) -> broadcast::Receiver<Event> {
-        self.0.subscribe()
+        self.here.subscribe()
+    }
+
+    /// Tells those who listen here what happened on another server.
+    fn pass_on(&self, event: Event) {
+        let _nobody = self.here.send(event);
     }
 }
 
@@ -83,7 +106,7 @@ impl Events {
 pub async fn hear(events: &mut broadcast::Receiver<Event>, matters: impl Fn(&Event) -> bool) {
     loop {
         match events.recv().await {
-            Ok(event) if matters(&event) => return,
+            Ok(event) if event == Event::Missed || matters(&event) => return,
             Ok(_) => {}
             Err(RecvError::Lagged(_)) => return,
             Err(RecvError::Closed) => std::future::pending().await,

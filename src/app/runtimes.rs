@@ -20,7 +20,7 @@ use super::{App, Error, Precondition, Result, Scope};
 use crate::domain::paging::PageRequest;
 use crate::runtime::{Runtime, RuntimeConnection};
 
-pub use self::check::{check, check_all};
+pub use self::check::{check, check_due};
 pub use self::connection::{DockerInput, KubernetesInput};
 pub use self::remove::remove;
 pub use self::save::{RegisterRuntime, UpdateRuntime, register, update};

@@ -1,5 +1,6 @@
 //! Wires everything together: the only place that knows concrete adapters and the use cases at once.
 
+mod alone;
 mod backend;
 mod database;
 mod doctor;
@@ -49,7 +50,7 @@ fn assemble(config: &Config, db: Db, vault: Vault) -> anyhow::Result<App> {
         events: Events::default(),
         gits: Arc::new(parts::gits(config, outbound.clone())?),
         registries: Arc::new(parts::registries(config, outbound.clone())?),
-        runtimes: Arc::new(parts::Engines::default()),
+        runtimes: Arc::new(parts::Engines::new(config)),
         sources: Arc::new(GitSources::new(outbound)),
         builders: Arc::new(parts::AllBuilders::new(config)),
         settings: Arc::new(parts::settings(config)?),

@@ -1,17 +1,21 @@
 //! Serving: the API, the workers, or both, until a signal says stop.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::alone;
 use super::backend::Api;
 use crate::app::App;
+use crate::app::events::relay;
 use crate::app::identity::bootstrap::bootstrap;
 use crate::app::webhooks::intake::Intake;
 use crate::config::Config;
@@ -34,6 +38,8 @@ pub enum Part {
 
 /// How long tasks may take to end after a signal; jobs are given back at once.
 const GRACE: Duration = Duration::from_secs(12);
+/// What of it requests at work may take.
+const REQUESTS: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM or SIGINT: then stops taking work, lets requests finish and gives jobs back to the queue.
 ///
@@ -42,51 +48,72 @@ const GRACE: Duration = Duration::from_secs(12);
 pub async fn serve(config: &Config, part: Part) -> anyhow::Result<()> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
+    let _alone = alone::hold(&config.database.url)?;
     let app = super::app(config).await?;
     if !config.organizations.is_empty() {
         tracing::warn!(
             "[[organizations]] is read and checked, and not applied: make them with `kiops organization create`"
         );
     }
-    let stop = CancellationToken::new();
+    let (leaving, stop) = (CancellationToken::new(), CancellationToken::new());
     let tasks = TaskTracker::new();
-    let listening = match part {
-        Part::Workers => None,
-        Part::Everything | Part::Api => {
-            first_start(config, &app).await?;
-            let listen = config.server.listen;
-            let listener = TcpListener::bind(listen).await.with_context(|| format!("server.listen {listen}"))?;
-            Some(listener)
-        }
-    };
-    if part != Part::Api {
-        worker::start(&app, &worker_settings(config), &tasks, &stop);
+    relay::start(&app, &tasks, &stop);
+    let listener = listen(config, part).await?;
+    if part != Part::Workers {
+        first_start(config, &app).await?;
     }
-    let http = listening.map(|listener| {
-        // A tracker of its own: the server waits for its WebSockets, and is itself one of `tasks`.
-        let settings = http_settings(config, &app, &stop, &TaskTracker::new());
-        let api = Api { schemas: schemas(Some(app.clone())), app: app.clone() };
-        tracing::info!(address = %config.server.listen, "KIOPS answers at {}/graphql", app.settings.public_url);
-        // What it writes with ends with the server, after the last delivery is answered.
-        let intake = Intake::start(&app, &tasks);
-        let webhooks =
-            WebhookSettings { body_bytes: config.limits.webhook_body_bytes, read_timeout: settings.read_timeout };
-        let more =
-            http::logs::routes(app.clone(), settings.origins.clone()).merge(http::webhooks::routes(intake, webhooks));
-        tasks.spawn(http::serve(listener, http::router_with(api, settings.clone(), more), settings))
-    });
+    worker::start_sweeping(&app, &tasks, &leaving);
+    if part != Part::Api {
+        worker::start(&app, &worker_settings(config), &tasks, &leaving);
+    }
+    if let Some(listener) = listener {
+        let settings = HttpSettings { leaving: leaving.clone(), ..http_settings(config, &app, &stop) };
+        let router = router(config, (&app, part), settings.clone(), &tasks);
+        tasks.spawn(http::serve(listener, router, settings));
+    }
     tokio::select! {
         _ = terminated.recv() => {}
         _ = interrupted.recv() => {}
     }
     tracing::info!("stopping");
+    leaving.cancel();
+    tokio::time::sleep(config.server.drain).await;
     stop.cancel();
     tasks.close();
-    if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
+    if tokio::time::timeout(GRACE.saturating_sub(config.server.drain), tasks.wait()).await.is_err() {
         tracing::warn!("some tasks did not end in time; their jobs are taken up by another worker");
     }
-    drop(http);
     Ok(())
+}
+
+/// Listens where the configuration says. Workers answer to whoever looks after them, and nothing hangs on that: they go on
+/// without where another server of this machine listens there already.
+async fn listen(config: &Config, part: Part) -> anyhow::Result<Option<TcpListener>> {
+    let listen = config.server.listen;
+    match TcpListener::bind(listen).await {
+        Err(error) if part == Part::Workers && error.kind() == ErrorKind::AddrInUse => {
+            tracing::warn!("server.listen {listen} is taken: this worker answers no /healthz and /readyz");
+            Ok(None)
+        }
+        bound => Ok(Some(bound.with_context(|| format!("server.listen {listen}"))?)),
+    }
+}
+
+/// What is answered: all of the API, or whether the workers are well.
+fn router(config: &Config, (app, part): (&App, Part), settings: HttpSettings, tasks: &TaskTracker) -> Router {
+    let api = Api { schemas: schemas(Some(app.clone())), app: app.clone() };
+    if part == Part::Workers {
+        tracing::info!(address = %config.server.listen, "the workers answer /healthz and /readyz");
+        return http::health(api, settings);
+    }
+    tracing::info!(address = %config.server.listen, "KIOPS answers at {}/graphql", app.settings.public_url);
+    // What it writes with ends with the server, after the last delivery is answered.
+    let intake = Intake::start(app, tasks);
+    let webhooks =
+        WebhookSettings { body_bytes: config.limits.webhook_body_bytes, read_timeout: settings.read_timeout };
+    let more =
+        http::logs::routes(app.clone(), settings.origins.clone()).merge(http::webhooks::routes(intake, webhooks));
+    http::router_with(api, settings, more)
 }
 
 /// Makes the first admin where there is no user, and says the password that was made up, once.
@@ -108,7 +135,7 @@ fn worker_settings(config: &Config) -> WorkerSettings {
     WorkerSettings { workers: config.jobs.workers, poll: config.jobs.poll, check_every: config.runtimes.check_every }
 }
 
-fn http_settings(config: &Config, app: &App, stop: &CancellationToken, tasks: &TaskTracker) -> HttpSettings {
+fn http_settings(config: &Config, app: &App, stop: &CancellationToken) -> HttpSettings {
     let limits = &config.limits;
     let ids = app.ids.clone();
     let origins = Origins::new(&config.server.public_url, &config.server.allowed_origins);
@@ -124,7 +151,9 @@ fn http_settings(config: &Config, app: &App, stop: &CancellationToken, tasks: &T
         query_timeout: limits.query_timeout,
         mutation_timeout: limits.mutation_timeout,
         requests_per_minute: limits.requests_per_minute,
-        tasks: tasks.clone(),
+        grace: REQUESTS.saturating_sub(config.server.drain),
+        // Not `tasks`: the server waits for its WebSockets, and is itself one of those.
+        tasks: TaskTracker::new(),
         ..HttpSettings::new(origins, Arc::new(move || ids.id()), stop.clone())
     }
 }

@@ -55,7 +55,7 @@ pub struct Config {
     pub limits: limits::Limits,
     pub logs: logs::Logs,
     pub telemetry: telemetry::Telemetry,
-    /// What Kubernetes says, where this is one of its pods; no section.
+    /// The cluster that this process is a pod of: told by Kubernetes, and no key of the file.
     #[serde(skip)]
     pub surroundings: Option<cluster::Surroundings>,
 }

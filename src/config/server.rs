@@ -1,6 +1,10 @@
 //! `[server]`.
 
+use std::time::Duration;
+
 use serde::Deserialize;
+
+use super::value;
 
 /// Where the server listens and what it is called.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,4 +20,7 @@ pub struct Server {
     pub introspection: bool,
     /// Whether GraphiQL is served.
     pub graphiql: bool,
+    /// How long it goes on answering after it was told to stop, while it says that it is not ready.
+    #[serde(deserialize_with = "value::duration_or_zero")]
+    pub drain: Duration,
 }

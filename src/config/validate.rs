@@ -1,8 +1,12 @@
 //! Rules that a type alone cannot hold.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::Config;
+
+/// What is left of the 15 seconds that a server has to end is for requests at work.
+const MOST_DRAIN: Duration = Duration::from_secs(5);
 
 impl Config {
     /// # Errors
@@ -20,6 +24,9 @@ impl Config {
             if !web {
                 return fault(key, "an address that starts with http:// or https:// is needed");
             }
+        }
+        if self.server.drain > MOST_DRAIN {
+            return fault("server.drain", "5s at most: a server that is told to stop ends within 15 seconds");
         }
         if !["sqlite:", "postgres://", "postgresql://"].iter().any(|s| self.database.url.starts_with(s)) {
             return fault("database.url", "an address that starts with sqlite:// or postgres:// is needed");

@@ -25,6 +25,10 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// once the token has expired or was revoked, its user was removed, or the role is another than before.
     fn still_valid(&self, caller: &Self::Caller) -> impl Future<Output = bool> + Send;
 
+    /// Counts a request of somebody, known by a hash, who may make so many a minute. Asked only where there is such a
+    /// limit and this server alone has not counted more. None: they may go on; else after so many seconds.
+    fn count(&self, who: &str, per_minute: u32) -> impl Future<Output = Option<u64>> + Send;
+
     /// Executes a query or a mutation. The request has its parsed document; headers that resolvers asked for
     /// (`insert_http_header`) come back in the response.
     fn execute(&self, caller: Self::Caller, request: Request) -> impl Future<Output = Response> + Send;

@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use futures_util::FutureExt;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::{
     App, RequestId, auth,
@@ -122,7 +122,7 @@ async fn answer<B: Backend>(
         Ok(caller) => caller,
         Err(failure) => return reply::refuse_caller(media, &failure),
     };
-    if let Err(wait) = app.requests.admit(&Who::new(token.as_deref(), from), Instant::now()) {
+    if let Err(wait) = app.requests.admit(&app.backend, &Who::new(token.as_deref(), from)).await {
         return reply::too_many(media, wait, too_many_message(wait));
     }
     let checked = match parameters.check(&app.settings.limits) {

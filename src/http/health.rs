@@ -16,7 +16,7 @@ pub(super) async fn alive() -> &'static str {
 
 /// 200 when the server can do its work, else 503 with the reason.
 pub(super) async fn ready<B: Backend>(State(app): State<App<B>>) -> Response {
-    if app.settings.shutdown.is_cancelled() {
+    if app.settings.leaving.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
     }
     match app.backend.ready().await {

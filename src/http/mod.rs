@@ -72,6 +72,8 @@ pub struct HttpSettings {
     pub grace: Duration,
     /// Makes the ids of requests.
     pub new_id: NewId,
+    /// Cancelled when others are to be asked instead: `/readyz` says so from then on.
+    pub leaving: CancellationToken,
     /// Cancelled when the server is to stop; WebSockets then close with 1001.
     pub shutdown: CancellationToken,
     /// Holds the tasks of WebSockets, which outlive their HTTP connection.
@@ -99,6 +101,7 @@ impl HttpSettings {
             connections: 4_096,
             grace: Duration::from_secs(10),
             new_id,
+            leaving: shutdown.clone(),
             shutdown,
             tasks: TaskTracker::new(),
         }
@@ -122,18 +125,10 @@ pub fn router<B: Backend>(backend: B, settings: HttpSettings) -> Router {
 /// The same with more routes, which get the same request ids, log lines, security headers and guard against
 /// panics.
 pub fn router_with<B: Backend>(backend: B, settings: HttpSettings, more: Router) -> Router {
-    let settings = Arc::new(settings);
-    let app = App {
-        backend,
-        requests: Arc::new(rate::Requests::new(settings.requests_per_minute)),
-        sockets: Arc::new(rate::Sockets::new(settings.sockets_per_caller)),
-        settings: settings.clone(),
-    };
+    let app = app(backend, settings);
+    let settings = app.settings.clone();
     let endpoint: MethodRouter<App<B>> = get(graphql::get::<B>).post(graphql::post::<B>).options(origin::preflight);
-    let mut routes = Router::new()
-        .route("/graphql", endpoint)
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready::<B>));
+    let mut routes = health_of::<B>().route("/graphql", endpoint);
     if settings.graphiql {
         routes = routes.route("/graphiql/{file}", get(pages::asset));
     }
@@ -142,6 +137,26 @@ pub fn router_with<B: Backend>(backend: B, settings: HttpSettings, more: Router)
         .merge(more)
         .layer(middleware::from_fn_with_state(settings.clone(), origin::cors))
         .layer(middleware::from_fn_with_state(settings, observe::observe))
+}
+
+/// The routes of health alone: what a server without the API answers to whoever looks after it.
+pub fn health<B: Backend>(backend: B, settings: HttpSettings) -> Router {
+    let app = app(backend, settings);
+    let observed = middleware::from_fn_with_state(app.settings.clone(), observe::observe);
+    health_of::<B>().with_state(app).layer(observed)
+}
+
+fn health_of<B: Backend>() -> Router<App<B>> {
+    Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready::<B>))
+}
+
+fn app<B: Backend>(backend: B, settings: HttpSettings) -> App<B> {
+    App {
+        backend,
+        requests: Arc::new(rate::Requests::new(settings.requests_per_minute)),
+        sockets: Arc::new(rate::Sockets::new(settings.sockets_per_caller)),
+        settings: Arc::new(settings),
+    }
 }
 
 #[cfg(test)]

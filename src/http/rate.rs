@@ -1,4 +1,4 @@
-//! Requests a minute for each token, and open WebSockets for each token and address.
+//! Requests a minute for each token, over all servers, and open WebSockets of this server for each token and address.
 
 use std::{
     collections::HashMap,
@@ -9,6 +9,8 @@ use std::{
 
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
+
+use crate::graphql::executor::Backend;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Windows kept before those that are over are swept out.
@@ -26,6 +28,14 @@ impl Who {
     pub(super) fn new(token: Option<&str>, address: IpAddr) -> Self {
         token.map_or(Self::Address(address), |token| Self::Token(Sha256::digest(token).into()))
     }
+
+    /// The same, whoever asks, and nothing that could be read out of it.
+    fn hash(&self) -> String {
+        hex::encode(match self {
+            Self::Token(hash) => Sha256::digest(hash),
+            Self::Address(address) => Sha256::digest(format!("address:{address}")),
+        })
+    }
 }
 
 /// A window of a minute for each caller, begun by its first request.
@@ -40,8 +50,17 @@ impl Requests {
         Self { per_minute, windows: Mutex::default() }
     }
 
-    /// Counts a request, or says after how many seconds there is room again.
-    pub(super) fn admit(&self, who: &Who, now: Instant) -> Result<(), u64> {
+    /// Counts a request, or says after how many seconds there is room again. What this server alone can see to be too
+    /// much is not asked for anywhere else.
+    pub(super) async fn admit<B: Backend>(&self, backend: &B, who: &Who) -> Result<(), u64> {
+        self.admit_here(who, Instant::now())?;
+        match self.per_minute {
+            0 => Ok(()),
+            per_minute => backend.count(&who.hash(), per_minute).await.map_or(Ok(()), Err),
+        }
+    }
+
+    fn admit_here(&self, who: &Who, now: Instant) -> Result<(), u64> {
         if self.per_minute == 0 {
             return Ok(());
         }

@@ -257,7 +257,7 @@ impl<B: Backend> Conversation<B> {
             let message = format!("At most {limit} operations may run at once on one WebSocket.");
             return self.refuse(&id, message, ErrorCode::RateLimited).await;
         }
-        if let Err(wait) = self.app.requests.admit(&session.who, Instant::now()) {
+        if let Err(wait) = self.app.requests.admit(&self.app.backend, &session.who).await {
             return self.refuse(&id, graphql::too_many_message(wait), ErrorCode::RateLimited).await;
         }
         let caller = session.caller.clone();

@@ -73,7 +73,7 @@ pub async fn enqueue(tx: &impl ConnectionTrait, new: NewJob<'_>, now: DateTime<U
     Ok(row.id)
 }
 
-/// Claims the oldest job that may run: due, first in its lane, within the limit, and free or with a lease that has run
+/// Claims the oldest job that may run: due, first in its lane while nobody is at work in that, within the limit, and free or with a lease that has run
 /// out.
 ///
 /// # Errors
@@ -99,6 +99,19 @@ pub async fn claim(
         .from_as(job::Entity, earlier.clone())
         .and_where(Expr::col((earlier.clone(), job::Column::Lane)).equals((job::Entity, job::Column::Lane)))
         .and_where(Expr::col((earlier, job::Column::Id)).lt(Expr::col((job::Entity, job::Column::Id))));
+    // Whoever wrote an earlier job may have committed after a later one was claimed.
+    let other = Alias::new("other");
+    let column = |column: job::Column| Expr::col((other.clone(), column));
+    let holds = column(job::Column::State)
+        .eq(JobState::Parked)
+        .or(column(job::Column::State).eq(JobState::Running).and(column(job::Column::LeaseUntil).gte(now)));
+    let mut held_lane = Query::select();
+    held_lane
+        .expr(Expr::val(1))
+        .from_as(job::Entity, other.clone())
+        .and_where(column(job::Column::Lane).equals((job::Entity, job::Column::Lane)))
+        .and_where(column(job::Column::Id).ne(Expr::col((job::Entity, job::Column::Id))))
+        .and_where(holds);
     let free = job::Column::State
         .eq(JobState::Queued)
         .and(job::Column::RunAfter.lte(now))
@@ -107,6 +120,7 @@ pub async fn claim(
         .filter(free)
         .filter(has_a_place(&tx, now, limit).await?)
         .filter(Expr::exists(first_in_lane.take()).not())
+        .filter(Expr::exists(held_lane.take()).not())
         .order_by_asc(job::Column::Id)
         .limit(1);
     if db.is_postgres() {

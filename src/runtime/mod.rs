@@ -3,6 +3,7 @@
 pub mod docker;
 pub mod kubernetes;
 mod labels;
+mod lines;
 mod words;
 
 use std::collections::BTreeMap;

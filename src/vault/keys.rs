@@ -1,8 +1,8 @@
 //! Keys and the files they are in.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -59,7 +59,7 @@ impl Key {
     pub fn from_file(path: &Path) -> Result<Self, KeyError> {
         let io = |source| KeyError::Io { path: path.display().to_string(), source };
         let file = File::open(path).map_err(io)?;
-        if file.metadata().map_err(io)?.permissions().mode() & 0o077 != 0 {
+        if is_open(&file.metadata().map_err(io)?) {
             return Err(KeyError::Open(path.display().to_string()));
         }
         let bad = || KeyError::NoKey(path.display().to_string());
@@ -109,6 +109,13 @@ impl Keys {
     pub(super) fn by_id(&self, id: &str) -> Option<&Key> {
         self.current.iter().chain(&self.previous).find(|key| key.id == id)
     }
+}
+
+/// Whether others may read it. What belongs to somebody else can be ours only by its group, which may then read it: so
+/// does Kubernetes mount a Secret for who is not root.
+fn is_open(file: &Metadata) -> bool {
+    let is_ours = file.uid() == rustix::process::geteuid().as_raw();
+    file.mode() & if is_ours { 0o077 } else { 0o037 } != 0
 }
 
 /// Makes a key file with mode 0600 and writes it through to the disk. Makes its directory (0700) where needed.

@@ -1,4 +1,4 @@
-//! What is looked at from time to time: whether stored Git tokens are still taken.
+//! What is looked at from time to time: whether stored Git tokens are still taken, and what is counted no longer.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::app::git::check;
+use crate::app::identity::requests;
 
 /// How often it is seen what is due.
 const LOOK: Duration = Duration::from_secs(60);
@@ -16,6 +17,9 @@ pub async fn run(app: App, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
+        }
+        if let Err(error) = requests::forget_old(&app).await {
+            tracing::warn!(%error, "old counts of requests can't be forgotten");
         }
         tokio::select! {
             () = stop.cancelled() => return,

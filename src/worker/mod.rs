@@ -8,6 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +29,9 @@ pub struct WorkerSettings {
     pub check_every: Duration,
 }
 
+/// How often it is seen what is left on this server's disk.
+const SWEPT_EVERY: Duration = Duration::from_secs(3600);
+
 /// Starts every loop on the tracker; each ends soon after the token is cancelled, and gives its job back.
 pub fn start(app: &App, settings: &WorkerSettings, tasks: &TaskTracker, stop: &CancellationToken) {
     for _ in 0..settings.workers.max(1) {
@@ -35,15 +39,23 @@ pub fn start(app: &App, settings: &WorkerSettings, tasks: &TaskTracker, stop: &C
         tasks.spawn(claim_loop(app.clone(), name, settings.poll, stop.clone()));
     }
     tasks.spawn(webhooks::run(app.clone(), settings.poll, stop.clone()));
-    tasks.spawn(sweep(app.clone()));
     tasks.spawn(checks::run(app.clone(), stop.clone()));
     tasks.spawn(watch::run(app.clone(), settings.check_every, tasks.clone(), stop.clone()));
 }
 
-/// What a server that was killed has left on the disk.
+/// Starts what every server does for itself, whether it works on jobs or not; it ends soon after the token is cancelled.
+pub fn start_sweeping(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
+    tasks.spawn(stop.clone().run_until_cancelled_owned(sweep(app.clone())));
+}
+
+/// Removes from the disk, for ever, what a server that was killed has left there, and what this one has of work that
+/// another has ended since.
 async fn sweep(app: App) {
-    if let Err(error) = pipelines::sweep::leftovers(&app).await {
-        tracing::warn!(%error, "folders of sources that nobody needs could not be removed");
+    loop {
+        if let Err(error) = pipelines::sweep::leftovers(&app).await {
+            tracing::warn!(%error, "folders of sources that nobody needs could not be removed");
+        }
+        tokio::time::sleep(SWEPT_EVERY).await;
     }
 }
 
@@ -55,9 +67,10 @@ async fn claim_loop(app: App, name: String, poll: Duration, stop: CancellationTo
             total: app.settings.builds.at_once,
             per_organization: app.settings.builds.at_once_per_organization,
         };
+        let begun = Instant::now();
         match queue::claim(&app.db, &name, app.clock.now(), app.settings.job_lease, limit).await {
             Ok(Some(claim)) => {
-                hold(&app, &claim, &stop).await;
+                hold(&app, &claim, begun, &stop).await;
                 continue;
             }
             Ok(None) => {}
@@ -71,13 +84,13 @@ async fn claim_loop(app: App, name: String, poll: Duration, stop: CancellationTo
     }
 }
 
-/// Works on a job for as long as its lease can be renewed; gives it back on shutdown.
-async fn hold(app: &App, claim: &Claim, stop: &CancellationToken) {
+/// Works on a job, claimed at this moment, for as long as its lease can be renewed; gives it back on shutdown.
+async fn hold(app: &App, claim: &Claim, claimed: Instant, stop: &CancellationToken) {
     let work = AssertUnwindSafe(perform(app, claim)).catch_unwind();
     let outcome = tokio::select! {
         // What panics has failed, and the worker goes on with the next job.
         outcome = work => outcome.unwrap_or_else(|_| Err(Error::internal("the work on a job panicked"))),
-        () = lease_is_lost(app, claim) => Ok(Outcome::Lost),
+        () = lease_is_lost(app, claim, claimed) => Ok(Outcome::Lost),
         () = stop.cancelled() => {
             give_back(app, claim, Duration::ZERO, "the server was stopped").await;
             return;
@@ -108,15 +121,30 @@ async fn perform(app: &App, claim: &Claim) -> Result<Outcome> {
     }
 }
 
-/// Returns once the job is another's.
-async fn lease_is_lost(app: &App, claim: &Claim) {
+/// Returns once the job is another's, or is about to be: whoever can't say any more that they live must have stopped
+/// before another begins.
+async fn lease_is_lost(app: &App, claim: &Claim, claimed: Instant) {
     let lease = app.settings.job_lease;
+    // Time to drop what is at work.
+    let usable = lease - lease / 6;
+    let (mut renewed, mut pause) = (claimed, lease / 3);
     loop {
-        tokio::time::sleep(lease / 3).await;
-        match claim.renew(app.db.read_write(), app.clock.now() + lease).await {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => tracing::error!(%error, "a lease could not be renewed"),
+        let ends = renewed + usable;
+        sleep_until(ends.min(Instant::now() + pause)).await;
+        let now = Instant::now();
+        if now >= ends {
+            tracing::warn!(job = claim.job.id, "a lease could not be renewed in time");
+            return;
+        }
+        match timeout_at(ends, claim.renew(app.db.read_write(), app.clock.now() + lease)).await {
+            Ok(Ok(true)) => (renewed, pause) = (now, lease / 3),
+            Ok(Ok(false)) => return,
+            Ok(Err(error)) => {
+                pause = lease / 10;
+                tracing::error!(%error, "a lease could not be renewed");
+            }
+            // Seen above.
+            Err(_) => {}
         }
     }
 }

@@ -19,7 +19,6 @@ const SETTLE: Duration = Duration::from_millis(300);
 /// Keeps one watcher for each runtime, and checks every runtime now and then.
 pub async fn run(app: App, check_every: Duration, tasks: TaskTracker, stop: CancellationToken) {
     let mut watched: HashMap<String, CancellationToken> = HashMap::new();
-    let mut checked = tokio::time::Instant::now();
     loop {
         match status::watched(&app).await {
             Ok(runtimes) => {
@@ -40,11 +39,8 @@ pub async fn run(app: App, check_every: Duration, tasks: TaskTracker, stop: Canc
             }
             Err(error) => tracing::error!(%error, "the runtimes can't be read"),
         }
-        if checked.elapsed() >= check_every {
-            checked = tokio::time::Instant::now();
-            if let Err(error) = runtimes::check_all(&app).await {
-                tracing::error!(%error, "the runtimes can't be checked");
-            }
+        if let Err(error) = runtimes::check_due(&app, check_every).await {
+            tracing::error!(%error, "the runtimes can't be checked");
         }
         tokio::select! {
             () = stop.cancelled() => return,

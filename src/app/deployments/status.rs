@@ -100,36 +100,52 @@ const fn rank(status: ServiceStatus) -> u8 {
     }
 }
 
+/// Looks that one observation takes at most.
+const LOOKS: usize = 5;
+
 /// Looks at what runs and writes down what that means. Does nothing while a job is at work on the environment or
 /// its service is removed: the job says how it ends.
+///
+/// Several servers follow one engine, and one may have looked before another and write after it. So whoever has written
+/// looks again, until there is nothing to write: what is stored in the end was seen after the last write.
 ///
 /// # Errors
 /// INTERNAL when the database refuses. A runtime that does not answer is no error: nothing is known then.
 pub async fn observe(app: &App, environment_id: &str) -> Result<()> {
+    for _ in 0..LOOKS {
+        if !look(app, environment_id).await? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Looks once. Whether there was something to write.
+async fn look(app: &App, environment_id: &str) -> Result<bool> {
     let db = app.db.read();
-    let Some(before) = environment::Entity::find_by_id(environment_id).one(db).await? else { return Ok(()) };
+    let Some(before) = environment::Entity::find_by_id(environment_id).one(db).await? else { return Ok(false) };
     if before.current_deployment_id.is_none() || !queue::busy_lanes(db, vec![before.id.clone()]).await?.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let scope = Scope { organization_id: before.organization_id.clone() };
     let service = environments::service(db, &scope, &before.service_id).await?;
     if service.removing {
-        return Ok(());
+        return Ok(false);
     }
     let target = target_of(&service, &before);
     let runtime = environments::runtime(db, &scope, &before.runtime_id).await?;
-    let Ok(client) = runtimes::connect(app, &runtime).await else { return Ok(()) };
-    let Ok(instances) = client.instances(&target).await else { return Ok(()) };
+    let Ok(client) = runtimes::connect(app, &runtime).await else { return Ok(false) };
+    let Ok(instances) = client.instances(&target).await else { return Ok(false) };
 
     let tx = app.begin().await?;
-    let Some(now) = environment::Entity::find_by_id(environment_id).one(&tx).await? else { return Ok(()) };
+    let Some(now) = environment::Entity::find_by_id(environment_id).one(&tx).await? else { return Ok(false) };
     let busy = !queue::busy_lanes(&tx, vec![now.id.clone()]).await?.is_empty();
     if busy || now.current_deployment_id != before.current_deployment_id {
-        return Ok(());
+        return Ok(false);
     }
     let (status, message) = judge(&tx, &now, &instances).await?;
     if (now.status, &now.status_message) == (status, &message) {
-        return Ok(());
+        return Ok(false);
     }
     let mut change: environment::ActiveModel = now.into();
     change.status = Set(status);
@@ -138,7 +154,7 @@ pub async fn observe(app: &App, environment_id: &str) -> Result<()> {
     settle(app, &tx, &service.id).await?;
     tx.commit().await?;
     environments::changed(app, &service);
-    Ok(())
+    Ok(true)
 }
 
 /// What the instances of an idle environment say about it.

@@ -7,6 +7,7 @@ pub mod bootstrap;
 mod limits;
 pub mod organizations;
 pub mod passwords;
+pub mod requests;
 pub mod sessions;
 pub mod tokens;
 pub mod users;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use entity::pipeline;
 use sea_orm::EntityTrait as _;
@@ -23,8 +24,11 @@ pub(super) async fn remove(app: &App, id: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what a server that was killed has left in the work folder: of pipelines that have ended, and of looks at
-/// projects. Call it when this server begins, before it works on anything.
+/// Looks at projects are over by then.
+const LOOKED_AT: Duration = Duration::from_secs(600);
+
+/// Removes from the work folder what nobody needs any more: sources of pipelines that have ended, here or on another
+/// server, and what looks at projects have left. Other servers of this machine may be using the same folder.
 ///
 /// # Errors
 /// INTERNAL when the database does not answer or the disk refuses.
@@ -34,7 +38,7 @@ pub async fn leftovers(app: &App) -> Result<()> {
         let bare = name.trim_start_matches('.');
         let id: String = bare.chars().take_while(|c| c.is_ascii_hexdigit() || *c == '-').collect();
         let needed = match bare.starts_with("plan-") {
-            true => false,
+            true => !is_old(app, &work_dir.join(&name)).await,
             // Only what looks like ours is touched.
             false if id.len() != 36 => true,
             false => {
@@ -47,6 +51,13 @@ pub async fn leftovers(app: &App) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a folder was made so long ago that nobody looks at it any more.
+async fn is_old(app: &App, folder: &Path) -> bool {
+    let Ok(found) = tokio::fs::metadata(folder).await else { return false };
+    let age = found.modified().ok().and_then(|at| SystemTime::from(app.clock.now()).duration_since(at).ok());
+    age.is_some_and(|age| age > LOOKED_AT)
 }
 
 async fn names(folder: &Path) -> io::Result<Vec<String>> {

@@ -1,8 +1,11 @@
 //! Asking runtimes whether they answer.
 
+use std::time::Duration;
+
 use entity::{RuntimeStatus, organization, runtime};
 use futures_util::StreamExt as _;
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait as _, IntoActiveModel, QueryFilter, Set};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveModelTrait, ColumnTrait, Condition, EntityTrait as _, IntoActiveModel, QueryFilter, Set};
 
 use super::{by_id, connect};
 use crate::app::deployments::leftovers;
@@ -22,28 +25,52 @@ pub async fn check(app: &App, scope: &Scope, id: &str) -> Result<runtime::Model>
     store(app, scope, row, found).await?.ok_or_else(|| Error::not_found("runtime"))
 }
 
-/// Asks every runtime of every organization: what the server does from time to time.
+/// Asks every runtime of every organization that was not asked for so long: what the server does from time to time.
+/// Servers that share a database ask each once.
 ///
 /// # Errors
 /// INTERNAL when the database does not answer.
-pub async fn check_all(app: &App) -> Result<()> {
+pub async fn check_due(app: &App, every: Duration) -> Result<()> {
+    let due = app.clock.now() - every;
     let organizations = organization::Entity::find().all(app.db.read()).await?;
     let mut rows = Vec::new();
     for organization in organizations {
         let scope = Scope { organization_id: organization.id };
-        let found = scope.runtimes().all(app.db.read()).await?;
+        let old = Condition::any().add(runtime::Column::CheckedAt.is_null()).add(runtime::Column::CheckedAt.lte(due));
+        let found = scope.runtimes().filter(old).all(app.db.read()).await?;
         rows.extend(found.into_iter().map(|row| (scope.clone(), row)));
     }
     futures_util::stream::iter(rows)
         .for_each_concurrent(AT_ONCE, |(scope, row)| async move {
             let name = row.name.clone();
-            let found = ask(app, &row).await;
-            if let Err(error) = store(app, &scope, row, found).await {
+            let checked = async {
+                if claim(app, &row).await? {
+                    let found = ask(app, &row).await;
+                    store(app, &scope, row, found).await?;
+                }
+                Result::Ok(())
+            };
+            if let Err(error) = checked.await {
                 tracing::warn!(runtime = %name, %error, "the state of a runtime could not be stored");
             }
         })
         .await;
     Ok(())
+}
+
+/// Whoever moves the time first is the one who asks.
+async fn claim(app: &App, row: &runtime::Model) -> Result<bool> {
+    let unmoved = match row.checked_at {
+        Some(at) => runtime::Column::CheckedAt.eq(at),
+        None => runtime::Column::CheckedAt.is_null(),
+    };
+    let claimed = runtime::Entity::update_many()
+        .col_expr(runtime::Column::CheckedAt, Expr::value(app.clock.now()))
+        .filter(runtime::Column::Id.eq(&row.id))
+        .filter(unmoved)
+        .exec(app.db.read_write())
+        .await?;
+    Ok(claimed.rows_affected > 0)
 }
 
 /// What asking a runtime came to.

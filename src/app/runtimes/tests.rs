@@ -118,7 +118,7 @@ async fn changed_checked_and_removed() {
     let tx = w.app.begin().await.unwrap();
     down.update(&tx).await.unwrap();
     tx.commit().await.unwrap();
-    check_all(&w.app).await.unwrap();
+    check_due(&w.app, std::time::Duration::ZERO).await.unwrap();
     let now = by_id(&w.app, &w.admin.scope, &row.id).await.unwrap().unwrap();
     assert_eq!(now.status, RuntimeStatus::Unreachable);
     assert_eq!(now.status_message.as_deref(), Some("the engine does not answer"));

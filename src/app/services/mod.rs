@@ -1,6 +1,7 @@
 //! Services: what they are made of, registering, changing and removing them.
 
 pub mod actions;
+pub mod changes;
 pub(in crate::app) mod check;
 pub mod definition;
 pub mod export;

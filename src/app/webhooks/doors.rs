@@ -15,7 +15,8 @@ use crate::app::{App, Event, Result, Scope, git, secrets};
 use crate::domain::git::Provider;
 use crate::domain::webhook::Scheme;
 
-/// How long it is believed. This server hears of every change of its own at once; another server may have made one.
+/// How long it is believed. Every change is heard of, of this server at once and of others as soon as they tell; what was
+/// not heard of is known after this.
 const BELIEVED: Duration = Duration::from_secs(2);
 /// Services that are remembered, those that never were among them.
 const MOST: usize = 10_000;
@@ -133,13 +134,13 @@ impl Known {
                         (slot.generation, slot.found) = (self.generation, None);
                     }
                 }
-                Ok(_) => {}
-                Err(TryRecvError::Lagged(_)) => {
+                Ok(Event::Missed) | Err(TryRecvError::Lagged(_)) => {
                     self.generation += 1;
                     for slot in self.slots.values_mut() {
                         (slot.generation, slot.found) = (self.generation, None);
                     }
                 }
+                Ok(_) => {}
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
         }

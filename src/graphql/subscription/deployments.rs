@@ -4,9 +4,10 @@ use async_graphql::{Context, Enum, ID, Object};
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{line_after, lines, look, states};
+use super::{LOOK, line_after, lines, look, states};
 use crate::app::deployments::{environments, list, live};
 use crate::app::events::{self, Event};
+use crate::app::services::changes;
 use crate::app::{Actor, App, Error};
 use crate::graphql::errors::Result;
 use crate::graphql::guard;
@@ -113,24 +114,44 @@ impl DeploymentSubscription {
         if let Some(id) = &id {
             environments::service(app.db.read(), &actor.scope, id).await?;
         }
+        let mut known = changes::of(&app, &actor, id.as_deref()).await?;
+        let mut looked = tokio::time::Instant::now();
         Ok(async_stream::try_stream! {
             loop {
-                let (service_id, kind) = match heard.recv().await {
-                    Ok(Event::Service { organization_id, service_id, kind })
-                        if organization_id == actor.scope.organization_id
-                            && id.as_ref().is_none_or(|id| *id == service_id) => (service_id, kind),
-                    Err(RecvError::Closed) => return,
-                    Err(RecvError::Lagged(_)) => {
-                        look(Err(Error::internal("a subscriber of services could not keep up")))?
+                let mine = |organization: &String, service: &String| {
+                    *organization == actor.scope.organization_id && id.as_ref().is_none_or(|id| id == service)
+                };
+                let told = tokio::select! {
+                    told = heard.recv() => told,
+                    // Whatever is told meanwhile.
+                    () = tokio::time::sleep_until(looked + LOOK) => Ok(Event::Missed),
+                };
+                let told = match told {
+                    Ok(Event::Service { organization_id, service_id, kind }) if mine(&organization_id, &service_id) => {
+                        vec![(service_id, kind)]
                     }
+                    Ok(Event::Missed) | Err(RecvError::Lagged(_)) => {
+                        looked = tokio::time::Instant::now();
+                        let now = look(changes::of(&app, &actor, id.as_deref()).await)?;
+                        changes::between(&known, &now)
+                    }
+                    Err(RecvError::Closed) => return,
                     Ok(_) => continue,
                 };
-                let service = look(find(&app, &actor, &service_id).await)?;
-                let kind = match service {
-                    None => ChangeKind::Removed,
-                    Some(_) => kind.into(),
-                };
-                yield ServiceChange { kind, id: service_id, service };
+                for (service_id, kind) in told {
+                    let service = look(find(&app, &actor, &service_id).await)?;
+                    let kind = match &service {
+                        None => {
+                            known.remove(&service_id);
+                            ChangeKind::Removed
+                        }
+                        Some(service) => {
+                            known.insert(service_id.clone(), service.changed_at);
+                            kind.into()
+                        }
+                    };
+                    yield ServiceChange { kind, id: service_id, service };
+                }
             }
         })
     }

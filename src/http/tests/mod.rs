@@ -102,6 +102,10 @@ impl Backend for Small {
         !self.revoked.load(Ordering::SeqCst)
     }
 
+    async fn count(&self, _: &str, _: u32) -> Option<u64> {
+        None
+    }
+
     async fn execute(&self, caller: Self::Caller, request: Request) -> Response {
         self.schema.execute(request.data(caller)).await
     }

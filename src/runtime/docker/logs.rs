@@ -14,6 +14,7 @@ use super::plan::Role;
 use super::{DockerRuntime, error, spec};
 use crate::domain::spec::Target;
 use crate::engine::{Engine, EngineError, LineAssembler, LogLine};
+use crate::runtime::lines::stored;
 use crate::runtime::words::{QUOTED_LINES, quoted};
 use crate::runtime::{InstanceLine, LogQuery, RuntimeError};
 
@@ -99,7 +100,7 @@ impl DockerRuntime {
         .boxed())
     }
 
-    /// What is there, in the order of time.
+    /// What is there.
     async fn stored_lines(
         &self,
         sources: Vec<Source>,
@@ -115,12 +116,7 @@ impl DockerRuntime {
                 Item::End(_) => None,
             }
         });
-        let Some(tail) = tail else { return Ok(lines.boxed()) };
-        // Each instance gives its last lines; the last ones of all are wanted.
-        let mut all: Vec<InstanceLine> = lines.collect::<Vec<_>>().await.into_iter().collect::<Result<_, _>>()?;
-        all.sort_by_key(|line| line.at);
-        let skip = all.len().saturating_sub(usize::try_from(tail).unwrap_or(usize::MAX));
-        Ok(stream::iter(all.into_iter().skip(skip).map(Ok)).boxed())
+        stored(lines.boxed(), tail).await
     }
 
     async fn sources(&self, target: &Target, query: &LogQuery) -> Result<Vec<Source>, RuntimeError> {

@@ -80,7 +80,7 @@ impl<'a> Following<'a> {
     /// # Errors
     /// [`RuntimeError::Failed`], [`RuntimeError::Image`] or [`RuntimeError::ImageRefused`] with the pod's own reason, once it
     /// is clear, [`RuntimeError::TimedOut`] at `deadline`.
-    pub async fn to_the_end(mut self, deadline: Instant) -> Result<Vec<Pod>, RuntimeError> {
+    pub async fn until_it_serves(mut self, deadline: Instant) -> Result<Vec<Pod>, RuntimeError> {
         let mut heard = self.runtime.listen(&self.rollout.spec.target);
         loop {
             let look_again = self.judge().await?;
@@ -107,8 +107,8 @@ impl<'a> Following<'a> {
             }
         }
         match heard {
-            Heard::Deployment(event) => self.deployments.take(event),
-            Heard::Pod(event) => self.pods.take(event),
+            Heard::Deployment(event) => self.deployments.take(*event),
+            Heard::Pod(event) => self.pods.take(*event),
             Heard::Event(event) => self.event(&event).await,
             Heard::Broken(Watched::Events, _) => {}
             // It has forgotten where the watch was: that begins anew, and nothing is lost.
@@ -143,11 +143,13 @@ impl<'a> Following<'a> {
         let here: HashSet<(String, Kind)> = troubles.iter().map(|t| (t.container.clone(), t.kind)).collect();
         self.since.retain(|key, _| here.contains(key));
         let mut next = None;
+        // Once the cluster has given up there is nothing to wait for, and what is wrong with a pod says more than that.
+        let given_up = troubles.iter().any(|trouble| trouble.kind == Kind::GivenUp);
         for trouble in troubles {
             let key = (trouble.container.clone(), trouble.kind);
             let since = *self.since.entry(key).or_insert_with(Instant::now);
             let counts = since + trouble.kind.patience(self.rollout.deadline);
-            if counts <= Instant::now() {
+            if given_up || counts <= Instant::now() {
                 return Err(self.failure(&trouble).await);
             }
             next = Some(next.map_or(counts, |next: Instant| next.min(counts)));
@@ -156,8 +158,9 @@ impl<'a> Following<'a> {
     }
 
     fn complete(&self) -> Vec<String> {
-        let is_complete =
-            |(name, applied): &(&String, &i64)| self.deployments.all.get(*name).is_some_and(|d| rollout::is_complete(d, **applied));
+        let is_complete = |(name, applied): &(&String, &i64)| {
+            self.deployments.all.get(*name).is_some_and(|d| rollout::is_complete(d, **applied))
+        };
         self.applied.iter().filter(is_complete).map(|(name, _)| name.clone()).collect()
     }
 
@@ -232,10 +235,13 @@ impl<'a> Following<'a> {
             Kind::NoImage => {
                 RuntimeError::ImageRefused(masked(format!("container {name}: image {image} can't be pulled: {text}")))
             }
-            Kind::Pull => RuntimeError::Image(masked(format!("container {name}: image {image} can't be pulled: {text}"))),
+            Kind::Pull => {
+                RuntimeError::Image(masked(format!("container {name}: image {image} can't be pulled: {text}")))
+            }
             Kind::Config => RuntimeError::Failed(masked(format!("container {name} can't be made: {text}"))),
             Kind::Crash => {
-                let limit = spec.and_then(|c| c.resources.memory_limit.as_deref()).filter(|_| text.contains("OOMKilled"));
+                let limit =
+                    spec.and_then(|c| c.resources.memory_limit.as_deref()).filter(|_| text.contains("OOMKilled"));
                 let limit = limit.map(|limit| format!(" (its limit is {limit})")).unwrap_or_default();
                 let lines = self.last_lines(pod, name).await;
                 RuntimeError::Failed(format!(

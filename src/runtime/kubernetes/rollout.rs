@@ -125,7 +125,10 @@ fn of_container(status: &ContainerStatus, others: Others) -> Option<(Kind, Strin
     let told = |what: &str| if text.is_empty() { what.to_owned() } else { format!("{what}: {text}") };
     match reason {
         "InvalidImageName" | "ErrImageNeverPull" => return Some((Kind::NoImage, told(reason))),
-        "ErrImagePull" | "ImagePullBackOff" | "ImageInspectError" | "RegistryUnavailable"
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "ImageInspectError"
+        | "RegistryUnavailable"
         | "SignatureValidationFailed" => {
             let kind = if is_refusal(&text) { Kind::NoImage } else { Kind::Pull };
             return Some((kind, told(reason)));

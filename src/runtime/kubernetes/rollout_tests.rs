@@ -1,7 +1,10 @@
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::rollout::*;
-use super::*;
 
 fn deployment(generation: i64, spec: &Value, status: &Value) -> Deployment {
     serde_json::from_value(json!({
@@ -76,12 +79,7 @@ fn pods_say_what_is_wrong_with_them() {
         (waiting("ImagePullBackOff", "Back-off pulling image \"r.test/web:9\""), Value::Null, 0, Some(Kind::Pull)),
         (waiting("ErrImagePull", "dial tcp: i/o timeout"), Value::Null, 0, Some(Kind::Pull)),
         (waiting("InvalidImageName", ""), Value::Null, 0, Some(Kind::NoImage)),
-        (
-            waiting("CreateContainerConfigError", "image will run as root"),
-            Value::Null,
-            0,
-            Some(Kind::Config),
-        ),
+        (waiting("CreateContainerConfigError", "image will run as root"), Value::Null, 0, Some(Kind::Config)),
         (waiting("ContainerCreating", ""), Value::Null, 0, None),
         (waiting("CrashLoopBackOff", "back-off 10s"), ended("Error", 7), 1, None),
         (waiting("CrashLoopBackOff", "back-off 40s"), ended("Error", 7), 3, Some(Kind::Crash)),

@@ -11,8 +11,8 @@ use futures_util::stream::{self, BoxStream};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Event as ClusterEvent, Pod};
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::utils::ResetTimerBackoff;
-use kube::runtime::watcher::{self, Event, ExponentialBackoff};
+use kube::runtime::utils::{Backoff, ResetTimerBackoff};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource, ResourceExt as _};
 
 use super::{KubernetesRuntime, selector_of};
@@ -28,9 +28,9 @@ const CALM: Duration = Duration::from_secs(20);
 /// One thing that was heard.
 pub(super) enum Heard {
     /// Of the Deployments.
-    Deployment(Event<Deployment>),
+    Deployment(Box<Event<Deployment>>),
     /// Of the pods.
-    Pod(Event<Pod>),
+    Pod(Box<Event<Pod>>),
     /// Of the events; a new one, or one that happened again.
     Event(Box<ClusterEvent>),
     /// A watch could not be begun or broke; it is tried again.
@@ -57,11 +57,11 @@ impl KubernetesRuntime {
         let pods = watch(self.api_in::<Pod>(namespace), ours);
         let events = watch(self.api_in::<ClusterEvent>(namespace), watcher::Config::default());
         let deployments = deployments.map(|r| match r {
-            Ok(event) => Heard::Deployment(event),
+            Ok(event) => Heard::Deployment(Box::new(event)),
             Err(error) => Heard::Broken(Watched::Deployments, error),
         });
         let pods = pods.map(|r| match r {
-            Ok(event) => Heard::Pod(event),
+            Ok(event) => Heard::Pod(Box::new(event)),
             Err(error) => Heard::Broken(Watched::Pods, error),
         });
         let events = events.filter_map(|r| {
@@ -81,9 +81,27 @@ pub(super) fn watch<K>(api: Api<K>, config: watcher::Config) -> BoxStream<'stati
 where
     K: Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
-    let waits = ExponentialBackoff::new(FIRST_WAIT, LONGEST_WAIT, 2.0, true);
-    let tries = watcher::watcher(api, config).backoff(ResetTimerBackoff::new(waits, CALM));
+    let tries = watcher::watcher(api, config).backoff(ResetTimerBackoff::new(Waits(FIRST_WAIT), CALM));
     tries.map(|result| result.map_err(ClusterError::from)).boxed()
+}
+
+/// Each wait is twice as long as the one before.
+struct Waits(Duration);
+
+impl Iterator for Waits {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let wait = self.0;
+        self.0 = (wait * 2).min(LONGEST_WAIT);
+        Some(wait)
+    }
+}
+
+impl Backoff for Waits {
+    fn reset(&mut self) {
+        self.0 = FIRST_WAIT;
+    }
 }
 
 /// The objects of one watch, by name.

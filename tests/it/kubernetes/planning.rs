@@ -158,7 +158,8 @@ async fn it_is_exported_in_both_languages() {
 async fn it_moves_from_an_engine_to_a_cluster_and_back() {
     let shop = Shop::new().await;
     let place = &shop.place;
-    let engine = json!({ "name": "engine", "docker": { "host": "tcp://192.0.2.1:2375" } });
+    place.test.runtimes.another("tcp://192.0.2.5:2375");
+    let engine = json!({ "name": "engine", "docker": { "host": "tcp://192.0.2.5:2375" } });
     let engine = mutate(&place.test, &place.admin, "registerRuntime", engine).await;
     let input = json!({
         "name": "mover", "runtimeId": engine, "containers": [{ "name": "web", "image": "nginx", "tag": "1.27", "port": 80 }],
@@ -181,5 +182,5 @@ async fn it_moves_from_an_engine_to_a_cluster_and_back() {
     let back = go_to(&engine).await;
     let environment = &back["environments"][0];
     assert!(text(&environment["currentDeployment"]["manifest"]).contains("services:"), "{back}");
-    assert_eq!(environment["endpoints"][0]["url"], "http://192.0.2.1:80");
+    assert_eq!(environment["endpoints"][0]["url"], "http://192.0.2.5:80");
 }

@@ -252,6 +252,13 @@ pub fn settings() -> Settings {
     }
 }
 
+/// Whether new databases are PostgreSQL's.
+#[expect(clippy::disallowed_methods, reason = "where the tests' server is, is said by the environment")]
+pub fn is_postgres() -> bool {
+    let only_sqlite = std::env::var("KIOPS_TEST_DATABASE").is_ok_and(|name| name == "sqlite");
+    !only_sqlite && std::env::var("KIOPS_TEST_POSTGRES_URL").is_ok()
+}
+
 /// A new database without tables, by its URL: of the PostgreSQL server that KIOPS_TEST_POSTGRES_URL names, unless
 /// KIOPS_TEST_DATABASE is sqlite; else a file of SQLite in the folder.
 ///

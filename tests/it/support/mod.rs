@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
 pub mod app;
+pub mod bases;
 pub mod browser;
 pub mod builds;
 pub mod cluster;

@@ -23,6 +23,7 @@ pub struct Server {
     /// The first admin's session.
     pub token: String,
     database: String,
+    arguments: Vec<String>,
     settings: Vec<(String, String)>,
     folder: TempDir,
     child: Child,
@@ -36,18 +37,39 @@ impl Server {
 
     /// The same with more of its configuration: `BUILD__TIMEOUT` and the like.
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
-        let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Self::start_as(&[], settings)
+    }
+
+    /// The same, told to be a part of a server by the arguments of its command line.
+    pub fn start_as(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap().to_string();
-        drop(free);
         let database = database_in(&folder);
-        let child = spawn(&folder, &address, &database, &settings);
-        let mut server = Self { address, token: String::new(), database, settings, folder, child };
-        server.wait_until_ready();
+        let mut server = Self::spawned(folder, database, (arguments, settings));
         let login = "mutation($p: String!) { login(input: {email: \"admin@localhost\", password: $p}) { token } }";
         let data = server.data(login, json!({ "p": PASSWORD }));
         server.token = data["login"]["token"].as_str().unwrap().to_owned();
+        server
+    }
+
+    /// Another one on the same database, with the same key and session, ready to answer.
+    pub fn beside(&self, arguments: &[&str]) -> Self {
+        let key = self.folder.path().join("data/secret.key");
+        let settings = [("SECRETS__KEY_FILE", key.to_str().unwrap())];
+        let folder = tempfile::tempdir().unwrap();
+        let mut other = Self::spawned(folder, self.database.clone(), (arguments, &settings));
+        other.token.clone_from(&self.token);
+        other
+    }
+
+    fn spawned(folder: TempDir, database: String, (arguments, settings): (&[&str], &[(&str, &str)])) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        drop(free);
+        let arguments: Vec<_> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let child = spawn(&folder, &address, &database, (&arguments, &settings));
+        let mut server = Self { address, token: String::new(), database, arguments, settings, folder, child };
+        server.wait_until_ready();
         server
     }
 
@@ -91,7 +113,7 @@ impl Server {
 
     /// Starts it again on what it left.
     pub fn restart(&mut self) {
-        self.child = spawn(&self.folder, &self.address, &self.database, &self.settings);
+        self.child = spawn(&self.folder, &self.address, &self.database, (&self.arguments, &self.settings));
         self.wait_until_ready();
     }
 
@@ -182,10 +204,15 @@ fn database_in(folder: &TempDir) -> String {
     std::thread::spawn(make).join().unwrap()
 }
 
-fn spawn(folder: &TempDir, address: &str, database: &str, settings: &[(String, String)]) -> Child {
+fn spawn(
+    folder: &TempDir,
+    address: &str,
+    database: &str,
+    (arguments, settings): (&[String], &[(String, String)]),
+) -> Child {
     let log = File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
     let settings = settings.iter().map(|(key, value)| (format!("KIOPS_{key}"), value));
-    program(folder, address, database).envs(settings).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    program(folder, address, database).args(arguments).envs(settings).stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
 
 /// The program with its configuration, to be told what to do.

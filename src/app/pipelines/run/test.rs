@@ -1,9 +1,13 @@
 //! TEST: the service's test command in a container of the built image.
 
-use super::{Step, Work, cleared, failed};
+use super::{Step, Work, failed};
 use crate::app::Result;
 use crate::app::pipelines::image;
 use crate::builder::{Journal as _, Output, TestRequest};
+
+/// What to do where each worker builds on an engine of its own.
+const ELSEWHERE: &str = "the image that was built is not on the engine that this server builds on: where several servers \
+    work, build.runtime of kiops.toml names one engine that all of them reach";
 
 impl Work<'_> {
     pub(super) async fn test(&mut self) -> Result<Step> {
@@ -15,9 +19,13 @@ impl Work<'_> {
             Ok(builder) => builder,
             Err(step) => return Ok(step),
         };
+        // Built by another server, on an engine that this one does not know.
+        if matches!(builder.holds(&built.id).await, Ok(false)) {
+            return Ok(Step::Failed(ELSEWHERE.to_owned()));
+        }
         let words = command.join(" ");
         self.log.line(Output::System, &format!("Testing: {words}")).await;
-        if let Err(error) = cleared(builder.as_ref(), &self.pipeline.id).await {
+        if let Err(error) = self.afresh(builder.as_ref()).await {
             return Ok(failed(error));
         }
         let host = built.repository.host();

@@ -161,7 +161,7 @@ fn resources(wanted: &Resources) -> Option<ResourceRequirements> {
     };
     let limits = amounts(&wanted.cpu_limit, &wanted.memory_limit);
     let requests = amounts(&wanted.cpu_request, &wanted.memory_request);
-    (limits.is_some() || requests.is_some()).then(|| ResourceRequirements { limits, requests, claims: None })
+    (limits.is_some() || requests.is_some()).then_some(ResourceRequirements { limits, requests, claims: None })
 }
 
 /// What is asked, and at which port; a container without a port has nothing to ask.
@@ -201,7 +201,7 @@ impl Probes<'_> {
         let path = self.health.path.clone();
         Probe {
             http_get: path.map(|path| HTTPGetAction { path: Some(path), port: port.clone(), ..Default::default() }),
-            tcp_socket: self.health.path.is_none().then(|| TCPSocketAction { port, host: None }),
+            tcp_socket: self.health.path.is_none().then_some(TCPSocketAction { port, host: None }),
             period_seconds: number(period),
             timeout_seconds: number(self.health.timeout_seconds),
             failure_threshold: number(failures),

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
-use proptest::prelude::*;
+use proptest::prelude::{Just, any, prop_assert, prop_assert_eq, prop_compose, prop_oneof, proptest};
+use proptest::strategy::Strategy as Any;
 use serde::Deserialize as _;
 use serde_norway::Value;
 
 use super::*;
 
-fn any_text() -> impl proptest::strategy::Strategy<Value = String> {
+fn any_text() -> impl Any<Value = String> {
     prop_oneof![
         "(?s).{0,12}",
         "[ \t\n\r'\"\\\\:#$&*!|>%@`{}\\[\\],?~=0-9a-z-]{0,12}",
@@ -20,7 +21,7 @@ fn any_text() -> impl proptest::strategy::Strategy<Value = String> {
     ]
 }
 
-fn any_env() -> impl proptest::strategy::Strategy<Value = EnvValue> {
+fn any_env() -> impl Any<Value = EnvValue> {
     prop_oneof![
         any_text().prop_map(EnvValue::Plain),
         Just(EnvValue::Secret("row-1".to_owned())),
@@ -28,7 +29,7 @@ fn any_env() -> impl proptest::strategy::Strategy<Value = EnvValue> {
     ]
 }
 
-fn any_health() -> impl proptest::strategy::Strategy<Value = HealthCheck> {
+fn any_health() -> impl Any<Value = HealthCheck> {
     let number = || prop_oneof![0u32..100, Just(u32::MAX)];
     (of("/[a-z$(){}'\"]{0,8}"), number(), number(), number(), number()).prop_map(
         |(path, interval_seconds, timeout_seconds, retries, start_seconds)| HealthCheck {

@@ -134,7 +134,8 @@ fn everything() -> Spec {
 
 fn applied(spec: Spec) -> String {
     let objects = objects(&rollout(spec)).unwrap();
-    let documents = objects.iter().map(|object| serde_norway::to_string(object).unwrap());
+    let documents =
+        objects.iter().map(|object| crate::domain::emit::document(&serde_norway::to_value(object).unwrap()));
     documents.collect::<Vec<_>>().join("---\n")
 }
 

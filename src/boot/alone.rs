@@ -1,0 +1,58 @@
+//! SQLite is for one server: a second one on the same file is refused. What one server's memory knows (who listens to
+//! whom, which door a webhook comes in by) would be false for the other.
+
+use std::fs::{File, TryLockError};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use entity::Db;
+
+/// Keeps other servers from an SQLite database for as long as it is held, and the system lets go of it however this
+/// process ends. None for PostgreSQL, which serves any number.
+///
+/// # Errors
+/// When another server holds it, or the disk refuses.
+pub(super) fn hold(url: &str) -> anyhow::Result<Option<File>> {
+    let Some(database) = Db::file(url) else { return Ok(None) };
+    let mut name = database.clone().into_os_string();
+    // Beside the database and not on it: a lock of the file itself could meet those of SQLite.
+    name.push(".lock");
+    let path = PathBuf::from(name);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| path.display().to_string())?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => bail!(
+            "another KIOPS server or worker is using {}, and SQLite serves one: stop that one, or give all of them a \
+             PostgreSQL database (database.url = \"postgres://…\")",
+            database.display()
+        ),
+        // Some file systems know no locks.
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!(%error, "it can't be seen whether another server is using {}", database.display());
+        }
+    }
+    Ok(Some(file))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_and_again_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/data/kiops.db", folder.path().display());
+        let first = hold(&url).unwrap();
+        assert!(first.is_some());
+        let refused = hold(&url).unwrap_err().to_string();
+        assert!(refused.contains("data/kiops.db, and SQLite serves one"), "{refused}");
+        drop(first);
+        assert!(hold(&url).unwrap().is_some());
+        assert!(hold("postgres://kiops@127.0.0.1/kiops").unwrap().is_none());
+    }
+}
