@@ -48,11 +48,11 @@ const NOT_TAKEN: [&str; 12] = [
     "quota",
     "server gave http response to https client",
 ];
-/// What is said of a Dockerfile that may be newer than the engine. Docker 20.10's own BuildKit knows no heredocs, whose
+/// What is said of a Dockerfile that may be newer than what builds. Docker 20.10's own BuildKit knows no heredocs, whose
 /// lines it takes for instructions, and neither `COPY --link` nor `ADD --checksum`.
 const NEWER: [&str; 3] = ["unknown instruction", "Unknown flag", "unknown flag"];
-const HOW_NEWER: &str = "; if it is right, it is newer than the BuildKit of this engine: a first line \
-                         `# syntax=docker/dockerfile:1` has that fetch a current one, or update the engine";
+const HOW_NEWER: &str = "; if it is right, it is newer than the BuildKit that builds: a first line \
+                         `# syntax=docker/dockerfile:1` has that fetch a current one, or update it";
 
 /// What BuildKit says of a build that failed.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

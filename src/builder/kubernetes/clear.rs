@@ -60,7 +60,10 @@ impl ClusterBuilder {
         let mut coming = std::collections::BTreeSet::new();
         while let Some(heard) = pods.next().await {
             match heard.map_err(error)? {
-                Event::Init => coming.clear(),
+                Event::Init => {
+                    coming.clear();
+                    continue;
+                }
                 Event::InitApply(pod) => {
                     coming.insert(pod.name_any());
                     continue;

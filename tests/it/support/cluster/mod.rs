@@ -11,6 +11,7 @@ mod attach;
 mod controllers;
 mod defaults;
 mod events;
+mod faults;
 mod fields;
 mod json;
 mod kinds;
