@@ -73,6 +73,24 @@ async fn the_ground_is_made_once_and_closed() {
 }
 
 #[tokio::test]
+async fn an_older_cluster_is_told_its_profiles_in_its_own_way() {
+    let place = Place::new(ends(0, &[]));
+    place.double.version("v1.29.4");
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let jobs = seen.clone();
+    place.double.admit(move |object| {
+        if object["kind"] == "Job" {
+            jobs.lock().unwrap().push_str(&object.to_string());
+        }
+        None
+    });
+    place.build().await.0.unwrap();
+    let jobs = seen.lock().unwrap().clone();
+    assert!(jobs.contains("container.apparmor.security.beta.kubernetes.io/build"), "{jobs}");
+    assert!(!jobs.contains("appArmorProfile"), "{jobs}");
+}
+
+#[tokio::test]
 async fn secrets_are_in_a_secret_and_nowhere_else() {
     // It goes on until it is ended.
     let place = Place::new(Behaviour::Runs(std::time::Duration::from_secs(600)));

@@ -161,7 +161,7 @@ fn apart(
         ("GET", "/version") => Ok(Reply::Json(
             200,
             json!({
-                "major": "1", "minor": "37", "gitVersion": "v1.37.0", "gitCommit": "", "gitTreeState": "clean",
+                "major": "1", "minor": "37", "gitVersion": store.lock().unwrap().knobs.version, "gitCommit": "", "gitTreeState": "clean",
                 "buildDate": "2026-08-01T00:00:00Z", "goVersion": "go1.25", "compiler": "gc", "platform": "linux/amd64",
             }),
         )),

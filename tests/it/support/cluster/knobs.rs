@@ -93,6 +93,8 @@ pub struct Knobs {
     pub admission: Option<Admission>,
     /// How many seconds of the cluster are one of the world.
     pub speed: f64,
+    /// What it says its version is.
+    pub version: String,
     /// How long a deleted namespace is Terminating.
     pub namespace_leaves: Duration,
     /// How long each answer takes.
@@ -106,6 +108,7 @@ impl Default for Knobs {
             logins: BTreeMap::new(),
             admission: None,
             speed: 1.0,
+            version: "v1.37.0".to_owned(),
             namespace_leaves: Duration::from_millis(50),
             latency: Duration::ZERO,
         }

@@ -231,6 +231,11 @@ users:
         });
     }
 
+    /// It says that it is of this version: `v1.29.4`.
+    pub fn version(&self, version: &str) {
+        self.with(|store| version.clone_into(&mut store.knobs.version));
+    }
+
     /// The node puts a pod out: `Evicted`, and why.
     pub fn put_out(&self, at: (&str, &str), reason: &str, why: &str) {
         self.with(|store| {
