@@ -133,8 +133,7 @@ impl Run<'_> {
                     if Instant::now() >= self.deadline {
                         return Err(self.late(seen.trouble.as_ref().map(|(trouble, _)| trouble)));
                     }
-                    if let Some((error, until)) = unsent.take_if(|(_, until)| *until <= Instant::now()) {
-                        let _ = until;
+                    if let Some((error, _)) = unsent.take_if(|(_, until)| *until <= Instant::now()) {
                         return Err(error);
                     }
                 }
@@ -199,8 +198,8 @@ impl Run<'_> {
 
 /// One thing that was heard.
 enum Heard {
-    Pod(Result<Event<Pod>, ClusterError>),
-    Job(Result<Event<ClusterEvent>, ClusterError>),
+    Pod(Result<Box<Event<Pod>>, ClusterError>),
+    Job(Result<Box<Event<ClusterEvent>>, ClusterError>),
     Line(Option<Result<Printed, ClusterError>>),
     /// It is time to open the log again.
     Look,
@@ -273,8 +272,8 @@ impl Seen {
             }
         };
         tokio::select! {
-            Some(heard) = self.pods.next() => Heard::Pod(heard),
-            Some(heard) = self.events.next(), if self.pod.is_none() => Heard::Job(heard),
+            Some(heard) = self.pods.next() => Heard::Pod(heard.map(Box::new)),
+            Some(heard) = self.events.next(), if self.pod.is_none() => Heard::Job(heard.map(Box::new)),
             heard = line => Heard::Line(heard),
             () = look => Heard::Look,
         }
@@ -287,16 +286,18 @@ impl Seen {
                 if std::mem::take(&mut self.away) {
                     run.journal.line(Output::System, "The cluster answers again.").await;
                 }
-                self.pod(event, run)?;
+                self.pod(*event, run)?;
             }
             Heard::Pod(Err(failure)) => self.broken(failure, run).await?,
-            Heard::Job(Ok(Event::Apply(event) | Event::InitApply(event))) => {
-                if event.reason.as_deref() == Some("FailedCreate") {
+            Heard::Job(Ok(event)) => {
+                if let Event::Apply(event) | Event::InitApply(event) = *event
+                    && event.reason.as_deref() == Some("FailedCreate")
+                {
                     self.of_job = event.message.as_deref().map(pod::trouble_of_job);
                 }
             }
             // Nothing depends on the events.
-            Heard::Job(_) => {}
+            Heard::Job(Err(_)) => {}
             Heard::Line(Some(Ok(line))) => {
                 self.last = Some(line.at);
                 lines.take(line, run.journal).await;

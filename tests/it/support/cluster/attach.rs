@@ -73,7 +73,7 @@ pub fn is_whole(bytes: &[u8]) -> bool {
         }
         last = entry.path().ok().map(|path| path.into_owned());
     }
-    last.is_some() && bytes.len() % 512 == 0 && bytes.ends_with(&[0; 1024])
+    last.is_some() && bytes.len().is_multiple_of(512) && bytes.ends_with(&[0; 1024])
 }
 
 /// What has come when the connection ends is what the container got, whether that was all or not.
