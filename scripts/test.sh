@@ -48,12 +48,13 @@ if have cargo-nextest; then
     step build cargo nextest run --workspace --no-run
     step tests with_services cargo nextest run --workspace
     # The run before had PostgreSQL under everything that takes either. Of the tests of the engine those from end to
-    # end are run again too (they take less than a minute), and only those that have no database are not.
-    step 'tests on SQLite' on_sqlite cargo nextest run --test it -E 'not test(/^docker_runtime::/)'
+    # end are run again too (they take less than a minute), and only those that have no database are not, nor those of
+    # several servers, which share a PostgreSQL.
+    step 'tests on SQLite' on_sqlite cargo nextest run --test it -E 'not test(/^(docker_runtime|servers)::/)'
 else
     step build cargo test --workspace --all-targets --no-run
     step tests with_services cargo test --workspace --all-targets --no-fail-fast
-    step 'tests on SQLite' on_sqlite cargo test --test it -- --skip docker_runtime
+    step 'tests on SQLite' on_sqlite cargo test --test it -- --skip docker_runtime --skip servers::
 fi
 step 'doc tests' cargo test --workspace --doc
 

@@ -116,10 +116,10 @@ pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
     let organization_id = row.organization_id.clone();
     let id = row.id.clone();
     let mut change: environment::ActiveModel = row.into();
+    // Deployments that were at work when it was asked for have said something else since. What could not be stopped runs.
+    change.stopped = Set(claim.job.kind == jobs::STOP && failure.is_none());
     change.status = Set(status);
     change.status_message = Set(failure);
-    // Deployments that were at work when it was asked for have said something else since.
-    change.stopped = Set(claim.job.kind == jobs::STOP);
     change.update(&tx).await?;
     status::settle(app, &tx, &service_id).await?;
     tx.commit().await?;

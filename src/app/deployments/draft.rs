@@ -86,7 +86,17 @@ pub(super) async fn rollback(app: &App, scope: &Scope, input: &RollbackInput) ->
     let runtime = environments::runtime(db, scope, &row.runtime_id).await?;
     let mut spec = Spec { strategy: strategy_of(&row), ..plan::spec_of_revision(&to)? };
     spec.cluster = match (spec.cluster, cluster_of(&row, &runtime)?) {
-        (Some(then), Some(_)) => Some(ClusterSpec { addresses: BTreeMap::new(), ..then }),
+        (Some(then), Some(_)) if to.runtime_id == row.runtime_id => {
+            Some(ClusterSpec { addresses: BTreeMap::new(), ..then })
+        }
+        // Classes are a cluster's own.
+        (Some(then), Some(now)) => Some(ClusterSpec {
+            ingress_class: now.ingress_class,
+            storage_class: now.storage_class,
+            exposure: now.exposure,
+            addresses: BTreeMap::new(),
+            ..then
+        }),
         // It ran on a runtime of the other kind.
         (_, now) => now,
     };

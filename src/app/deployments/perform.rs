@@ -9,6 +9,7 @@
 
 mod ending;
 mod moves;
+mod undo;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +22,6 @@ use self::ending::is_unbegun_and_canceled;
 use super::moving::Course;
 use super::{built, environments, jobs, leftovers, list, machine, manifest, plan, request, resolve, status};
 use crate::app::log::RunLog;
-use crate::app::runtimes::same::Sameness;
 use crate::app::services::definition;
 use crate::app::{App, Error, Event, Result, Scope, runtimes, secrets};
 use crate::domain::image::Tag;
@@ -373,36 +373,6 @@ impl Work<'_> {
             self.log.line(&format!("warning: what was replaced is not removed yet: {error}")).await;
         }
         Ok(())
-    }
-
-    async fn undo(&mut self) -> Result<Step> {
-        if self.deployment.moved_from.is_some() {
-            match self.is_it_where_it_serves().await? {
-                Sameness::Same => {}
-                Sameness::Different => return self.turn_back().await,
-                Sameness::Unknown => return self.in_doubt().await,
-            }
-        }
-        let failed = self.rollout(&self.deployment).await?;
-        let previous = match &self.environment.current_deployment_id {
-            Some(id) => deployment::Entity::find_by_id(id).one(self.app.db.read()).await?,
-            None => None,
-        };
-        let previous = match &previous {
-            Some(previous) => Some(self.rollout(previous).await?),
-            None => None,
-        };
-        match self.runtime.undo(&failed, previous.as_ref(), &self.log).await {
-            Ok(()) => self.volumes_stay().await,
-            Err(error) if self.claim.job.attempts < 4 * ATTEMPTS => Ok(Step::Again(self.log.mask(&error.to_string()))),
-            Err(error) => {
-                self.log.line(&format!("what ran before could not be brought back: {error}")).await;
-                if !self.leave_to_a_job().await? {
-                    return Ok(Step::Again("the lease was lost".to_owned()));
-                }
-                Ok(Step::Failed(self.log.mask(&error.to_string())))
-            }
-        }
     }
 
     async fn rollout(&self, of: &deployment::Model) -> Result<Rollout> {

@@ -24,9 +24,10 @@ pub fn as_stored(one: &runtime::Model, other: &runtime::Model) -> Sameness {
 
 /// Asks both. One that does not answer is what it last said it was.
 pub async fn ask(app: &App, one: &runtime::Model, other: &runtime::Model) -> Sameness {
-    // What the addresses tell needs no answer.
+    // What the addresses tell needs no answer; that two clusters have one tells nothing.
     let known = compare(one, other, (None, None));
-    if known != Sameness::Unknown {
+    let clusters = one.id != other.id && [one.kind, other.kind] == [RuntimeKind::Kubernetes; 2];
+    if known != Sameness::Unknown && !clusters {
         return known;
     }
     let (first, second) = futures_util::join!(engine_id(app, one), engine_id(app, other));
@@ -55,14 +56,16 @@ fn compare(one: &runtime::Model, other: &runtime::Model, ids: (Option<&str>, Opt
     if one.kind != other.kind {
         return Sameness::Different;
     }
-    if one.endpoint == other.endpoint {
-        return Sameness::Same;
-    }
-    match ids {
+    let by_id = match ids {
         (Some(one), Some(other)) if one == other => Sameness::Same,
         (Some(_), Some(_)) => Sameness::Different,
         _ => Sameness::Unknown,
+    };
+    // Two clusters may stand behind one address, told apart by the name that TLS asks for; two engines can't.
+    if one.endpoint == other.endpoint && (one.kind == RuntimeKind::Docker || by_id == Sameness::Unknown) {
+        return Sameness::Same;
     }
+    by_id
 }
 
 async fn engine_id(app: &App, row: &runtime::Model) -> Option<String> {
@@ -119,6 +122,14 @@ mod tests {
             assert_eq!(as_stored(&other, &first), expected, "{other:?}");
         }
         let cluster = runtime::Model { kind: RuntimeKind::Kubernetes, ..first.clone() };
-        assert_eq!(as_stored(&first, &runtime::Model { id: "k".to_owned(), ..cluster }), Sameness::Different);
+        assert_eq!(as_stored(&first, &runtime::Model { id: "k".to_owned(), ..cluster.clone() }), Sameness::Different);
+        // Behind one address, told apart by what they say.
+        for (engine_id, expected) in
+            [(Some("x"), Sameness::Same), (Some("y"), Sameness::Different), (None, Sameness::Same)]
+        {
+            let id = engine_id.map(str::to_owned);
+            let other = runtime::Model { id: "k".to_owned(), engine_id: id, ..cluster.clone() };
+            assert_eq!(as_stored(&cluster, &other), expected, "{engine_id:?}");
+        }
     }
 }

@@ -184,3 +184,54 @@ async fn it_moves_from_an_engine_to_a_cluster_and_back() {
     assert!(text(&environment["currentDeployment"]["manifest"]).contains("services:"), "{back}");
     assert_eq!(environment["endpoints"][0]["url"], "http://192.0.2.5:80");
 }
+
+#[tokio::test]
+async fn what_could_not_be_stopped_is_not_shown_as_stopped() {
+    let shop = Shop::new().await;
+    shop.deploy().await;
+    let stop = json!({ "i": { "serviceId": shop.service } });
+    let document = "mutation($i: StopServiceInput!) { stopService(input: $i) { service { id } } }";
+    shop.place.cluster.fail("stop", RuntimeError::Failed("the login may not patch deployments".to_owned()));
+    shop.place.test.data(&shop.place.admin, document, stop.clone()).await;
+    work(&shop.place.test).await;
+    // It goes on running, and shows as what it is.
+    assert_eq!(shop.shown().await["status"], "RUNNING");
+    shop.place.test.data(&shop.place.admin, document, stop).await;
+    work(&shop.place.test).await;
+    assert_eq!(shop.shown().await["status"], "STOPPED");
+}
+
+#[tokio::test]
+async fn going_back_takes_the_classes_of_the_cluster_where_it_is_now() {
+    let shop = Shop::new().await;
+    shop.deploy().await;
+    let place = &shop.place;
+    let server = "https://192.0.2.40:6443";
+    place.test.runtimes.another(server);
+    let other = json!({
+        "name": "other", "kubernetes": { "kubeconfig": super::kubeconfig(server) }, "ingressClass": "traefik",
+        "storageClass": "gp3",
+    });
+    let other = mutate(&place.test, &place.admin, "registerRuntime", other).await;
+    let update = "mutation($i: UpdateServiceInput!) { updateService(input: $i) { service { id } } }";
+    place.test.data(&place.admin, update, json!({ "i": { "id": shop.service, "runtimeId": other } })).await;
+    shop.deploy().await;
+    let back = "query($i: RollbackServiceInput!) { rollbackPreview(input: $i) { manifest } }";
+    let preview = place.test.data(&place.admin, back, json!({ "i": { "serviceId": shop.service } })).await;
+    let manifest = text(&preview["rollbackPreview"]["manifest"]);
+    assert!(manifest.contains("traefik") && manifest.contains("gp3"), "{manifest}");
+}
+
+#[tokio::test]
+async fn what_was_stopped_stays_so_after_a_deployment_that_failed() {
+    let shop = Shop::new().await;
+    shop.deploy().await;
+    let stop = "mutation($i: StopServiceInput!) { stopService(input: $i) { service { id } } }";
+    shop.place.test.data(&shop.place.admin, stop, json!({ "i": { "serviceId": shop.service } })).await;
+    work(&shop.place.test).await;
+    shop.place.cluster.fail("apply", RuntimeError::Failed("web exited with code 1".to_owned()));
+    shop.deploy().await;
+    assert!(shop.place.cluster.running.lock().unwrap().values().all(|running| running.stopped));
+    shop.deploy().await;
+    assert_eq!(shop.shown().await["status"], "RUNNING");
+}
