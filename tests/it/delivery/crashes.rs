@@ -36,7 +36,8 @@ fn in_each_stage_with_five_that_wait() {
         let said = works.lines(&first);
         assert_eq!(statuses(&done), "SUCCEEDED SUCCEEDED SKIPPED SUCCEEDED SUCCEEDED", "{kind}: {done:#}\n{said:#?}");
         assert_eq!(works.page().as_deref(), Some(kind));
-        let mut ends = vec![finished(&works, &first)];
+        // The first is not among them: while it waits for its deployment, the next has the room.
+        let mut ends = Vec::new();
         for id in &others {
             let done = works.ended(id);
             assert_eq!(done["status"], "SUCCEEDED", "{kind}: {done:#}\n{:#?}", works.lines(id));
