@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::builder::ClusterPlace;
 use crate::domain::paging::PageLimits;
 
 /// Plain values; `boot` fills them from kiops.toml.
@@ -61,6 +62,8 @@ pub struct Builds {
     pub at_once: u64,
     /// Pipelines of one organization at work at once, over all servers.
     pub at_once_per_organization: u64,
+    /// How a cluster builds, where a cluster does.
+    pub cluster: ClusterPlace,
 }
 
 /// The limits of a build, by name.

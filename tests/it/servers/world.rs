@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 use kiops::boot::SystemClock;
 use kiops::builder::source::{Fetched, Origin, RefKind, Resolved, SourceError, SourceLimits, Sources};
 use kiops::builder::{
-    BuildRequest, Builder, BuilderError, BuilderInfo, Builders, BuiltImage, EngineConnection, Journal, Output, TestEnd,
-    TestRequest,
+    BuildRequest, Builder, BuilderConnection, BuilderError, BuilderInfo, Builders, BuiltImage, Journal, Lacks, Output,
+    TestEnd, TestRequest,
 };
 use kiops::domain::clock::Clock as _;
 use kiops::domain::image::{Digest, Repository, Tag};
@@ -220,7 +220,7 @@ impl Sources for Outside {
 }
 
 impl Builders for Outside {
-    fn connect(&self, _: &EngineConnection) -> Result<Arc<dyn Builder>, BuilderError> {
+    fn connect(&self, _: &BuilderConnection) -> Result<Arc<dyn Builder>, BuilderError> {
         Ok(Arc::new(Self(self.0.clone())))
     }
 }
@@ -229,6 +229,14 @@ impl Builders for Outside {
 impl Builder for Outside {
     async fn info(&self) -> Result<BuilderInfo, BuilderError> {
         Ok(BuilderInfo { version: "28.5.1".to_owned(), engine_id: Some("engine".to_owned()) })
+    }
+
+    fn keeps_images(&self) -> bool {
+        true
+    }
+
+    async fn lacks(&self) -> Result<Option<Lacks>, BuilderError> {
+        Ok(None)
     }
 
     async fn build(&self, request: &BuildRequest, journal: &dyn Journal) -> Result<BuiltImage, BuilderError> {
@@ -241,7 +249,7 @@ impl Builder for Outside {
         journal.line(Output::Stdout, "built").await;
         let id = format!("sha256:{run}");
         self.0.state.lock().unwrap().images.insert(id.clone());
-        Ok(BuiltImage { id })
+        Ok(BuiltImage { id, digest: None })
     }
 
     async fn push(
