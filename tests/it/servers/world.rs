@@ -144,7 +144,7 @@ impl World {
             }
             let (world, of) = (self.clone(), run.to_owned());
             let work = self.runtime.spawn(async move {
-                tokio::time::sleep(if number % 5 == 0 { LONG_WORK } else { WORK }).await;
+                tokio::time::sleep(if number.is_multiple_of(5) { LONG_WORK } else { WORK }).await;
                 while world.state.lock().unwrap().held.contains(&of) {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
