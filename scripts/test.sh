@@ -32,6 +32,7 @@ on_sqlite() { KIOPS_TEST_DATABASE=sqlite with_services "$@"; }
 
 apt_install docker.io=dockerd docker-registry=docker-registry 'postgresql=/usr/lib/postgresql/*/bin/initdb' git=git \
     chromium=chromium busybox-static=/usr/share/doc/busybox-static apache2-utils=htpasswd iptables=iptables \
+    nginx=nginx python3-venv='/usr/lib/python3*/ensurepip' \
     iproute2=ip util-linux=unshare make=make gcc=gcc pkg-config=pkg-config curl=curl \
     ca-certificates=/etc/ssl/certs/ca-certificates.crt
 

@@ -6,6 +6,7 @@ pub mod app;
 pub mod boot;
 pub mod builder;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod domain;
 pub mod engine;

@@ -5,21 +5,30 @@ use tracing_subscriber::EnvFilter;
 use crate::config::telemetry::{LogFormat, Telemetry};
 
 /// Crates that print payloads at debug (bollard its whole requests): info at most, whatever the filter says.
-const CLAMPED: [&str; 13] = [
+const CLAMPED: [&str; 19] = [
     "bollard",
     "hyper",
+    "hyper_rustls",
     "hyper_util",
+    "kube",
+    "kube_core",
+    "kube_runtime",
     "h2",
     "reqwest",
     "rustls",
+    "rustls_platform_verifier",
     "sqlx",
     "sea_orm",
     "sea_orm_migration",
     "tungstenite",
     "tokio_tungstenite",
+    "tower",
     "tower_http",
     "async_graphql",
 ];
+
+/// Crates that print payloads even at warn: kube the answers that it can't read, secrets among them.
+const SILENCED: [&str; 1] = ["kube_client"];
 
 /// Starts logging to stderr, once a process.
 ///
@@ -34,16 +43,20 @@ pub fn init(config: &Telemetry) -> Result<(), Box<dyn std::error::Error + Send +
 }
 
 /// The filter with the clamped crates' own directives replaced.
-fn filter(text: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+///
+/// # Errors
+/// When it can't be read.
+pub fn filter(text: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
     let of_clamped = |part: &&str| {
         let target = part.split(['=', '[']).next().unwrap_or_default().trim();
         let name = target.split("::").next().unwrap_or_default();
         // Any span directive could lift a whole call tree, theirs included.
-        CLAMPED.contains(&name) || part.contains('[')
+        CLAMPED.contains(&name) || SILENCED.contains(&name) || part.contains('[')
     };
     let kept: Vec<&str> = text.split(',').filter(|part| !of_clamped(part)).collect();
     let clamp = CLAMPED.map(|name| format!("{name}=info"));
-    EnvFilter::try_new(kept.into_iter().map(str::to_owned).chain(clamp).collect::<Vec<_>>().join(","))
+    let silence = SILENCED.map(|name| format!("{name}=error"));
+    EnvFilter::try_new(kept.into_iter().map(str::to_owned).chain(clamp).chain(silence).collect::<Vec<_>>().join(","))
 }
 
 #[cfg(test)]
@@ -52,9 +65,17 @@ mod tests {
 
     #[test]
     fn payloads_stay_out() {
-        for text in ["trace", "info,bollard=trace", "bollard::docker=debug,hyper=trace", "[{x}]=trace"] {
+        for text in [
+            "trace",
+            "info,bollard=trace",
+            "bollard::docker=debug,hyper=trace",
+            "[{x}]=trace",
+            "kube_client::client=trace,kube=debug",
+        ] {
             let filter = filter(text).map(|f| f.to_string()).unwrap_or_default();
             assert!(filter.contains("bollard=info") && filter.contains("hyper=info"), "{filter}");
+            assert!(filter.contains("kube_client=error") && filter.contains("kube=info"), "{filter}");
+            assert!(!filter.contains("kube_client::client") && !filter.contains("kube=debug"), "{filter}");
             assert!(!filter.contains("bollard=trace") && !filter.contains("bollard::docker"), "{filter}");
         }
     }

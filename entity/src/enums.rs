@@ -44,6 +44,19 @@ pub enum RuntimeKind {
     Docker,
 }
 
+/// How a published port is reached on Kubernetes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ServiceExposure {
+    /// A port of every node.
+    #[sea_orm(string_value = "NODE_PORT")]
+    NodePort,
+    /// A load balancer of the cluster's provider.
+    #[sea_orm(string_value = "LOAD_BALANCER")]
+    LoadBalancer,
+}
+
 /// What the last check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(32))")]

@@ -29,5 +29,6 @@ pub mod webhook_delivery;
 pub use db::{Db, DbError, WriteTx};
 pub use enums::{
     DeployStrategy, DeploymentPhase, DeploymentTrigger, GitProvider, JobState, LeftoverState, LogStream,
-    PipelineTrigger, Role, RunStatus, RuntimeKind, RuntimeStatus, ServiceStatus, SourceKind, TokenKind, WebhookOutcome,
+    PipelineTrigger, Role, RunStatus, RuntimeKind, RuntimeStatus, ServiceExposure, ServiceStatus, SourceKind,
+    TokenKind, WebhookOutcome,
 };

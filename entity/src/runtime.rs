@@ -23,7 +23,7 @@ pub struct Model {
     /// Our certificate, PEM.
     #[sea_orm(column_type = "Text", nullable)]
     pub tls_cert: Option<String>,
-    /// The sealed private key.
+    /// Docker: the sealed private key. Kubernetes: the sealed login; none for the cluster that the server runs in.
     pub secret_id: Option<String>,
     /// As of the last check.
     pub status: super::RuntimeStatus,
@@ -36,6 +36,18 @@ pub struct Model {
     pub engine_id: Option<String>,
     /// When it was last checked.
     pub checked_at: Option<DateTimeUtc>,
+    /// Kubernetes: the class of ingresses; none: the cluster's default.
+    pub ingress_class: Option<String>,
+    /// Kubernetes: the class of volumes; none: the cluster's default.
+    pub storage_class: Option<String>,
+    /// Kubernetes: how a published port is reached.
+    pub exposure: Option<super::ServiceExposure>,
+    /// Kubernetes: what our login may not do and would have to; a list of texts.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub missing_permissions: Option<Json>,
+    /// Kubernetes: the manifest that grants it.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub grant_manifest: Option<String>,
     /// Stated in kiops.toml.
     pub declared: bool,
     /// When it was made.

@@ -7,6 +7,7 @@ mod m20261123_000001_first_tables;
 mod m20261124_000002_git;
 mod m20261124_000003_moving;
 mod m20261126_000004_pipelines;
+mod m20261126_000005_kubernetes;
 mod m20261126_000006_request_windows;
 
 /// Every migration in order.
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000002_git::Migration),
             Box::new(m20261124_000003_moving::Migration),
             Box::new(m20261126_000004_pipelines::Migration),
+            Box::new(m20261126_000005_kubernetes::Migration),
             Box::new(m20261126_000006_request_windows::Migration),
         ]
     }

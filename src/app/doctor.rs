@@ -5,6 +5,7 @@ use entity::{RuntimeStatus, git_settings, organization, runtime};
 use sea_orm::{EntityTrait as _, QueryOrder as _};
 
 use super::git::{self, settings};
+use super::pipelines::engine;
 use super::runtimes::check;
 use super::{App, Result, Scope};
 use crate::git::{GitError, TokenInfo};
@@ -42,7 +43,7 @@ pub enum Verdict {
     },
 }
 
-/// Tries every runtime and every Git provider of every organization. Nothing is stored: what is true from where this runs
+/// Tries what builds, and every runtime and every Git provider of every organization. Nothing is stored: what is true from where this runs
 /// need not be true from where the server does.
 ///
 /// # Errors
@@ -50,7 +51,7 @@ pub enum Verdict {
 pub async fn examine(app: &App) -> Result<Vec<Finding>> {
     let organizations =
         organization::Entity::find().order_by_asc(organization::Column::Slug).all(app.db.read()).await?;
-    let mut findings = Vec::new();
+    let mut findings = of_builds(app).await?;
     for organization in organizations {
         let scope = Scope { organization_id: organization.id };
         for row in scope.runtimes().order_by_asc(runtime::Column::Name).all(app.db.read()).await? {
@@ -63,6 +64,25 @@ pub async fn examine(app: &App) -> Result<Vec<Finding>> {
         }
     }
     Ok(findings)
+}
+
+/// What builds: without it all else works, so that nothing of it is a failure.
+async fn of_builds(app: &App) -> Result<Vec<Finding>> {
+    let warning = |what: String, remedy: &str| Verdict::Warning { what, remedy: remedy.to_owned() };
+    let sources = match app.sources.examine().await {
+        Ok(()) => Verdict::Well("git is there".to_owned()),
+        Err(error) => warning(error.to_string(), "without it no pipeline gets its source: install git 2.37 or later"),
+    };
+    let remedy = "without it nothing is built: start a Docker engine here, or name another one in build.runtime";
+    let builder = match engine::builder(app).await? {
+        Ok(builder) => match builder.info().await {
+            Ok(info) => Verdict::Well(format!("the engine that builds answers, version {}", info.version)),
+            Err(error) => warning(error.to_string(), remedy),
+        },
+        Err(why) => warning(why, remedy),
+    };
+    let finding = |subject: &str, verdict| Finding { subject: subject.to_owned(), verdict };
+    Ok(vec![finding("sources", sources), finding("builder", builder)])
 }
 
 fn of_runtime(row: &runtime::Model, found: check::Found) -> Verdict {

@@ -1,6 +1,7 @@
 //! Places to deploy to.
 
 pub mod check;
+mod connection;
 pub mod local;
 mod remove;
 pub mod same;
@@ -13,15 +14,16 @@ use std::sync::Arc;
 use entity::{RuntimeKind, runtime};
 use sea_orm::{ColumnTrait, QueryFilter};
 
-use self::local::Endpoint;
+use self::connection::Connection;
 use super::page::{self, Page};
-use super::{App, Error, Precondition, Result, Scope, secrets};
+use super::{App, Error, Precondition, Result, Scope};
 use crate::domain::paging::PageRequest;
-use crate::runtime::{DockerConnection, DockerTls, Runtime, RuntimeConnection};
+use crate::runtime::Runtime;
 
 pub use self::check::{check, check_due};
+pub use self::connection::{DockerInput, KubernetesInput};
 pub use self::remove::remove;
-pub use self::save::{DockerInput, RegisterRuntime, UpdateRuntime, register, update};
+pub use self::save::{RegisterRuntime, UpdateRuntime, register, update};
 
 /// One runtime; none for what this organization does not have.
 ///
@@ -56,21 +58,11 @@ pub async fn list(
 /// As [`register`], when the address is not let through any more or makes no client.
 pub async fn connect(app: &App, row: &runtime::Model) -> Result<Arc<dyn Runtime>> {
     let scope = Scope { organization_id: row.organization_id.clone() };
-    if row.kind != RuntimeKind::Docker {
-        return Err(Error::internal(format!("nobody here speaks to runtime {}", row.id)));
-    }
+    let connection = Connection::stored(app, &scope, row).await?;
     if !row.declared {
-        let endpoint = Endpoint::parse(&row.endpoint, row.tls_ca.is_some()).map_err(Error::internal)?;
-        local::admit(app, &scope, &endpoint, "input.id").await?;
+        connection.admit(app, &scope, "input.id").await?;
     }
-    let tls = match (&row.tls_ca, &row.tls_cert, &row.secret_id) {
-        (Some(ca), Some(cert), Some(secret)) => {
-            Some(DockerTls { ca: ca.clone(), cert: cert.clone(), key: secrets::open(app, &scope, secret).await? })
-        }
-        _ => None,
-    };
-    let connection = RuntimeConnection::Docker(DockerConnection { host: row.endpoint.clone(), tls });
-    Ok(app.runtimes.connect(&connection)?)
+    Ok(app.runtimes.connect(&connection.to_runtime())?)
 }
 
 fn not_declared(row: &runtime::Model) -> Result<()> {

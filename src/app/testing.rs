@@ -81,6 +81,10 @@ struct NoBuilds;
 
 #[async_trait]
 impl Sources for NoBuilds {
+    async fn examine(&self) -> Result<(), SourceError> {
+        Err(SourceError::Broken("away".to_owned()))
+    }
+
     async fn resolve(&self, _: &Origin, _: &str) -> Result<Resolved, SourceError> {
         Err(SourceError::Unreachable("away".to_owned()))
     }
@@ -241,7 +245,7 @@ impl Registries for FakeRegistries {
 }
 
 /// Engines by their address; all that is not `down` answers. The one at 192.0.2.7 is this machine's own.
-struct FakeRuntimes;
+pub struct FakeRuntimes;
 
 struct FakeRuntime(String);
 
@@ -253,8 +257,8 @@ impl Runtimes for FakeRuntimes {
         Ok(Arc::new(FakeRuntime(docker.host.clone())))
     }
 
-    fn manifests(&self, spec: &Spec, _: Option<&Spec>) -> String {
-        format!("# the manifests of {}\n", spec.target.service)
+    fn manifests(&self, spec: &Spec, before: Option<&Spec>) -> String {
+        crate::runtime::kubernetes::manifest::shown(spec, before)
     }
 }
 

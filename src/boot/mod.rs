@@ -51,7 +51,7 @@ fn assemble(config: &Config, db: Db, vault: Vault) -> anyhow::Result<App> {
         events: Events::default(),
         gits: Arc::new(parts::gits(config, outbound.clone())?),
         registries: Arc::new(parts::registries(config, outbound.clone())?),
-        runtimes: Arc::new(parts::Engines::default()),
+        runtimes: Arc::new(parts::Engines::new(config)),
         sources: Arc::new(GitSources::new(outbound)),
         builders: Arc::new(DockerBuilders::default()),
         settings: Arc::new(parts::settings(config)?),

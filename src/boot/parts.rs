@@ -11,14 +11,18 @@ use sha2::{Digest as _, Sha256};
 
 use crate::app::Settings;
 use crate::app::settings::{BuildProfile, Builds, LocalEngine, ScanKind, Scanner};
+use crate::cluster::InCluster;
 use crate::config::{self, Config};
 use crate::domain::clock::{Clock, Ids};
+use crate::domain::kubeconfig::ClusterAccess;
 use crate::domain::paging::PageLimits;
 use crate::domain::spec::Spec;
 use crate::git::{GitClientSettings, GitClients};
 use crate::net::{Outbound, Policy, Timeouts};
 use crate::registry::{RegistryClient, RegistrySettings};
 use crate::runtime::docker::DockerRuntime;
+use crate::runtime::kubernetes::KubernetesRuntime;
+use crate::runtime::kubernetes::manifest::shown;
 use crate::runtime::{Runtime, RuntimeConnection, RuntimeError, Runtimes};
 
 /// The system's clock.
@@ -53,29 +57,40 @@ impl Ids for RandomIds {
 #[derive(Default)]
 pub struct Engines {
     clients: Mutex<HashMap<[u8; 32], Arc<dyn Runtime>>>,
+    /// The cluster that this server is a pod of.
+    around: Option<InCluster>,
 }
 
 /// Connections that are kept; beyond that all are made anew.
 const KEPT: usize = 1_000;
 
+impl Engines {
+    /// No client yet, and what Kubernetes told this process.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let around = config.surroundings.clone();
+        let around = around.map(|told| InCluster { host: told.host, port: told.port, folder: told.folder });
+        Self { clients: Mutex::default(), around }
+    }
+
+    fn make(&self, connection: &RuntimeConnection) -> Result<Arc<dyn Runtime>, RuntimeError> {
+        Ok(match connection {
+            RuntimeConnection::Docker(docker) => Arc::new(DockerRuntime::connect(docker)?),
+            RuntimeConnection::Kubernetes(access) => {
+                Arc::new(KubernetesRuntime::connect(access, self.around.as_ref())?)
+            }
+        })
+    }
+}
+
 impl Runtimes for Engines {
     fn connect(&self, connection: &RuntimeConnection) -> Result<Arc<dyn Runtime>, RuntimeError> {
-        let docker = match connection {
-            RuntimeConnection::Docker(docker) => docker,
-            RuntimeConnection::Kubernetes(_) => return Err(RuntimeError::Engine("no cluster".to_owned())),
-        };
-        let mut hash = Sha256::new();
-        let tls = docker.tls.as_ref().map(|t| [t.ca.as_str(), t.cert.as_str(), t.key.expose_secret()]);
-        for part in [docker.host.as_str()].into_iter().chain(tls.into_iter().flatten()) {
-            hash.update(part.len().to_le_bytes());
-            hash.update(part);
-        }
-        let key: [u8; 32] = hash.finalize().into();
+        let key = key_of(connection);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let client: Arc<dyn Runtime> = Arc::new(DockerRuntime::connect(docker)?);
+        let client = self.make(connection)?;
         if clients.len() >= KEPT {
             clients.clear();
         }
@@ -83,9 +98,39 @@ impl Runtimes for Engines {
         Ok(client)
     }
 
-    fn manifests(&self, _spec: &Spec, _before: Option<&Spec>) -> String {
-        String::new()
+    fn manifests(&self, spec: &Spec, before: Option<&Spec>) -> String {
+        shown(spec, before)
     }
+}
+
+/// A connection as a key that tells nothing of its secrets.
+fn key_of(connection: &RuntimeConnection) -> [u8; 32] {
+    let parts: Vec<Option<&str>> = match connection {
+        RuntimeConnection::Docker(docker) => {
+            let tls = docker.tls.as_ref();
+            let tls = tls.map(|t| [t.ca.as_str(), t.cert.as_str(), t.key.expose_secret()].map(Some));
+            ["docker", docker.host.as_str()].map(Some).into_iter().chain(tls.into_iter().flatten()).collect()
+        }
+        RuntimeConnection::Kubernetes(ClusterAccess::InCluster) => vec![Some("in-cluster")],
+        RuntimeConnection::Kubernetes(ClusterAccess::Login(login)) => vec![
+            Some("kubernetes"),
+            Some(&login.server),
+            login.ca.as_deref(),
+            login.tls_server_name.as_deref(),
+            login.token.as_ref().map(|token| token.expose_secret()),
+            login.certificate.as_ref().map(|(certificate, _)| certificate.as_str()),
+            login.certificate.as_ref().map(|(_, key)| key.expose_secret()),
+            login.namespace.as_deref(),
+        ],
+    };
+    let mut hash = Sha256::new();
+    for part in parts {
+        // What is not there differs from what is empty, and no two parts run together.
+        hash.update([u8::from(part.is_some())]);
+        hash.update(part.unwrap_or_default().len().to_le_bytes());
+        hash.update(part.unwrap_or_default());
+    }
+    hash.finalize().into()
 }
 
 pub(super) fn outbound(config: &Config) -> anyhow::Result<Outbound> {

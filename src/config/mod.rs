@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod bootstrap;
 pub mod build;
+pub mod cluster;
 pub mod database;
 pub mod deploy;
 pub mod jobs;
@@ -54,6 +55,9 @@ pub struct Config {
     pub limits: limits::Limits,
     pub logs: logs::Logs,
     pub telemetry: telemetry::Telemetry,
+    /// The cluster that this process is a pod of: told by Kubernetes, and no key of the file.
+    #[serde(skip)]
+    pub surroundings: Option<cluster::Surroundings>,
 }
 
 /// Where a configuration is read from.
@@ -107,6 +111,7 @@ impl Config {
         let placed = |(key, message): (String, String)| ConfigError::new(&key, layers.origin(&key), message);
         secret_files::read(&mut config, &source.dir).map_err(placed)?;
         config.validate().map_err(placed)?;
+        config.surroundings = cluster::surroundings(source);
         Ok(config)
     }
 }

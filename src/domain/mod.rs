@@ -1,7 +1,9 @@
 //! Pure types and rules: no I/O, no clock, no other room.
 
+pub mod addresses;
 pub mod clock;
 pub mod compose;
+pub mod emit;
 pub mod git;
 pub mod image;
 pub mod kubeconfig;
@@ -15,3 +17,4 @@ pub mod spec;
 pub mod stage;
 pub mod status;
 pub mod webhook;
+mod yaml;

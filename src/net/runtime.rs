@@ -8,6 +8,7 @@ use url::{Host, Url};
 use super::address::{self, Why};
 use super::error::{NetError, Refusal};
 use super::resolve::look_up;
+use crate::domain::addresses::kind;
 
 /// Which machine an endpoint is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub enum RuntimePlace {
 /// # Errors
 /// With the reason, for an address that no runtime may have.
 pub fn check_runtime_ip(ip: IpAddr) -> Result<RuntimePlace, Why> {
-    match address::kind(ip) {
+    match kind(ip) {
         Some(Why::Loopback) => Ok(RuntimePlace::Local),
         Some(Why::Unspecified) if address::is_this_machine(ip) => Ok(RuntimePlace::Local),
         None | Some(Why::Private) if address::is_this_machine(ip) => Ok(RuntimePlace::Local),

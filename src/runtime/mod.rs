@@ -1,6 +1,10 @@
 //! Places to deploy to, behind one trait.
 
 pub mod docker;
+pub mod kubernetes;
+mod labels;
+mod lines;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,8 +2,11 @@
 
 mod building;
 mod built;
+mod cluster;
+mod cluster_double;
 mod concurrency;
 mod contract;
+mod contract_runtime;
 mod delivery;
 mod deploying;
 mod docker_runtime;
@@ -15,6 +18,8 @@ mod graphiql;
 mod identity;
 mod installing;
 mod isolation;
+mod kubernetes;
+mod kubernetes_runtime;
 mod moving;
 mod pipelines;
 mod policy;

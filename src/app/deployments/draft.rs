@@ -8,11 +8,11 @@ use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryOrder};
 use super::environments::Place;
 use super::plan::{self, Plan};
 use super::request::{DeployInput, RollbackInput, current_spec, refuse_while_removing};
-use super::{built, environments, moving, resolve};
-use crate::app::services::spec::{spec_of, strategy_of};
+use super::{built, cluster, environments, moving, resolve};
+use crate::app::services::spec::{cluster_of, spec_of, strategy_of};
 use crate::app::{App, Error, Precondition, Result, Scope, runtimes};
 use crate::domain::image::Tag;
-use crate::domain::spec::Spec;
+use crate::domain::spec::{ClusterSpec, Spec};
 
 /// A plan with the facts that it was made from.
 pub(super) struct Draft {
@@ -44,10 +44,12 @@ pub(super) async fn deployment(app: &App, scope: &Scope, input: &DeployInput, di
     let build = built::choose(db, scope, &service, input.pipeline_id.as_deref()).await?;
     let place = environments::meant_or_new(app, db, scope, &service, input.environment.as_deref()).await?;
     let tags = plan::checked(&service, &input.tags)?;
-    let mut spec = spec_of(&service, &place.row, &tags, build.as_ref().map(|b| &b.image))?;
     let to = environments::runtime(db, scope, environments::destination(&place.row)).await?;
+    let mut spec = spec_of(&service, (&place.row, &to), &tags, build.as_ref().map(|b| &b.image))?;
     let pipeline = build.map(|b| b.pipeline);
     built::require_reach(app, scope, (&spec, pipeline.as_ref()), &to).await?;
+    cluster::require_namespace(app, scope, &spec, &to).await?;
+    let course = moving::course(db, scope, &place.row, &to).await?;
     let mut warnings = Vec::new();
     if digests == Digests::Resolve {
         let logins = resolve::logins(app, scope, &service, &spec).await?;
@@ -56,10 +58,12 @@ pub(super) async fn deployment(app: &App, scope: &Scope, input: &DeployInput, di
             Ok(said) => warnings = said,
             Err(resolve::Refused(message)) => return Err(Error::upstream(message)),
         }
+        if course.leaves().is_none() {
+            warnings.extend(cluster::drift(app, scope, (&service, &place.row), &to).await?);
+        }
     }
     let current = current_spec(db, scope, &place.row).await?;
-    let course = moving::course(db, scope, &place.row, &to).await?;
-    let plan = plan::compare(spec, current.as_ref(), course, warnings);
+    let plan = plan::compare(&*app.runtimes, (spec, current.as_ref()), course, warnings);
     let trigger = DeploymentTrigger::Manual;
     Ok(Draft { service, place, plan, trigger, rollback_of: None, tags, pipeline_id: pipeline.map(|p| p.id) })
 }
@@ -79,16 +83,22 @@ pub(super) async fn rollback(app: &App, scope: &Scope, input: &RollbackInput) ->
     let to = revision_to_go_back_to(db, scope, &row, input.revision).await?;
     let current = current_spec(db, scope, &row).await?;
     // What ran comes back whole; how it takes over and where is for the environment to say today.
-    let mut spec = Spec { strategy: strategy_of(&row), ..plan::spec_of_revision(&to)? };
-    plan::keep_host_ports(&mut spec, &serde_json::from_value(row.host_ports.clone())?);
     let runtime = environments::runtime(db, scope, &row.runtime_id).await?;
+    let mut spec = Spec { strategy: strategy_of(&row), ..plan::spec_of_revision(&to)? };
+    spec.cluster = match (spec.cluster, cluster_of(&row, &runtime)?) {
+        (Some(then), Some(_)) => Some(ClusterSpec { addresses: BTreeMap::new(), ..then }),
+        // It ran on a runtime of the other kind.
+        (_, now) => now,
+    };
+    plan::keep_host_ports(&mut spec, &serde_json::from_value(row.host_ports.clone())?);
+    cluster::require_namespace(app, scope, &spec, &runtime).await?;
     let pipeline = built::pipeline_of(db, scope, &to).await?;
     // Of a pipeline that is forgotten nobody knows where it built: the engine itself says whether it has the image.
     if pipeline.is_some() {
         built::require_reach(app, scope, (&spec, pipeline.as_ref()), &runtime).await?;
     }
     let course = moving::course(db, scope, &row, &runtime).await?;
-    let plan = plan::compare(spec, current.as_ref(), course, Vec::new());
+    let plan = plan::compare(&*app.runtimes, (spec, current.as_ref()), course, Vec::new());
     let (place, pipeline_id) = (Place { row, exists: true }, to.pipeline_id.clone());
     let trigger = DeploymentTrigger::Rollback;
     Ok(Draft { service, place, plan, trigger, rollback_of: Some(to), tags: BTreeMap::new(), pipeline_id })

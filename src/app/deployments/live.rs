@@ -10,7 +10,7 @@ use super::{environments, request};
 use crate::app::services::spec::target_of;
 use crate::app::{Actor, App, Error, Result, runtimes};
 use crate::domain::paging::Cursor;
-use crate::domain::spec::{Resources, Spec, Target};
+use crate::domain::spec::{ClusterSpec, ContainerSpec, Resources, Spec, Target};
 use crate::runtime::{LogQuery, Runtime};
 
 pub use crate::runtime::{InstanceLine, InstanceState};
@@ -147,19 +147,32 @@ pub async fn endpoints(app: &App, actor: &Actor, environment: &environment::Mode
 }
 
 fn endpoints_of(spec: &Spec, host: &str) -> Vec<Endpoint> {
-    let endpoint = |c: &crate::domain::spec::ContainerSpec| {
+    let endpoint = |c: &ContainerSpec| {
         let port = c.port?;
         let scheme = match &c.health {
             Some(health) if health.path.is_none() => "tcp",
             _ => "http",
         };
-        let url = match c.host_port {
-            Some(published) => format!("{scheme}://{host}:{published}"),
-            None => format!("tcp://{}:{port}", c.name),
+        let outside = match (&spec.cluster, c.host_port) {
+            (Some(cluster), _) => on_cluster(cluster, c, scheme),
+            (None, published) => published.map(|published| format!("{scheme}://{host}:{published}")),
         };
-        Some(Endpoint { container: c.name.clone(), url, is_internal: c.host_port.is_none() })
+        let is_internal = outside.is_none();
+        let url = outside.unwrap_or_else(|| format!("tcp://{}:{port}", c.name));
+        Some(Endpoint { container: c.name.clone(), url, is_internal })
     };
     spec.containers.iter().filter_map(endpoint).collect()
+}
+
+/// Where a container on a cluster is reached from outside; none when it is not, or nobody knows where.
+fn on_cluster(cluster: &ClusterSpec, container: &ContainerSpec, scheme: &str) -> Option<String> {
+    let learned = cluster.addresses.get(&container.name);
+    let Some(path) = &container.ingress_path else {
+        return learned.map(|address| format!("{scheme}://{address}"));
+    };
+    let scheme = if cluster.tls.is_some() { "https" } else { "http" };
+    let host = cluster.domain.as_ref().or(learned)?;
+    Some(format!("{scheme}://{host}{}", if path == "/" { "" } else { path }))
 }
 
 /// The host that published ports are reached on: the engine's own, or this machine for its socket.

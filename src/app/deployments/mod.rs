@@ -3,6 +3,7 @@
 pub mod approvals;
 pub mod built;
 pub mod cancel;
+mod cluster;
 pub mod control;
 mod draft;
 mod enqueue;
@@ -11,6 +12,7 @@ pub mod leftovers;
 pub mod list;
 pub mod live;
 mod machine;
+mod manifest;
 pub mod moving;
 pub mod perform;
 pub mod plan;

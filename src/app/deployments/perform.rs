@@ -19,12 +19,11 @@ use sea_orm::{ActiveModelTrait, EntityTrait as _, Set};
 
 use self::ending::is_unbegun_and_canceled;
 use super::moving::Course;
-use super::{built, environments, jobs, leftovers, list, machine, plan, request, resolve, status};
+use super::{built, environments, jobs, leftovers, list, machine, manifest, plan, request, resolve, status};
 use crate::app::log::RunLog;
 use crate::app::runtimes::same::Sameness;
 use crate::app::services::definition;
 use crate::app::{App, Error, Event, Result, Scope, runtimes, secrets};
-use crate::domain::compose;
 use crate::domain::image::Tag;
 use crate::domain::secret::SecretString;
 use crate::domain::spec::{EnvValue, Spec};
@@ -114,6 +113,26 @@ async fn secret_values(app: &App, scope: &Scope, spec: &Spec) -> Result<BTreeMap
         EnvValue::Plain(_) => None,
     });
     secrets::open_all(app, scope, ids.collect()).await
+}
+
+/// A stored revision with all that its runtime needs and the stored spec must not hold.
+///
+/// # Errors
+/// INTERNAL when the revision or a secret can't be read.
+pub(super) async fn rollout_of(
+    app: &App,
+    scope: &Scope,
+    service: &service::Model,
+    of: &deployment::Model,
+) -> Result<Rollout> {
+    let spec = plan::spec_of_revision(of)?;
+    Ok(Rollout {
+        revision: of.revision,
+        secrets: secret_values(app, scope, &spec).await?,
+        logins: resolve::logins(app, scope, service, &spec).await?,
+        deadline: app.settings.deploy_timeout,
+        spec,
+    })
 }
 
 /// Nothing stays at work for ever: a runtime that can't even be connected to has failed the deployment, unless it was to
@@ -287,7 +306,7 @@ impl Work<'_> {
     async fn store_plan(&mut self, spec: &Spec, warnings: &[String], course: &Course) -> Result<bool> {
         let mut change = machine::begin(&self.deployment, self.app.clock.now())?;
         change.spec = Set(serde_json::to_value(spec)?);
-        change.manifest = Set(compose::export(spec));
+        change.manifest = Set(manifest::of(&*self.app.runtimes, spec));
         change.warnings = Set(serde_json::to_value(warnings)?);
         change.runtime_id = Set(course.to.id.clone());
         change.moved_from = Set(course.leaves().map(|from| from.id.clone()));
@@ -317,11 +336,14 @@ impl Work<'_> {
         for container in &mut spec.containers {
             container.host_port = applied.host_ports.get(&container.name).copied();
         }
+        if let Some(cluster) = &mut spec.cluster {
+            cluster.addresses = applied.addresses;
+        }
         let mut warnings: Vec<String> = serde_json::from_value(self.deployment.warnings.clone())?;
         add_new(&mut warnings, applied.warnings);
         let mut change: deployment::ActiveModel = self.deployment.clone().into();
         change.spec = Set(serde_json::to_value(&spec)?);
-        change.manifest = Set(compose::export(&spec));
+        change.manifest = Set(manifest::of(&*self.app.runtimes, &spec));
         change.warnings = Set(serde_json::to_value(&warnings)?);
         change.phase = Set(DeploymentPhase::Finish);
         self.deployment = change.update(&tx).await?;
@@ -384,14 +406,7 @@ impl Work<'_> {
     }
 
     async fn rollout(&self, of: &deployment::Model) -> Result<Rollout> {
-        let spec = plan::spec_of_revision(of)?;
-        Ok(Rollout {
-            revision: of.revision,
-            secrets: secret_values(self.app, &self.scope, &spec).await?,
-            logins: resolve::logins(self.app, &self.scope, &self.service, &spec).await?,
-            deadline: self.app.settings.deploy_timeout,
-            spec,
-        })
+        rollout_of(self.app, &self.scope, &self.service, of).await
     }
 
     async fn advance(&mut self, phase: DeploymentPhase, message: Option<String>) -> Result<bool> {

@@ -5,19 +5,20 @@ use std::collections::BTreeMap;
 use entity::{deployment, service};
 use sha2::{Digest as _, Sha256};
 
+use super::manifest;
 use super::moving::Course;
 use crate::app::services::definition::containers_of;
 use crate::app::{Result, Violations};
-use crate::domain::compose;
 use crate::domain::image::{Digest, Tag};
 use crate::domain::spec::{ContainerSpec, Spec, Strategy};
+use crate::runtime::Runtimes;
 
 /// What would change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// What would run.
     pub spec: Spec,
-    /// The Compose file of it, secrets masked.
+    /// The Compose file or the manifests of it, secrets masked.
     pub manifest: String,
     /// Unified diff against what serves.
     pub diff: String,
@@ -42,6 +43,7 @@ impl Plan {
             "runtimes": [&self.course.to.id, self.course.leaves().map(|from| from.id.as_str()).unwrap_or_default()],
             "strategy": self.spec.strategy,
             "containers": self.spec.containers,
+            "cluster": self.spec.cluster,
             "diff": self.diff,
         });
         hex::encode(Sha256::digest(facts.to_string()))
@@ -88,14 +90,19 @@ pub fn spec_of_revision(deployment: &deployment::Model) -> Result<Spec> {
 /// Compares what should run with what serves. Host ports are those that the environment keeps, and none on a runtime
 /// that it moves to: what is free there is known to that engine alone.
 #[must_use]
-pub fn compare(mut spec: Spec, current: Option<&Spec>, course: Course, warnings: Vec<String>) -> Plan {
+pub fn compare(
+    runtimes: &dyn Runtimes,
+    (mut spec, current): (Spec, Option<&Spec>),
+    course: Course,
+    warnings: Vec<String>,
+) -> Plan {
     if course.leaves().is_some() {
         spec.containers.iter_mut().for_each(|c| c.host_port = None);
     }
-    let manifest = compose::export(&spec);
+    let manifest = manifest::of(runtimes, &spec);
     let diff = match course.leaves() {
-        Some(from) => compose::diff_of_move(current, &spec, (&from.name, &course.to.name)),
-        None => compose::diff(current, &spec),
+        Some(from) => manifest::diff_of_move(runtimes, current, &spec, (&from.name, &course.to.name)),
+        None => manifest::diff(runtimes, current, &spec),
     };
     let downtime = match (current, course.leaves()) {
         // What runs goes on running until the new one serves.

@@ -171,7 +171,8 @@ pub async fn undeployed_changes(app: &App, actor: &Actor, environment: &environm
         return Ok(true);
     }
     let build = built::choose(db, scope, &service, None).await?;
-    let next = match spec_of(&service, environment, &BTreeMap::new(), build.as_ref().map(|b| &b.image)) {
+    let runtime = environments::runtime(db, scope, &environment.runtime_id).await?;
+    let next = match spec_of(&service, (environment, &runtime), &BTreeMap::new(), build.as_ref().map(|b| &b.image)) {
         Ok(next) => next,
         // What built the image that runs is forgotten, and nothing else was built: what is left are the settings.
         Err(Error { reason: Some(Precondition::NothingBuilt), .. }) => {
@@ -188,7 +189,10 @@ pub async fn undeployed_changes(app: &App, actor: &Actor, environment: &environm
             container.digest = None;
         }
     }
-    Ok((current.containers, current.strategy) != (next.containers, next.strategy))
+    if let Some(cluster) = &mut current.cluster {
+        cluster.addresses.clear();
+    }
+    Ok((current.containers, current.strategy, current.cluster) != (next.containers, next.strategy, next.cluster))
 }
 
 /// The deployment of a service that was asked for with this key.

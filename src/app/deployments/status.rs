@@ -1,6 +1,6 @@
 //! Statuses kept true: what runs is looked at whenever an engine says that something happened.
 
-use entity::{RunStatus, ServiceStatus, deployment, environment, pipeline, runtime, service};
+use entity::{PipelineTrigger, RunStatus, ServiceStatus, deployment, environment, pipeline, runtime, service};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait as _, ExprTrait as _, PaginatorTrait as _,
     QueryFilter, QueryOrder, QuerySelect, QueryTrait as _, Set,
@@ -54,6 +54,8 @@ async fn of_builds(
         .select_only()
         .expr(pipeline::Column::Number.max())
         .filter(pipeline::Column::ServiceId.eq(service_id))
+        // What somebody proposes is not the service yet.
+        .filter(pipeline::Column::Trigger.ne(PipelineTrigger::MergeRequest))
         .filter(pipeline::Column::Status.is_in(ended));
     let relevant = Condition::any()
         .add(pipeline::Column::Status.eq(RunStatus::Running).and(pipeline::Column::StartedAt.is_not_null()))

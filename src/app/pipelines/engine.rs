@@ -13,7 +13,7 @@ use crate::builder::{Builder, EngineConnection};
 ///
 /// # Errors
 /// The inner one says for people what is wrong with the configuration; the outer one is INTERNAL.
-pub(super) async fn builder(app: &App) -> Result<std::result::Result<Arc<dyn Builder>, String>> {
+pub(in crate::app) async fn builder(app: &App) -> Result<std::result::Result<Arc<dyn Builder>, String>> {
     let connection = match &app.settings.builds.runtime {
         None => EngineConnection { host: DEFAULT_HOST.to_owned(), tls: None },
         Some((slug, name)) => match named(app, slug, name).await? {

@@ -2,7 +2,7 @@
 
 pub mod cancel;
 pub mod definition;
-mod engine;
+pub mod engine;
 pub mod image;
 pub mod list;
 mod machine;

@@ -54,6 +54,8 @@ struct Work<'a> {
     service: service::Model,
     pipeline: pipeline::Model,
     stages: Stages,
+    /// The stage that is at work was begun before: something of that may still be there.
+    is_repeated: bool,
     snapshot: Snapshot,
     secrets: RunSecrets,
     log: Arc<RunLog>,
@@ -114,7 +116,8 @@ async fn work(app: &App, claim: &Claim, pipeline: pipeline::Model) -> Result<Out
     let known = secrets.args.iter().map(|(_, value)| value);
     let known = known.chain(secrets.logins.iter().map(|(_, login)| &login.token)).chain(&token);
     let log = Arc::new(RunLog::resume(app, &pipeline.id, stage, Masker::new(known)).await?);
-    Work { app, claim, scope, service, pipeline, stages, snapshot, secrets, log }.run().await
+    let is_repeated = false;
+    Work { app, claim, scope, service, pipeline, stages, is_repeated, snapshot, secrets, log }.run().await
 }
 
 /// Ends a pipeline as it is stored, in the stage that is next, once nothing of it is left at work.
@@ -212,6 +215,7 @@ impl Work<'_> {
                 }
                 continue;
             }
+            self.is_repeated = self.stages.get(stage).is_some_and(|stage| stage.status != Status::Queued);
             if !self.begin(stage).await? {
                 return Ok(Outcome::Lost);
             }
@@ -339,6 +343,15 @@ impl Work<'_> {
         };
         prune::after(self.app, &row).await;
         Ok(Outcome::Done)
+    }
+
+    /// Clears away what an earlier try of the stage that is at work may have left. Where there was none nobody is asked:
+    /// after a crash the engine is, and its steps of other builds are waited for, which takes its time.
+    async fn afresh(&self, builder: &dyn Builder) -> std::result::Result<(), BuilderError> {
+        match self.is_repeated {
+            true => cleared(builder, &self.pipeline.id).await,
+            false => Ok(()),
+        }
     }
 
     /// Where the source is while the pipeline works.

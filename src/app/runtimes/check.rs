@@ -96,22 +96,12 @@ async fn store(app: &App, scope: &Scope, asked: runtime::Model, found: Found) ->
     if (&current.endpoint, &current.secret_id) != (&asked.endpoint, &asked.secret_id) {
         return Ok(Some(current));
     }
-    let answers_again = current.status != RuntimeStatus::Ready && found.is_ok();
+    let was_away = current.status != RuntimeStatus::Ready;
     let mut row = current.into_active_model();
     row.checked_at = Set(Some(app.clock.now()));
-    match found {
-        Ok(info) => {
-            row.status = Set(RuntimeStatus::Ready);
-            row.status_message = Set(None);
-            row.version = Set(Some(info.version));
-            row.engine_id = Set(info.engine_id);
-        }
-        Err((status, message)) => {
-            row.status = Set(status);
-            row.status_message = Set(Some(message));
-        }
-    }
+    write_found(&mut row, found)?;
     let row = row.update(&tx).await?;
+    let answers_again = was_away && row.status == RuntimeStatus::Ready;
     if answers_again {
         leftovers::hurry(app, &tx, &row).await?;
     }
@@ -120,4 +110,28 @@ async fn store(app: &App, scope: &Scope, asked: runtime::Model, found: Found) ->
         app.events.publish(Event::Jobs);
     }
     Ok(Some(row))
+}
+
+/// What a check found, in the row. A login that may not do all that is needed is UNAUTHORIZED, though it answers.
+pub(super) fn write_found(row: &mut runtime::ActiveModel, found: Found) -> Result<()> {
+    let (status, message) = match found {
+        Ok(info) => {
+            let lacks = info.missing_permissions.len();
+            row.version = Set(Some(info.version));
+            row.engine_id = Set(info.engine_id);
+            row.grant_manifest = Set(info.grant_manifest);
+            row.missing_permissions = Set(Some(serde_json::to_value(info.missing_permissions)?));
+            match lacks {
+                0 => (RuntimeStatus::Ready, None),
+                lacks => {
+                    let why = format!("the login lacks {lacks} of the permissions that are needed: see grantManifest");
+                    (RuntimeStatus::Unauthorized, Some(why))
+                }
+            }
+        }
+        Err((status, message)) => (status, Some(message)),
+    };
+    row.status = Set(status);
+    row.status_message = Set(message);
+    Ok(())
 }

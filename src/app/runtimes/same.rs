@@ -95,6 +95,11 @@ mod tests {
             version: None,
             engine_id: engine_id.map(str::to_owned),
             checked_at: None,
+            ingress_class: None,
+            storage_class: None,
+            exposure: None,
+            missing_permissions: None,
+            grant_manifest: None,
             declared: false,
             created_at: DateTime::UNIX_EPOCH,
         }

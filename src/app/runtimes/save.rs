@@ -1,34 +1,20 @@
 //! Registering and changing runtimes: connected to before they are stored.
 
-use entity::{RuntimeKind, RuntimeStatus, runtime};
+use entity::{RuntimeKind, ServiceExposure, runtime};
 use sea_orm::{ActiveModelTrait, ColumnTrait, DbErr, IntoActiveModel, QueryFilter, QuerySelect, Set};
 use serde_json::json;
 
-use super::local::{self, DEFAULT_HOST, Endpoint};
-use super::{by_id, not_declared};
+use super::connection::{self, Connection, DockerInput, KubernetesInput};
+use super::local::{self, DEFAULT_HOST};
+use super::{by_id, check, not_declared};
 use crate::app::change::Change;
 use crate::app::deployments::leftovers;
 use crate::app::error::is_unique_violation;
 use crate::app::{Actor, App, Error, Event, Result, Scope, Violations, audit, secrets};
-use crate::domain::names::RuntimeName;
+use crate::domain::kubeconfig::ClusterAccess;
+use crate::domain::names::{DomainName, RuntimeName};
 use crate::domain::policy::Action;
-use crate::domain::secret::{ExposeSecret as _, SecretString};
-use crate::runtime::{DockerConnection, DockerTls, RuntimeConnection, RuntimeInfo};
-
-const MAX_PEM_BYTES: usize = 64 * 1024;
-
-/// How an engine is reached; what is left out stays, or has its default in a new one.
-#[derive(Clone, Default)]
-pub struct DockerInput {
-    /// `unix:///var/run/docker.sock` or `tcp://host:2376`.
-    pub host: Change<String>,
-    /// PEM.
-    pub tls_ca: Change<String>,
-    /// PEM.
-    pub tls_cert: Change<String>,
-    /// PEM.
-    pub tls_key: Change<SecretString>,
-}
+use crate::runtime::{DockerConnection, RuntimeConnection, RuntimeInfo};
 
 /// A runtime to be stored.
 #[derive(Clone, Default)]
@@ -37,6 +23,14 @@ pub struct RegisterRuntime {
     pub name: String,
     /// A Docker engine.
     pub docker: Option<DockerInput>,
+    /// A Kubernetes cluster; exactly one of the two.
+    pub kubernetes: Option<KubernetesInput>,
+    /// Kubernetes: what ingresses use unless told otherwise; the cluster's default when left out.
+    pub ingress_class: Option<String>,
+    /// Kubernetes: what volumes use unless told otherwise; the cluster's default when left out.
+    pub storage_class: Option<String>,
+    /// Kubernetes: how a published port is reached; a port of every node when left out.
+    pub exposure: Option<ServiceExposure>,
 }
 
 /// What becomes of a runtime.
@@ -46,18 +40,26 @@ pub struct UpdateRuntime {
     pub id: String,
     /// Its name.
     pub name: Change<String>,
-    /// How it is reached.
+    /// How the engine is reached.
     pub docker: Change<DockerInput>,
+    /// How the cluster is reached.
+    pub kubernetes: Change<KubernetesInput>,
+    /// The cluster's default when cleared.
+    pub ingress_class: Change<String>,
+    /// The cluster's default when cleared.
+    pub storage_class: Change<String>,
+    /// A port of every node when cleared.
+    pub exposure: Change<ServiceExposure>,
 }
 
 /// A connection that answered.
 struct Tried {
-    endpoint: Endpoint,
-    tls: Option<DockerTls>,
+    connection: Connection,
     info: RuntimeInfo,
 }
 
-/// Connects to an engine and stores it.
+/// Connects to an engine or a cluster and stores it. A cluster whose login lacks permissions is stored too: what is missing,
+/// and the manifest that grants it, are read from it then.
 ///
 /// # Errors
 /// FORBIDDEN for members, BAD_USER_INPUT with every fault, FAILED_PRECONDITION LOCAL_ENGINE_NOT_ALLOWED,
@@ -67,38 +69,42 @@ pub async fn register(app: &App, actor: &Actor, input: RegisterRuntime) -> Resul
     let scope = &actor.scope;
     let mut v = Violations::default();
     v.check("input.name", RuntimeName::parse(&input.name));
-    if input.docker.is_none() {
-        v.add("input.docker", "say how the engine is reached");
+    let connection = connection::read(&mut v, input.docker, input.kubernetes, None);
+    if let Some(connection) = &connection {
+        let classes = [("input.ingressClass", &input.ingress_class), ("input.storageClass", &input.storage_class)];
+        for (field, class) in classes {
+            check_class(&mut v, field, class.as_deref(), connection.kind());
+        }
     }
-    let docker = input.docker.unwrap_or_default();
-    let connection = read(&mut v, docker, None);
     v.finish()?;
     let tried = try_out(app, scope, connection).await?;
 
     let tx = app.begin().await?;
     let now = app.clock.now();
-    let secret_id = match &tried.tls {
-        Some(tls) => Some(secrets::store(app, &tx, scope, &tls.key).await?),
+    let secret_id = match tried.connection.secret() {
+        Some(secret) => Some(secrets::store(app, &tx, scope, &secret).await?),
         None => None,
     };
-    let (ca, cert) = tried.tls.map(|t| (t.ca, t.cert)).unzip();
-    let row = runtime::ActiveModel {
+    let (ca, cert) = tried.connection.certificates();
+    let kind = tried.connection.kind();
+    let mut row = runtime::ActiveModel {
         id: Set(app.ids.id()),
         organization_id: Set(scope.organization_id.clone()),
         name: Set(input.name.clone()),
-        kind: Set(RuntimeKind::Docker),
-        endpoint: Set(tried.endpoint.to_string()),
+        kind: Set(kind),
+        endpoint: Set(tried.connection.address()),
         tls_ca: Set(ca),
         tls_cert: Set(cert),
         secret_id: Set(secret_id),
-        status: Set(RuntimeStatus::Ready),
-        status_message: Set(None),
-        version: Set(Some(tried.info.version)),
-        engine_id: Set(tried.info.engine_id),
         checked_at: Set(Some(now)),
+        ingress_class: Set(input.ingress_class),
+        storage_class: Set(input.storage_class),
+        exposure: Set(exposure_of(kind, input.exposure)),
         declared: Set(false),
         created_at: Set(now),
+        ..Default::default()
     };
+    check::write_found(&mut row, Ok(tried.info))?;
     let row = row.insert(&tx).await.map_err(|e| taken(e, &input.name))?;
     record(app, &tx, actor, &row, "runtime.registered").await?;
     tx.commit().await?;
@@ -122,20 +128,13 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateRuntime) -> Result<ru
         Change::Clear => v.add("input.name", "a runtime needs a name"),
         Change::Keep => {}
     }
-    let connection = match input.docker {
-        Change::Set(docker) => {
-            let key = match &stored.secret_id {
-                Some(id) => Some(secrets::open(app, scope, id).await?),
-                None => None,
-            };
-            Some(read(&mut v, docker, Some((&stored, key))))
+    let connection = new_connection(app, scope, &mut v, (input.docker, input.kubernetes), &stored).await?;
+    let classes = [("input.ingressClass", &input.ingress_class), ("input.storageClass", &input.storage_class)];
+    for (field, class) in classes {
+        if let Change::Set(class) = class {
+            check_class(&mut v, field, Some(class), stored.kind);
         }
-        Change::Clear => {
-            v.add("input.docker", "a runtime needs a connection");
-            None
-        }
-        Change::Keep => None,
-    };
+    }
     v.finish()?;
     let tried = match connection {
         Some(connection) => Some(try_out(app, scope, connection).await?),
@@ -155,20 +154,20 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateRuntime) -> Result<ru
     let mut row = current.into_active_model();
     row.name = Set(name.clone());
     let leads_elsewhere = tried.is_some();
-    if let Some(tried) = tried {
-        row.secret_id = Set(match &tried.tls {
-            Some(tls) => Some(secrets::store(app, &tx, scope, &tls.key).await?),
+    row.ingress_class = Set(input.ingress_class.over(stored.ingress_class));
+    row.storage_class = Set(input.storage_class.over(stored.storage_class));
+    row.exposure = Set(exposure_of(stored.kind, input.exposure.over(stored.exposure)));
+    if let Some(Tried { connection, info }) = tried {
+        row.secret_id = Set(match connection.secret() {
+            Some(secret) => Some(secrets::store(app, &tx, scope, &secret).await?),
             None => None,
         });
-        let (ca, cert) = tried.tls.map(|t| (t.ca, t.cert)).unzip();
+        let (ca, cert) = connection.certificates();
         row.tls_ca = Set(ca);
         row.tls_cert = Set(cert);
-        row.endpoint = Set(tried.endpoint.to_string());
-        row.status = Set(RuntimeStatus::Ready);
-        row.status_message = Set(None);
-        row.version = Set(Some(tried.info.version));
-        row.engine_id = Set(tried.info.engine_id);
+        row.endpoint = Set(connection.address());
         row.checked_at = Set(Some(app.clock.now()));
+        check::write_found(&mut row, Ok(info))?;
     }
     let row = row.update(&tx).await.map_err(|e| taken(e, &name))?;
     if let Some(old) = old_secret.filter(|old| Some(old) != row.secret_id.as_ref()) {
@@ -195,72 +194,90 @@ async fn record(
         subject_kind: "Runtime",
         subject_id: &row.id,
         subject_name: &row.name,
-        detail: json!({ "kind": "DOCKER", "endpoint": row.endpoint, "tls": row.secret_id.is_some() }),
+        detail: match row.kind {
+            RuntimeKind::Docker => {
+                json!({ "kind": "DOCKER", "endpoint": row.endpoint, "tls": row.secret_id.is_some() })
+            }
+            RuntimeKind::Kubernetes => json!({
+                "kind": "KUBERNETES",
+                "endpoint": row.endpoint,
+                "inCluster": row.secret_id.is_none(),
+                "ingressClass": row.ingress_class,
+                "storageClass": row.storage_class,
+                "exposure": row.exposure,
+            }),
+        },
     };
     audit::record(app, tx, actor, entry).await
 }
 
-/// The connection as it will be, or none after a fault.
-fn read(
+/// What a change says of the connection, or none where it says nothing.
+async fn new_connection(
+    app: &App,
+    scope: &Scope,
     v: &mut Violations,
-    input: DockerInput,
-    stored: Option<(&runtime::Model, Option<SecretString>)>,
-) -> Option<(Endpoint, Option<DockerTls>)> {
-    let (row, key) = stored.unzip();
-    let key = input.tls_key.over(key.flatten());
-    let ca = input.tls_ca.over(row.and_then(|r| r.tls_ca.clone()));
-    let cert = input.tls_cert.over(row.and_then(|r| r.tls_cert.clone()));
-    let host = match input.host {
-        Change::Keep => row.map(|r| r.endpoint.clone()),
-        Change::Clear => None,
-        Change::Set(host) => Some(host),
+    (docker, kubernetes): (Change<DockerInput>, Change<KubernetesInput>),
+    stored: &runtime::Model,
+) -> Result<Option<Option<Connection>>> {
+    let (own, other) = match stored.kind {
+        RuntimeKind::Docker => (("input.docker", &docker.is_given()), ("input.kubernetes", kubernetes.is_given())),
+        RuntimeKind::Kubernetes => (("input.kubernetes", &kubernetes.is_given()), ("input.docker", docker.is_given())),
     };
-    let host = host.unwrap_or_else(|| DEFAULT_HOST.to_owned());
-
-    let parts = [
-        ("input.docker.tlsCa", ca.as_deref()),
-        ("input.docker.tlsCert", cert.as_deref()),
-        ("input.docker.tlsKey", key.as_ref().map(|k| k.expose_secret())),
-    ];
-    let given = parts.iter().filter(|(_, text)| text.is_some()).count();
-    for (field, text) in parts {
-        match text {
-            None if given > 0 => v.add(field, "TLS needs all of tlsCa, tlsCert and tlsKey"),
-            Some(pem) if pem.len() > MAX_PEM_BYTES || !pem.contains("-----BEGIN ") => {
-                v.add(field, "this is no PEM text");
-            }
-            _ => {}
-        }
+    if other.1 {
+        v.add(other.0, "a runtime stays what it is: register another one");
+        return Ok(None);
     }
-    let endpoint = v.check("input.docker.host", Endpoint::parse(&host, given > 0))?;
-    let tls = match (ca, cert, key) {
-        (Some(ca), Some(cert), Some(key)) => Some(DockerTls { ca, cert, key }),
+    if !own.1 {
+        return Ok(None);
+    }
+    let (docker, kubernetes) = (docker.over(None), kubernetes.over(None));
+    if docker.is_none() && kubernetes.is_none() {
+        v.add(own.0, "a runtime needs a connection");
+        return Ok(None);
+    }
+    let key = match &stored.secret_id {
+        Some(id) if docker.is_some() => Some(secrets::open(app, scope, id).await?),
         _ => None,
     };
-    Some((endpoint, tls))
+    Ok(Some(connection::read(v, docker, kubernetes, Some((stored, key)))))
 }
 
-async fn try_out(app: &App, scope: &Scope, connection: Option<(Endpoint, Option<DockerTls>)>) -> Result<Tried> {
-    let (endpoint, tls) =
+fn check_class(v: &mut Violations, field: &str, class: Option<&str>, kind: RuntimeKind) {
+    let Some(class) = class else { return };
+    if kind == RuntimeKind::Docker {
+        v.add(field, "this is for Kubernetes runtimes, and the runtime is a Docker engine");
+    } else {
+        v.check(field, DomainName::parse(class));
+    }
+}
+
+fn exposure_of(kind: RuntimeKind, wanted: Option<ServiceExposure>) -> Option<ServiceExposure> {
+    (kind == RuntimeKind::Kubernetes).then(|| wanted.unwrap_or(ServiceExposure::NodePort))
+}
+
+async fn try_out(app: &App, scope: &Scope, connection: Option<Connection>) -> Result<Tried> {
+    let connection =
         connection.ok_or_else(|| Error::internal("a runtime's connection was neither read nor refused"))?;
-    local::admit(app, scope, &endpoint, "input.docker.host").await?;
-    let connection = DockerConnection { host: endpoint.to_string(), tls: tls.clone() };
+    connection.admit(app, scope, connection.field()).await?;
     let client = app
         .runtimes
-        .connect(&RuntimeConnection::Docker(connection))
-        .map_err(|e| Error::bad_input("input.docker", e.to_string()))?;
+        .connect(&connection.to_runtime())
+        .map_err(|e| Error::bad_input(connection.field(), e.to_string()))?;
     let info = client.check().await?;
-    if is_local_engine(app, &info).await && !local::may_use_local(app, scope).await? {
+    if is_own(app, connection.kind(), &info).await && !local::may_use_local(app, scope).await? {
         return Err(local::not_allowed());
     }
-    Ok(Tried { endpoint, tls, info })
+    Ok(Tried { connection, info })
 }
 
-/// Whether the engine is this machine's own under whatever address: both tell the same id.
-async fn is_local_engine(app: &App, info: &RuntimeInfo) -> bool {
+/// Whether it is this machine's own engine, or the cluster that it runs in, under whatever address: both tell the same id.
+async fn is_own(app: &App, kind: RuntimeKind, info: &RuntimeInfo) -> bool {
     let Some(id) = &info.engine_id else { return false };
-    let connection = DockerConnection { host: DEFAULT_HOST.to_owned(), tls: None };
-    match app.runtimes.connect(&RuntimeConnection::Docker(connection)) {
+    let connection = match kind {
+        RuntimeKind::Docker => RuntimeConnection::Docker(DockerConnection { host: DEFAULT_HOST.to_owned(), tls: None }),
+        RuntimeKind::Kubernetes => RuntimeConnection::Kubernetes(ClusterAccess::InCluster),
+    };
+    match app.runtimes.connect(&connection) {
         Ok(own) => own.check().await.is_ok_and(|own| own.engine_id.as_ref() == Some(id)),
         Err(_) => false,
     }

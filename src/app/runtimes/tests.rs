@@ -12,7 +12,7 @@ use crate::domain::secret::SecretString;
 
 fn at(name: &str, host: &str) -> RegisterRuntime {
     let docker = DockerInput { host: Change::Set(host.to_owned()), ..DockerInput::default() };
-    RegisterRuntime { name: name.to_owned(), docker: Some(docker) }
+    RegisterRuntime { name: name.to_owned(), docker: Some(docker), ..Default::default() }
 }
 
 fn field(error: &Error) -> &str {
@@ -30,7 +30,7 @@ async fn connected_to_before_it_is_stored() {
     let twice = register(&w.app, &w.admin, at("far", "tcp://192.0.2.2")).await.unwrap_err();
     assert_eq!((twice.code, field(&twice)), (Code::Conflict, "input.name"));
     assert_eq!(register(&w.app, &w.member, at("x", "tcp://192.0.2.1")).await.unwrap_err().code, Code::Forbidden);
-    let own = RegisterRuntime { name: "own".to_owned(), docker: Some(DockerInput::default()) };
+    let own = RegisterRuntime { name: "own".to_owned(), docker: Some(DockerInput::default()), ..Default::default() };
     assert_eq!(register(&w.app, &w.admin, own).await.unwrap().endpoint, "unix:///var/run/docker.sock");
 }
 

@@ -15,6 +15,8 @@ use crate::domain::spec::{Resources, Spec, Strategy, Target};
 pub enum ExportFormat {
     /// A Compose file.
     Compose,
+    /// Kubernetes manifests.
+    Kubernetes,
 }
 
 /// Reads a Compose file into containers to register.
@@ -36,11 +38,15 @@ pub async fn export(app: &App, scope: &Scope, service: &service::Model, format: 
     let build = built::choose(db, scope, service, None).await?;
     let image = build.as_ref().map(|build| &build.image);
     let spec = match environments::meant(db, scope, &service.id, None).await? {
-        Some(environment) => spec_of(service, &environment, &Default::default(), image)?,
+        Some(environment) => {
+            let runtime = environments::runtime(db, scope, environments::destination(&environment)).await?;
+            spec_of(service, (&environment, &runtime), &Default::default(), image)?
+        }
         None => registered(service, image)?,
     };
     Ok(match format {
         ExportFormat::Compose => compose::export(&spec),
+        ExportFormat::Kubernetes => app.runtimes.manifests(&spec, None),
     })
 }
 

@@ -2,25 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use entity::{DeployStrategy, environment, service};
+use entity::{DeployStrategy, RuntimeKind, ServiceExposure, environment, runtime, service};
 
 use super::definition::{ContainerDefinition, EnvEntry, containers_of, env_of};
 use crate::app::pipelines::image::Image;
 use crate::app::{Error, Precondition, Result};
 use crate::domain::image::{Digest, Repository, Tag};
-use crate::domain::spec::{ContainerSpec, Resources, Spec, Strategy, Target};
+use crate::domain::spec::{ClusterSpec, ContainerSpec, Exposure, Resources, Spec, Strategy, Target};
 
 /// What the environment of the service should look like now, digests left open.
 ///
 /// The environment's variables override those of the containers; a container's resources override the environment's,
-/// field by field. `tags` replaces the tags of named containers. Host ports are those that the environment keeps.
+/// field by field. `tags` replaces the tags of named containers. Host ports are those that the environment keeps. The
+/// runtime is the one that it goes to.
 ///
 /// # Errors
 /// FAILED_PRECONDITION, NOTHING_BUILT for a container that a build is to fill in, INTERNAL when one of the rows holds no
 /// definition.
 pub fn spec_of(
     service: &service::Model,
-    environment: &environment::Model,
+    (environment, runtime): (&environment::Model, &runtime::Model),
     tags: &BTreeMap<String, Tag>,
     built: Option<&Image>,
 ) -> Result<Spec> {
@@ -39,7 +40,36 @@ pub fn spec_of(
             Ok(container(c, image, host_port, &over, &resources))
         })
         .collect::<Result<_>>()?;
-    Ok(Spec { target: target_of(service, environment), containers, strategy: strategy_of(environment), cluster: None })
+    Ok(Spec {
+        target: target_of(service, environment),
+        containers,
+        strategy: strategy_of(environment),
+        cluster: cluster_of(environment, runtime)?,
+    })
+}
+
+/// What only Kubernetes takes from an environment and the runtime that it goes to; none for a Docker engine.
+///
+/// # Errors
+/// INTERNAL when the row holds something else.
+pub fn cluster_of(environment: &environment::Model, runtime: &runtime::Model) -> Result<Option<ClusterSpec>> {
+    if runtime.kind != RuntimeKind::Kubernetes {
+        return Ok(None);
+    }
+    let exposure = match runtime.exposure {
+        Some(ServiceExposure::LoadBalancer) => Exposure::LoadBalancer,
+        Some(ServiceExposure::NodePort) | None => Exposure::NodePort,
+    };
+    Ok(Some(ClusterSpec {
+        replicas: u16::try_from(environment.replicas).unwrap_or(1),
+        autoscaling: environment.autoscaling.clone().map(serde_json::from_value).transpose()?,
+        domain: environment.domain.clone(),
+        tls: environment.tls.clone().map(serde_json::from_value).transpose()?,
+        ingress_class: runtime.ingress_class.clone(),
+        storage_class: runtime.storage_class.clone(),
+        exposure,
+        addresses: BTreeMap::new(),
+    }))
 }
 
 /// How the environment's next revision takes over.

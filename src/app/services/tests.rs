@@ -18,7 +18,7 @@ use crate::domain::spec::{EnvValue, Resources};
 
 async fn engine(w: &World, actor: &Actor) -> runtime::Model {
     let docker = runtimes::DockerInput { host: Change::Set("tcp://192.0.2.1".to_owned()), ..Default::default() };
-    let new = runtimes::RegisterRuntime { name: "far".to_owned(), docker: Some(docker) };
+    let new = runtimes::RegisterRuntime { name: "far".to_owned(), docker: Some(docker), ..Default::default() };
     runtimes::register(&w.app, actor, new).await.unwrap()
 }
 
@@ -279,10 +279,11 @@ async fn a_spec_merges_the_environment_over_the_service() {
         env: json!([{ "name": "B", "value": { "plain": "environment" } }]),
         resources: json!({ "cpu_limit": "2", "memory_limit": "1Gi" }),
         host_ports: json!({ "web": 8080, "db": 3306 }),
-        ..environments::fresh(&w.app, &service, "staging", runtime.id)
+        ..environments::fresh(&w.app, &service, "staging", runtime.id.clone())
     };
+    let runtime = runtimes::by_id(&w.app, &w.admin.scope, &runtime.id).await.unwrap().unwrap();
     let tags = BTreeMap::from([("web".to_owned(), crate::domain::image::Tag::parse("1.27").unwrap())]);
-    let spec = spec_of(&service, &staging, &tags, None).unwrap();
+    let spec = spec_of(&service, (&staging, &runtime), &tags, None).unwrap();
     assert_eq!((spec.target.service.as_str(), spec.target.namespace.as_str()), ("shop", "shop-staging"));
     let [web, db] = spec.containers.as_slice() else { panic!("two containers") };
     assert_eq!((web.tag.as_str(), web.host_port, db.tag.as_str(), db.host_port), ("1.27", Some(8080), "latest", None));

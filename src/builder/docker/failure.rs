@@ -33,6 +33,12 @@ const REFUSED: [&str; 12] = [
     "unknown operating system or architecture",
 ];
 
+/// What is said of a Dockerfile that may be newer than the engine. Docker 20.10's own BuildKit knows no heredocs, whose
+/// lines it takes for instructions, and neither `COPY --link` nor `ADD --checksum`.
+const NEWER: [&str; 3] = ["unknown instruction", "Unknown flag", "unknown flag"];
+const HOW_NEWER: &str = "; if it is right, it is newer than the BuildKit of this engine: a first line \
+                         `# syntax=docker/dockerfile:1` has that fetch a current one, or update the engine";
+
 /// What BuildKit says of a build that failed.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -57,7 +63,8 @@ impl Failure {
                     BuilderError::Engine("the engine gave the build up".to_owned())
                 }
                 text if REFUSED.iter().any(|sign| text.contains(sign)) => {
-                    BuilderError::Refused(format!("the Dockerfile cannot be built: {whole}"))
+                    let how = if NEWER.iter().any(|sign| text.contains(sign)) { HOW_NEWER } else { "" };
+                    BuilderError::Refused(format!("the Dockerfile cannot be built: {whole}{how}"))
                 }
                 _ => BuilderError::Failed(format!("the build failed: {whole}")),
             };
@@ -149,7 +156,13 @@ mod tests {
         let syntax = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: \
                       dockerfile parse error line 1: unknown instruction: FORM";
         let BuilderError::Refused(why) = whole(syntax) else { panic!("it is no refusal") };
-        assert_eq!(why, "the Dockerfile cannot be built: dockerfile parse error line 1: unknown instruction: FORM");
+        let about =
+            "the Dockerfile cannot be built: dockerfile parse error line 1: unknown instruction: FORM; if it is right";
+        assert!(why.starts_with(about) && why.contains("`# syntax=docker/dockerfile:1`"), "{why}");
+        let flag = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: \
+                    dockerfile parse error line 4: Unknown flag: link";
+        assert!(whole(flag).to_string().contains("Unknown flag: link; if it is right, it is newer"));
+        assert!(!whole("Dockerfile cannot be empty").to_string().contains("newer"));
         assert!(matches!(whole("target stage x could not be found"), BuilderError::Refused(_)));
         assert!(matches!(whole("something else"), BuilderError::Failed(_)));
     }

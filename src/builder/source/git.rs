@@ -84,6 +84,10 @@ impl GitSources {
 
 #[async_trait]
 impl Sources for GitSources {
+    async fn examine(&self) -> Result<(), SourceError> {
+        process::examine(&self.path).await
+    }
+
     async fn resolve(&self, origin: &Origin, name: &str) -> Result<Resolved, SourceError> {
         if let Ok(commit) = CommitHash::parse(name) {
             return Ok(Resolved { commit, kind: RefKind::Commit });

@@ -117,6 +117,12 @@ pub enum SourceError {
 /// has written to a folder beside `into` is removed soon after, or by the next call if the program ends before.
 #[async_trait]
 pub trait Sources: Send + Sync {
+    /// Sees that what fetches is there and can what is asked of it.
+    ///
+    /// # Errors
+    /// [`SourceError::Broken`], which says what to install.
+    async fn examine(&self) -> Result<(), SourceError>;
+
     /// What a branch, a tag or a full hash means now.
     ///
     /// # Errors

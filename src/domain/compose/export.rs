@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::emit;
-use crate::domain::quantity;
 use crate::domain::spec::{ContainerSpec, EnvValue, HealthCheck, Spec, Strategy};
+use crate::domain::{emit, quantity};
 
 /// What stands in place of a secret's value.
-pub(super) const MASK: &str = "***";
+pub const MASK: &str = "***";
 
 /// The same in a diff, for a secret that is not what it was.
-const CHANGED_MASK: &str = "*** (changed)";
+pub const CHANGED_MASK: &str = "*** (changed)";
 
 #[derive(Serialize)]
 struct File {
@@ -100,23 +99,11 @@ pub fn export(spec: &Spec) -> String {
     written(spec, None)
 }
 
-/// What changes between two specs, as a unified diff of their Compose files; empty when nothing does.
-///
-/// A secret that has another value, or came or went in the place of a readable one, shows as such: that it changed,
-/// and nothing else about it.
+/// As [`export`], beside an older spec: a secret that has another value than there, or came or went in the place of a
+/// readable one, shows as such: that it changed, and nothing else about it.
 #[must_use]
-pub fn diff(before: Option<&Spec>, after: &Spec) -> String {
-    let old = before.map(|before| written(before, None)).unwrap_or_default();
-    let new = written(after, before);
-    if old == new { String::new() } else { super::unified_diff(&old, &new) }
-}
-
-/// As [`diff`], of what leaves one place (named first) for another: the diff begins with a comment that says so.
-#[must_use]
-pub fn diff_of_move(before: Option<&Spec>, after: &Spec, (from, to): (&str, &str)) -> String {
-    let old = before.map(|before| written(before, None)).unwrap_or_default();
-    let new = written(after, before);
-    super::unified_diff(&format!("# on {from}\n{old}"), &format!("# on {to}\n{new}"))
+pub fn export_beside(spec: &Spec, before: Option<&Spec>) -> String {
+    written(spec, before)
 }
 
 /// The file; against an older spec, with secrets that changed since marked.

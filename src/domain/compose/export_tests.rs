@@ -215,6 +215,11 @@ fn with_env(entries: &[(&str, EnvValue)]) -> Spec {
     spec(vec![ContainerSpec { env, ..container("web", "nginx") }])
 }
 
+fn diff(before: Option<&Spec>, after: &Spec) -> String {
+    let (old, new) = (before.map(export).unwrap_or_default(), export_beside(after, before));
+    if old == new { String::new() } else { unified_diff(&old, &new) }
+}
+
 /// The lines that a diff takes away and adds.
 fn changed_lines(before: &Spec, after: &Spec) -> Vec<String> {
     let text = diff(Some(before), after);

@@ -9,6 +9,7 @@ use super::import::ImportedVariable;
 use super::words;
 use crate::domain::names::{EnvName, EnvText, MountPath};
 use crate::domain::spec::VolumeSpec;
+use crate::domain::yaml::{show, text};
 
 /// What is imported for a volume, as Compose knows no sizes.
 const VOLUME_SIZE: &str = "1Gi";
@@ -52,20 +53,6 @@ impl Warnings {
             self.told.push(format!("and {} more like these", self.more));
         }
         self.told
-    }
-}
-
-/// A scalar as text, for paths and values.
-pub(super) fn show(value: &Value) -> String {
-    text(value).unwrap_or_else(|| "?".to_owned())
-}
-
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(yes) => Some(yes.to_string()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Null | Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_) => None,
     }
 }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_norway::{Mapping, Value};
 
-use super::fields::{self, Warnings, show};
-use super::{probe, yaml};
+use super::fields::{self, Warnings};
+use super::probe;
 use crate::domain::image::{Repository, Tag};
 use crate::domain::names::ContainerName;
 use crate::domain::spec::{HealthCheck, VolumeSpec};
+use crate::domain::yaml::{self, show};
 
 /// Why a text is no Compose file that can be read, in words for the person who gave it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +61,7 @@ pub struct ImportedVariable {
 /// When the text is more than 256 KiB, no YAML, more than one document, unfolds to too much by its aliases, or has no
 /// services.
 pub fn import(text: &str) -> Result<Import, ComposeError> {
-    let file = yaml::read(text)?;
+    let file = yaml::read(text).map_err(ComposeError)?;
     let Some(file) = file.as_mapping() else {
         return Err(ComposeError("a Compose file is a mapping with the key services".to_owned()));
     };

@@ -1,12 +1,10 @@
 //! Compose files: what a service looks like as one, and what one holds that a service can be made from.
 
-mod emit;
 mod export;
 mod fields;
 mod import;
 mod probe;
 mod words;
-mod yaml;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
@@ -18,7 +16,7 @@ mod export_tests;
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod import_tests;
 
-pub use export::{diff, diff_of_move, export};
+pub use export::{CHANGED_MASK, MASK, export, export_beside};
 pub use import::{ComposeError, Import, ImportedContainer, ImportedVariable, import};
 
 /// What changed between two texts, as a unified diff with three lines of context; empty when nothing did.

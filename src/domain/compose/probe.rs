@@ -2,9 +2,10 @@
 
 use serde_norway::Value;
 
-use super::fields::{Warnings, show};
+use super::fields::Warnings;
 use super::words;
 use crate::domain::spec::HealthCheck;
+use crate::domain::yaml::show;
 
 /// What is asked.
 struct Probe {

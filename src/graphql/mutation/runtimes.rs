@@ -6,15 +6,25 @@ use crate::app::runtimes::{self, RegisterRuntime, UpdateRuntime};
 use crate::graphql::errors::Result;
 use crate::graphql::guard::{actor, app};
 use crate::graphql::ids::NodeKind;
-use crate::graphql::types::runtime::{DockerConnectionInput, Runtime};
+use crate::graphql::types::enums::ServiceExposure;
+use crate::graphql::types::runtime::{DockerConnectionInput, KubernetesConnectionInput, Runtime};
 
 /// A place to deploy to.
 #[derive(InputObject)]
 pub struct RegisterRuntimeInput {
     /// Unique in the organization.
     name: String,
-    /// A Docker engine.
+    /// A Docker engine. Exactly one of docker and kubernetes.
     docker: Option<DockerConnectionInput>,
+    /// A Kubernetes cluster.
+    kubernetes: Option<KubernetesConnectionInput>,
+    /// Kubernetes only: what ingresses use unless told otherwise.
+    ingress_class: Option<String>,
+    /// Kubernetes only: what volumes use unless told otherwise.
+    storage_class: Option<String>,
+    /// Kubernetes: how a container that is neither internal nor behind an ingress is reached.
+    #[graphql(default_with = "Some(ServiceExposure::NodePort)")]
+    exposure: Option<ServiceExposure>,
 }
 
 /// The runtime answered and is stored.
@@ -33,6 +43,14 @@ pub struct UpdateRuntimeInput {
     name: MaybeUndefined<String>,
     /// How the engine is reached from now on.
     docker: MaybeUndefined<DockerConnectionInput>,
+    /// How the cluster is reached from now on.
+    kubernetes: MaybeUndefined<KubernetesConnectionInput>,
+    /// Kubernetes only: what ingresses use unless told otherwise.
+    ingress_class: MaybeUndefined<String>,
+    /// Kubernetes only: what volumes use unless told otherwise.
+    storage_class: MaybeUndefined<String>,
+    /// Kubernetes: how a container that is neither internal nor behind an ingress is reached.
+    exposure: MaybeUndefined<ServiceExposure>,
 }
 
 /// The runtime is saved.
@@ -82,7 +100,14 @@ impl RuntimeMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Its name and how it is reached.")] input: RegisterRuntimeInput,
     ) -> Result<Option<RegisterRuntimePayload>> {
-        let new = RegisterRuntime { name: input.name, docker: input.docker.map(Into::into) };
+        let new = RegisterRuntime {
+            name: input.name,
+            docker: input.docker.map(Into::into),
+            kubernetes: input.kubernetes.map(Into::into),
+            ingress_class: input.ingress_class,
+            storage_class: input.storage_class,
+            exposure: input.exposure.map(Into::into),
+        };
         let runtime = Runtime(runtimes::register(app(ctx)?, actor(ctx)?, new).await?);
         Ok(Some(RegisterRuntimePayload { runtime }))
     }
@@ -97,6 +122,10 @@ impl RuntimeMutation {
             id: NodeKind::Runtime.row(&input.id)?,
             name: input.name.into(),
             docker: input.docker.map_value(Into::into).into(),
+            kubernetes: input.kubernetes.map_value(Into::into).into(),
+            ingress_class: input.ingress_class.into(),
+            storage_class: input.storage_class.into(),
+            exposure: input.exposure.map_value(Into::into).into(),
         };
         let runtime = Runtime(runtimes::update(app(ctx)?, actor(ctx)?, change).await?);
         Ok(Some(UpdateRuntimePayload { runtime }))

@@ -42,6 +42,8 @@ pub struct ImportedContainer {
 pub enum ExportFormat {
     /// A Compose file.
     Compose,
+    /// Kubernetes manifests.
+    Kubernetes,
 }
 
 impl From<compose::Import> for ComposeImport {

@@ -52,6 +52,16 @@ pub enum GitProvider {
     Github,
 }
 
+/// How a published port is reached on Kubernetes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "entity::ServiceExposure")]
+pub enum ServiceExposure {
+    /// A port of every node.
+    NodePort,
+    /// A load balancer of the cluster's provider.
+    LoadBalancer,
+}
+
 /// Where a service stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "entity::ServiceStatus")]

@@ -6,10 +6,10 @@ use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object};
 use chrono::{DateTime, Utc};
 use entity::runtime;
 
-use super::enums::{RuntimeKind, RuntimeStatus};
+use super::enums::{RuntimeKind, RuntimeStatus, ServiceExposure};
 use super::service::Service;
-use crate::app::runtimes::DockerInput;
-use crate::app::services;
+use crate::app::runtimes::{DockerInput, KubernetesInput};
+use crate::app::{Error, services};
 use crate::domain::secret::SecretString;
 use crate::graphql::connection::{Counted, Window, cost, counted};
 use crate::graphql::errors::Result;
@@ -70,6 +70,32 @@ impl Runtime {
         self.0.checked_at
     }
 
+    /// Kubernetes only: what ingresses use unless told otherwise; the cluster's default when null.
+    async fn ingress_class(&self) -> Option<&str> {
+        self.0.ingress_class.as_deref()
+    }
+
+    /// Kubernetes only: what volumes use unless told otherwise; the cluster's default when null.
+    async fn storage_class(&self) -> Option<&str> {
+        self.0.storage_class.as_deref()
+    }
+
+    /// Kubernetes: how a container that is neither internal nor behind an ingress is reached.
+    async fn exposure(&self) -> Option<ServiceExposure> {
+        self.0.exposure.map(Into::into)
+    }
+
+    /// Kubernetes: the RBAC manifest that grants the permissions that are missing; null when none is.
+    async fn grant_manifest(&self) -> Option<&str> {
+        self.0.grant_manifest.as_deref()
+    }
+
+    /// Kubernetes: what the login may not do and would have to, as of the last check that it answered.
+    async fn missing_permissions(&self) -> Result<Vec<String>> {
+        let missing = self.0.missing_permissions.clone().map(serde_json::from_value).transpose();
+        Ok(missing.map_err(Error::from)?.unwrap_or_default())
+    }
+
     /// Services that are deployed there or will be, the newest first.
     #[graphql(complexity = "cost(first, None, child_complexity)")]
     async fn services(
@@ -110,6 +136,28 @@ impl From<DockerConnectionInput> for DockerInput {
             tls_ca: input.tls_ca.into(),
             tls_cert: input.tls_cert.into(),
             tls_key: input.tls_key.map_value(SecretString::from).into(),
+        }
+    }
+}
+
+/// How a Kubernetes cluster is reached. Exactly one of kubeconfig and inCluster.
+#[derive(InputObject)]
+pub struct KubernetesConnectionInput {
+    /// A kubeconfig (YAML) that holds all it needs: no file, no program. Never returned.
+    #[graphql(secret)]
+    kubeconfig: Option<String>,
+    /// Which of its contexts; its current one when left out.
+    context: Option<String>,
+    /// The cluster that the server runs in, with its own service account.
+    in_cluster: Option<bool>,
+}
+
+impl From<KubernetesConnectionInput> for KubernetesInput {
+    fn from(input: KubernetesConnectionInput) -> Self {
+        Self {
+            kubeconfig: input.kubeconfig.map(SecretString::from),
+            context: input.context,
+            in_cluster: input.in_cluster.unwrap_or_default(),
         }
     }
 }

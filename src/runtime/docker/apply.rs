@@ -1,6 +1,6 @@
 //! Does what the plan says, one call at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
     ContainerInspectResponse, ContainerUpdateBody, EndpointSettings, NetworkConnectRequest, NetworkCreateRequest,
@@ -10,14 +10,15 @@ use bollard::query_parameters::{
     CreateContainerOptions, ListContainersOptions, RemoveContainerOptions, RenameContainerOptions, StopContainerOptions,
 };
 use futures_util::FutureExt as _;
-use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use super::plan::{self, Observed, Role, Seen, Step, Wanted};
-use super::spec::{self, Blueprint, ENVIRONMENT, KIOPS, MANAGED_BY, Publish};
+use super::spec::{self, Blueprint, Publish};
 use super::{DockerRuntime, error};
 use crate::domain::spec::{ContainerSpec, Target};
 use crate::engine::EngineError;
+use crate::runtime::labels::{self, CONTAINER, ENVIRONMENT, KIOPS, MANAGED_BY};
+use crate::runtime::words::mask;
 use crate::runtime::{Applied, Progress, Rollout, RuntimeError};
 
 /// More steps than any rollout has: a plan that goes in circles ends here.
@@ -66,15 +67,6 @@ impl<'a> Run<'a> {
         let found = self.rollout.spec.containers.iter().find(|c| c.name == name);
         found.ok_or_else(|| RuntimeError::Engine(format!("the revision has no container {name}")))
     }
-}
-
-/// Puts *** where a secret's value would be, longest values first.
-pub(super) fn mask(rollout: &Rollout, text: &str) -> String {
-    let mut values: Vec<&str> = rollout.secrets.values().map(|s| s.expose_secret()).collect();
-    values.extend(rollout.logins.values().map(|login| login.token.expose_secret()));
-    values.retain(|value| value.trim().len() >= 3);
-    values.sort_unstable_by_key(|value| std::cmp::Reverse(value.len()));
-    values.iter().fold(text.to_owned(), |text, value| text.replace(value, "***"))
 }
 
 impl DockerRuntime {
@@ -220,8 +212,8 @@ impl DockerRuntime {
         })?;
         let api = self.engine.api().await.map_err(error)?;
         for volume in &container.volumes {
-            let mut labels = spec::labels(target);
-            labels.insert(spec::CONTAINER.to_owned(), name.to_owned());
+            let mut labels: HashMap<String, String> = labels::of(target);
+            labels.insert(CONTAINER.to_owned(), name.to_owned());
             let request = VolumeCreateRequest {
                 name: Some(spec::volume_name(target, name, &volume.mount_path)),
                 labels: Some(labels),
@@ -340,7 +332,7 @@ impl DockerRuntime {
         let request = NetworkCreateRequest {
             name,
             driver: Some("bridge".to_owned()),
-            labels: Some(spec::labels(target)),
+            labels: Some(labels::of(target)),
             ..Default::default()
         };
         match api.create_network(request).await.map_err(EngineError::from) {

@@ -16,6 +16,11 @@ use crate::runtime::RuntimeError;
 
 /// How often a waiting container is looked at.
 const LOOK: Duration = Duration::from_millis(400);
+/// How often one that has just started is asked: most programs answer within a second or two, and whoever deploys waits.
+/// What it costs is no failure more than asking once in an interval.
+const SOON: Duration = Duration::from_millis(100);
+/// How long it has just started, if its interval is not shorter.
+const NEW: Duration = Duration::from_secs(10);
 /// How long a container without any check has to run.
 const RUNS: Duration = Duration::from_secs(5);
 
@@ -37,6 +42,7 @@ impl DockerRuntime {
     ) -> Result<(), RuntimeError> {
         let began = Instant::now();
         let (mut failures, mut next_try, mut last) = (0, began, "no answer yet".to_owned());
+        let mut next_failure = began;
         let mut restarts = None;
         loop {
             let state = self.inspect(id).await?;
@@ -61,13 +67,21 @@ impl DockerRuntime {
                         Ok(()) => return Ok(()),
                         Err(why) => last = why,
                     }
+                    let (now, interval) = (Instant::now(), Duration::from_secs(check.interval_seconds.max(1).into()));
                     let grace = began.elapsed() < Duration::from_secs(check.start_seconds.into());
-                    failures += u32::from(!grace);
+                    if now >= next_failure && !grace {
+                        failures += 1;
+                        next_failure = now + interval;
+                    }
                     if failures >= check.retries.max(1) {
                         return Err(self.unhealthy(run, container, id, &last).await);
                     }
-                    let interval = Duration::from_secs(check.interval_seconds.max(1).into());
-                    next_try = Instant::now() + if grace { interval.min(Duration::from_secs(1)) } else { interval };
+                    let pause = match () {
+                        () if began.elapsed() < interval.min(NEW) => SOON,
+                        () if grace => interval.min(Duration::from_secs(1)),
+                        () => next_failure - now,
+                    };
+                    next_try = now + pause;
                 }
                 _ => {}
             }
@@ -75,7 +89,7 @@ impl DockerRuntime {
                 let text = format!("container {} was not healthy at the deadline: {last}", container.name);
                 return Err(RuntimeError::TimedOut(run.mask(&text)));
             }
-            sleep(LOOK).await;
+            sleep(if began.elapsed() < NEW { SOON } else { LOOK }).await;
         }
     }
 

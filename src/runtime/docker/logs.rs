@@ -14,13 +14,12 @@ use super::plan::Role;
 use super::{DockerRuntime, error, spec};
 use crate::domain::spec::Target;
 use crate::engine::{Engine, EngineError, LineAssembler, LogLine};
+use crate::runtime::lines::stored;
+use crate::runtime::words::{QUOTED_LINES, quoted};
 use crate::runtime::{InstanceLine, LogQuery, RuntimeError};
 
 /// How often a followed environment is looked at for new and restarted containers.
 const LOOK: Duration = Duration::from_secs(1);
-/// How many last lines a failure quotes, and how long they may be together.
-const QUOTED: &str = "20";
-const QUOTED_BYTES: usize = 4_000;
 
 /// A container whose log can be read.
 #[derive(Debug, Clone)]
@@ -101,7 +100,7 @@ impl DockerRuntime {
         .boxed())
     }
 
-    /// What is there, in the order of time.
+    /// What is there.
     async fn stored_lines(
         &self,
         sources: Vec<Source>,
@@ -117,12 +116,7 @@ impl DockerRuntime {
                 Item::End(_) => None,
             }
         });
-        let Some(tail) = tail else { return Ok(lines.boxed()) };
-        // Each instance gives its last lines; the last ones of all are wanted.
-        let mut all: Vec<InstanceLine> = lines.collect::<Vec<_>>().await.into_iter().collect::<Result<_, _>>()?;
-        all.sort_by_key(|line| line.at);
-        let skip = all.len().saturating_sub(usize::try_from(tail).unwrap_or(usize::MAX));
-        Ok(stream::iter(all.into_iter().skip(skip).map(Ok)).boxed())
+        stored(lines.boxed(), tail).await
     }
 
     async fn sources(&self, target: &Target, query: &LogQuery) -> Result<Vec<Source>, RuntimeError> {
@@ -145,7 +139,7 @@ impl DockerRuntime {
     /// The last lines of a container, ready to be put after a message.
     pub(super) async fn last_lines(&self, run: &Run<'_>, id: &str) -> String {
         let source = Source { id: id.to_owned(), instance: String::new(), container: String::new(), is_running: false };
-        let tail = QUOTED.parse().ok();
+        let tail = Some(QUOTED_LINES);
         let items = read(self.engine.clone(), source, tail, None, Follow::No).collect::<Vec<_>>();
         let items = tokio::time::timeout(Duration::from_secs(10), items).await.unwrap_or_default();
         let lines: Vec<String> = items
@@ -155,13 +149,7 @@ impl DockerRuntime {
                 _ => None,
             })
             .collect();
-        if lines.is_empty() {
-            return "; it printed nothing".to_owned();
-        }
-        let text = run.mask(&lines.join("\n"));
-        let from = text.len().saturating_sub(QUOTED_BYTES);
-        let from = (from..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        format!("; its last lines:\n{}", &text[from..])
+        quoted(run.rollout, &lines)
     }
 }
 

@@ -22,7 +22,7 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 
 use self::plan::Role;
-use self::spec::{ENVIRONMENT, KIOPS, MANAGED_BY};
+use super::labels::{self, ENVIRONMENT, KIOPS, MANAGED_BY};
 use super::{
     Applied, DockerConnection, InstanceLine, InstanceState, LocalImage, LogQuery, Progress, Rollout, Runtime,
     RuntimeError, RuntimeEvent, RuntimeInfo, Volumes,
@@ -221,7 +221,7 @@ fn instance(found: &bollard::models::ContainerInspectResponse, host: &str) -> Op
     let started = state.started_at.as_deref().and_then(|at| DateTime::parse_from_rfc3339(at).ok());
     Some(InstanceState {
         name: found.name.as_deref()?.trim_start_matches('/').to_owned(),
-        image: labels.get(spec::IMAGE).cloned().unwrap_or_default(),
+        image: labels.get(labels::IMAGE).cloned().unwrap_or_default(),
         state: state.status.map(|status| status.to_string()).unwrap_or_default(),
         ready: up && healthy,
         restarts: i32::try_from(found.restart_count.unwrap_or_default()).unwrap_or(i32::MAX),

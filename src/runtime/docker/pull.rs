@@ -7,12 +7,12 @@ use bollard::query_parameters::CreateImageOptions;
 use futures_util::StreamExt;
 use secrecy::ExposeSecret;
 
-use super::apply::mask;
 use super::{DockerRuntime, error};
 use crate::domain::image::{DOCKER_HUB, Digest, Repository, Tag};
 use crate::domain::secret::RegistryLogin;
 use crate::domain::spec::ContainerSpec;
 use crate::engine::EngineError;
+use crate::runtime::words::mask;
 use crate::runtime::{LocalImage, Progress, Rollout, RuntimeError};
 
 /// Waits between tries of a pull that may yet succeed.

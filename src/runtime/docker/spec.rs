@@ -13,35 +13,11 @@ use super::plan::{Attached, Observed, Role, Wanted};
 use crate::domain::quantity;
 use crate::domain::spec::{ContainerSpec, EnvValue, Strategy, Target};
 use crate::runtime::RuntimeError;
+use crate::runtime::labels::{self, CONTAINER, IMAGE, REVISION};
 
-/// Says that an object is ours.
-pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// The value of [`MANAGED_BY`].
-pub const KIOPS: &str = "kiops";
-/// The environment's id.
-pub const ENVIRONMENT: &str = "kiops.dev/environment";
-pub(super) const CONTAINER: &str = "kiops.dev/container";
-pub(super) const IMAGE: &str = "kiops.dev/image";
-const ORGANIZATION: &str = "kiops.dev/organization";
-const SERVICE: &str = "kiops.dev/service";
-const REVISION: &str = "kiops.dev/revision";
 const HASH: &str = "kiops.dev/config-hash";
 const PROOF: &str = "kiops.dev/proof";
 const POSITION: &str = "kiops.dev/position";
-
-/// Labels of everything that belongs to an environment.
-#[must_use]
-pub fn labels(target: &Target) -> HashMap<String, String> {
-    [
-        (MANAGED_BY, KIOPS),
-        (ORGANIZATION, &target.organization_id),
-        (SERVICE, &target.service_id),
-        (ENVIRONMENT, &target.environment_id),
-    ]
-    .into_iter()
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .collect()
-}
 
 /// The environment's network. The hash of the id keeps organizations apart whose services have one name.
 #[must_use]
@@ -154,7 +130,7 @@ pub fn body(plan: &Blueprint<'_>) -> Result<ContainerCreateBody, RuntimeError> {
     };
     let cpu = limit(&container.resources.cpu_limit, quantity::cpu_millis)?;
     let memory = limit(&container.resources.memory_limit, quantity::bytes)?;
-    let mut labels = labels(plan.target);
+    let mut labels: HashMap<String, String> = labels::of(plan.target);
     let extra = [
         (REVISION, plan.revision.to_string()),
         (CONTAINER, container.name.clone()),

@@ -86,6 +86,13 @@ async fn building_comes_before_all_and_a_failed_build_is_told_until_the_next_one
     assert_eq!(yard.settled().await.0, "BUILD_FAILED");
     yard.built(15).await;
     assert_eq!(yard.settled().await, is("RUNNING", None));
+    // What somebody proposes is not the service yet.
+    let proposed = |row: &mut entity::pipeline::Model| {
+        failed(StageKind::Build)(row);
+        row.trigger = entity::PipelineTrigger::MergeRequest;
+    };
+    yard.add(16, proposed).await;
+    assert_eq!(yard.settled().await, is("RUNNING", None));
 }
 
 #[tokio::test]

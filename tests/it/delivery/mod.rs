@@ -6,6 +6,7 @@ mod cancels;
 mod crashes;
 mod hostile;
 mod pushes;
+mod wizard;
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;

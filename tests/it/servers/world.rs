@@ -183,6 +183,10 @@ pub struct Outside(pub Arc<World>);
 
 #[async_trait]
 impl Sources for Outside {
+    async fn examine(&self) -> Result<(), SourceError> {
+        Ok(())
+    }
+
     async fn resolve(&self, _: &Origin, name: &str) -> Result<Resolved, SourceError> {
         if let Ok(commit) = CommitHash::parse(name) {
             return Ok(Resolved { commit, kind: RefKind::Commit });

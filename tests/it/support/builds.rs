@@ -50,6 +50,10 @@ impl FakeSources {
 
 #[async_trait]
 impl Sources for FakeSources {
+    async fn examine(&self) -> Result<(), SourceError> {
+        Ok(())
+    }
+
     async fn resolve(&self, _: &Origin, name: &str) -> Result<Resolved, SourceError> {
         if let Some(failure) = self.failure.lock().unwrap().clone() {
             return Err(failure);

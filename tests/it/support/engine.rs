@@ -41,17 +41,22 @@ pub fn second(test: &str) -> Option<String> {
 
 /// Builds `tag` from scratch with a static busybox as `/bin/busybox` and the given Dockerfile lines after it.
 pub fn build(host: &str, tag: &str, lines: &str) {
-    let _one = BUILD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::copy("/bin/busybox", folder.path().join("busybox")).expect("busybox-static is installed");
     let links = "FROM scratch\nCOPY busybox /bin/busybox\nCOPY busybox /bin/sh\n";
     std::fs::write(folder.path().join("Dockerfile"), format!("{links}{lines}\n")).expect("a Dockerfile");
+    build_folder(host, tag, folder.path());
+}
+
+/// Builds `tag` from a folder with a Dockerfile.
+pub fn build_folder(host: &str, tag: &str, folder: &Path) {
+    let _one = BUILD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     // Other test processes may build the same at this moment, and the classic builder takes layers from under them.
     for attempt in 1.. {
         let built = Command::new("docker")
             .args(["--host", host, "build", "--quiet", "--tag", tag, "."])
             .env("DOCKER_BUILDKIT", "0")
-            .current_dir(folder.path())
+            .current_dir(folder)
             .output()
             .expect("the docker program is installed");
         if built.status.success() {

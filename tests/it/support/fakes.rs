@@ -10,9 +10,11 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use kiops::domain::clock::{Clock, Ids};
 use kiops::domain::image::{Digest, Repository, Tag};
+use kiops::domain::kubeconfig::ClusterAccess;
 use kiops::domain::secret::RegistryLogin;
 use kiops::domain::spec::{Spec, Target};
 use kiops::registry::{HubRepository, ListedTag, Registries, RegistryError, TagPage, TagRequest};
+use kiops::runtime::kubernetes::manifest::shown;
 use kiops::runtime::{
     Applied, InstanceLine, InstanceState, LocalImage, LogQuery, Progress, Rollout, Runtime, RuntimeConnection,
     RuntimeError, RuntimeEvent, RuntimeInfo, Runtimes, Volumes,
@@ -168,6 +170,10 @@ pub struct FakeRuntimes {
     pub away: Mutex<Option<RuntimeError>>,
     /// Engines of their own, by their addresses; all other addresses lead to this one.
     others: Mutex<BTreeMap<String, Arc<FakeRuntimes>>>,
+    /// A cluster: what its login may not do.
+    pub missing: Mutex<Vec<String>>,
+    /// A cluster: what was changed there by hand.
+    pub drift: Mutex<Vec<String>>,
     /// What it says it is; `fake` when nothing else was said.
     engine_id: Mutex<Option<String>>,
     /// While there is one of a call's name (`pull`, `apply`) the call waits for a permit, or to be told to stop.
@@ -273,21 +279,26 @@ impl FakeRuntimes {
     }
 }
 
+/// Where [`FakeRuntimes::another`] puts the cluster that the server runs in.
+pub const OWN_CLUSTER: &str = "in-cluster";
+
 /// All connections lead to the same engine, but those to addresses of others.
 pub struct FakeEngine(pub Arc<FakeRuntimes>);
 
 impl Runtimes for FakeEngine {
     fn connect(&self, connection: &RuntimeConnection) -> Result<Arc<dyn Runtime>, RuntimeError> {
-        let RuntimeConnection::Docker(docker) = connection else {
-            return Err(RuntimeError::Engine("this double has no clusters".to_owned()));
+        let address = match connection {
+            RuntimeConnection::Docker(docker) => docker.host.as_str(),
+            RuntimeConnection::Kubernetes(ClusterAccess::Login(login)) => login.server.as_str(),
+            RuntimeConnection::Kubernetes(ClusterAccess::InCluster) => OWN_CLUSTER,
         };
-        let engine = self.0.others.lock().unwrap().get(&docker.host).cloned().unwrap_or_else(|| self.0.clone());
+        let engine = self.0.others.lock().unwrap().get(address).cloned().unwrap_or_else(|| self.0.clone());
         engine.call("connect", "")?;
         Ok(Arc::new(FakeEngine(engine)))
     }
 
-    fn manifests(&self, spec: &Spec, _: Option<&Spec>) -> String {
-        format!("# the manifests of {}\n", spec.target.service)
+    fn manifests(&self, spec: &Spec, before: Option<&Spec>) -> String {
+        shown(spec, before)
     }
 }
 
@@ -299,8 +310,22 @@ fn about(rollout: &Rollout) -> String {
 impl Runtime for FakeEngine {
     async fn check(&self) -> Result<RuntimeInfo, RuntimeError> {
         self.0.call("check", "")?;
-        let engine_id = self.0.id();
-        Ok(RuntimeInfo { version: "28.5.1".to_owned(), engine_id: Some(engine_id), ..Default::default() })
+        let missing = self.0.missing.lock().unwrap().clone();
+        Ok(RuntimeInfo {
+            version: "28.5.1".to_owned(),
+            engine_id: Some(self.0.id()),
+            grant_manifest: (!missing.is_empty()).then(|| "kind: ClusterRole\n".to_owned()),
+            missing_permissions: missing,
+        })
+    }
+
+    async fn admit(&self, target: &Target) -> Result<(), RuntimeError> {
+        self.0.call("admit", &target.namespace)
+    }
+
+    async fn drift(&self, serving: &Rollout) -> Result<Vec<String>, RuntimeError> {
+        self.0.call("drift", &about(serving))?;
+        Ok(self.0.drift.lock().unwrap().clone())
     }
 
     async fn local_image(&self, _repository: &Repository, _tag: &Tag) -> Result<Option<LocalImage>, RuntimeError> {
@@ -321,6 +346,11 @@ impl Runtime for FakeEngine {
         self.0.bring_up(rollout);
         self.0.moment();
         let published = rollout.spec.containers.iter().filter(|c| !c.is_internal);
+        if rollout.spec.cluster.is_some() {
+            let published = published.filter(|c| c.port.is_some() && c.ingress_path.is_none());
+            let addresses = published.map(|c| (c.name.clone(), "192.0.2.10:30080".to_owned())).collect();
+            return Ok(Applied { addresses, ..Default::default() });
+        }
         let host_ports = published.filter_map(|c| Some((c.name.clone(), c.host_port.or(c.port)?))).collect();
         Ok(Applied { host_ports, ..Default::default() })
     }

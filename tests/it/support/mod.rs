@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
 pub mod app;
+pub mod bases;
 pub mod browser;
 pub mod builds;
+pub mod cluster;
 pub mod engine;
 pub mod fakes;
 pub mod git;
@@ -12,6 +14,7 @@ pub mod github_double;
 pub mod gitlab_double;
 pub mod hooks;
 pub mod pipelines;
+pub mod place;
 pub mod registry;
 pub mod server;
 pub mod shop;

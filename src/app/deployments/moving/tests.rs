@@ -1,7 +1,8 @@
 //! What a plan says of a move, and of a strategy.
 
 use super::*;
-use crate::app::deployments::plan;
+use crate::app::deployments::plan::{self, Plan};
+use crate::app::testing::FakeRuntimes;
 use crate::domain::spec::Strategy;
 
 fn spec(containers: serde_json::Value) -> Spec {
@@ -64,20 +65,20 @@ fn what_stays_and_what_starts_empty_is_named() {
 fn a_move_is_part_of_a_plan_and_stops_nothing() {
     let current = spec(serde_json::json!([web("1"), db("/data")]));
     let changed = spec(serde_json::json!([web("2"), db("/data")]));
-    let stays = plan::compare(changed.clone(), Some(&current), course(Origin::Here), Vec::new());
+    let stays = compare(changed.clone(), &current, course(Origin::Here));
     assert_eq!(stays.downtime, ["web keeps host port 8080, which must change hands"]);
     assert_eq!(stays.spec.containers[0].host_port, Some(8080));
-    let moves = plan::compare(changed.clone(), Some(&current), course(elsewhere()), Vec::new());
+    let moves = compare(changed.clone(), &current, course(elsewhere()));
     assert_eq!(moves.downtime, Vec::<String>::new());
     assert_eq!(moves.spec.containers[0].host_port, None, "the other engine's ports are its own");
     assert!(moves.diff.contains("-# on far\n") && moves.diff.contains("+# on near\n"), "{}", moves.diff);
     assert_ne!(moves.hash(), stays.hash());
 
     // Nothing but the place changes.
-    let only_moves = plan::compare(current.clone(), Some(&current), course(elsewhere()), Vec::new());
+    let only_moves = compare(current.clone(), &current, course(elsewhere()));
     assert!(!only_moves.diff.is_empty());
     let other = Origin::Elsewhere(Stop { id: "c".to_owned(), name: "far".to_owned() });
-    let from_elsewhere = plan::compare(current.clone(), Some(&current), course(other), Vec::new());
+    let from_elsewhere = compare(current.clone(), &current, course(other));
     assert_ne!(only_moves.hash(), from_elsewhere.hash());
 }
 
@@ -86,8 +87,12 @@ fn recreating_says_that_it_stops_what_changes_and_why() {
     let current = spec(serde_json::json!([web("1"), db("/data")]));
     let recreated = |containers| Spec { strategy: Strategy::Recreate, ..spec(containers) };
     let changed = recreated(serde_json::json!([web("2"), db("/data")]));
-    let plan = plan::compare(changed, Some(&current), course(Origin::Here), Vec::new());
+    let plan = compare(changed, &current, course(Origin::Here));
     assert_eq!(plan.downtime, ["web is stopped before its new one starts: the strategy is RECREATE"]);
     let same = recreated(serde_json::json!([web("1"), db("/data")]));
-    assert_eq!(plan::compare(same, Some(&current), course(Origin::Here), Vec::new()).downtime, Vec::<String>::new());
+    assert_eq!(compare(same, &current, course(Origin::Here)).downtime, Vec::<String>::new());
+}
+
+fn compare(spec: Spec, current: &Spec, course: Course) -> Plan {
+    plan::compare(&FakeRuntimes, (spec, Some(current)), course, Vec::new())
 }

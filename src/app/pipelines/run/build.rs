@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, EntityTrait as _, QueryFilter, QueryOrder as _, Set};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::{Step, Work, cleared, failed};
+use super::{Step, Work, failed};
 use crate::app::deployments::{built, environments};
 use crate::app::pipelines::definition::{BuildDefinition, DockerfileMode};
 use crate::app::pipelines::image::{self, Image};
@@ -124,7 +124,7 @@ impl Work<'_> {
         if destination.pushed {
             return Ok(None);
         }
-        for name in self.targets().await? {
+        for name in self.targets().await?.wanted {
             let db = self.app.db.read();
             let place = environments::meant_or_new(self.app, db, &self.scope, &self.service, Some(&name)).await;
             let place = match place {
@@ -247,7 +247,7 @@ impl Work<'_> {
         {
             return Ok(Ok(image));
         }
-        if let Err(error) = cleared(builder, &self.pipeline.id).await {
+        if let Err(error) = self.afresh(builder).await {
             return Ok(Err(failed(error)));
         }
         let request = self.request(destination, tag, prepared)?;

@@ -17,11 +17,24 @@ use crate::builder::{Journal as _, Output};
 use crate::domain::stage::StageKind;
 use crate::domain::status::RunStatus as Status;
 
+/// Where a pipeline's image goes.
+pub(super) struct Targets {
+    /// The names of the environments that get it.
+    pub(super) wanted: BTreeSet<String>,
+    /// Environments that would, and have a later pipeline's already: with its number.
+    pub(super) ahead: Vec<(String, i32)>,
+}
+
 impl Work<'_> {
     pub(super) async fn deploy(&mut self) -> Result<Step> {
         let mut faults = Vec::new();
         if !self.pipeline.cancel_requested {
-            for name in &self.targets().await? {
+            let targets = self.targets().await?;
+            for (name, newer) in &targets.ahead {
+                let text = format!("{name} has pipeline {newer} already: it is not taken back");
+                self.log.line(Output::System, &text).await;
+            }
+            for name in &targets.wanted {
                 match built::deploy_built(self.app, &self.pipeline, name).await {
                     Ok(_) => {}
                     Err(error) if error.code == Code::Internal => return Err(error),
@@ -35,29 +48,27 @@ impl Work<'_> {
 
     /// Whether there is anything to deploy, or that was.
     pub(super) async fn is_deployed_anywhere(&self) -> Result<bool> {
-        Ok(!self.targets().await?.is_empty() || !self.deployments(self.app.db.read_write()).await?.is_empty())
+        Ok(!self.targets().await?.wanted.is_empty() || !self.deployments(self.app.db.read_write()).await?.is_empty())
     }
 
     /// The environment that was named, and those that want every build of the service's branch.
-    pub(super) async fn targets(&self) -> Result<BTreeSet<String>> {
-        let mut targets: BTreeSet<String> = self.pipeline.deploy_to.iter().cloned().collect();
+    pub(super) async fn targets(&self) -> Result<Targets> {
+        let wanted = self.pipeline.deploy_to.iter().cloned().collect();
+        let mut targets = Targets { wanted, ahead: Vec::new() };
         let branch = self.service.git_branch.as_deref() == Some(self.pipeline.ref_name.as_str());
         // A tag may be called as the branch is, by somebody who may not push to that.
         if !branch || matches!(self.pipeline.trigger, PipelineTrigger::MergeRequest | PipelineTrigger::Tag) {
             return Ok(targets);
         }
         for place in environments::of_service(self.app.db.read(), &self.scope, &self.service.id).await? {
-            if !place.auto_deploy || targets.contains(&place.name) {
+            if !place.auto_deploy || targets.wanted.contains(&place.name) {
                 continue;
             }
             match self.newer_in(&place).await? {
                 None => {
-                    targets.insert(place.name);
+                    targets.wanted.insert(place.name);
                 }
-                Some(newer) => {
-                    let text = format!("{} has pipeline {newer} already: it is not taken back", place.name);
-                    self.log.line(Output::System, &text).await;
-                }
+                Some(newer) => targets.ahead.push((place.name, newer)),
             }
         }
         Ok(targets)

@@ -1,6 +1,6 @@
 //! TEST: the service's test command in a container of the built image.
 
-use super::{Step, Work, cleared, failed};
+use super::{Step, Work, failed};
 use crate::app::Result;
 use crate::app::pipelines::image;
 use crate::builder::{Journal as _, Output, TestRequest};
@@ -25,7 +25,7 @@ impl Work<'_> {
         }
         let words = command.join(" ");
         self.log.line(Output::System, &format!("Testing: {words}")).await;
-        if let Err(error) = cleared(builder.as_ref(), &self.pipeline.id).await {
+        if let Err(error) = self.afresh(builder.as_ref()).await {
             return Ok(failed(error));
         }
         let request = TestRequest { mark: self.mark(), image_id: built.id, command, limits: self.limits()? };

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 
 use serde_norway::Value;
 
-/// Writes one document.
-pub(super) fn document(value: &Value) -> String {
+/// Writes one document. Takes what is made of our own structs, which hold no null.
+pub fn document(value: &Value) -> String {
     let mut out = String::new();
     block(&mut out, value, 0);
     out

@@ -7,8 +7,6 @@ use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
 use serde_norway::{Mapping, Value};
 
-use super::import::ComposeError;
-
 /// The most bytes that a file may have.
 const MAX_BYTES: usize = 256 * 1024;
 
@@ -17,14 +15,17 @@ const MAX_BYTES: usize = 256 * 1024;
 const MAX_UNFOLDED: usize = 4 * 1024 * 1024;
 const NODE: usize = 32;
 
-/// No Compose file nests brackets like this; the scanner takes the square of it.
+/// No file that is read here nests brackets like this; the scanner takes the square of it.
 const MAX_OPEN_BRACKETS: usize = 100;
 
 /// The one document of a file, its merge keys resolved.
-pub(super) fn read(text: &str) -> Result<Value, ComposeError> {
-    let bad = |message: &str| Err(ComposeError(message.to_owned()));
+///
+/// # Errors
+/// In words that quote keys at most, never a value.
+pub(super) fn read(text: &str) -> Result<Value, String> {
+    let bad = |message: &str| Err(message.to_owned());
     if text.len() > MAX_BYTES {
-        return bad("a Compose file has at most 256 KiB");
+        return bad("the file has more than 256 KiB");
     }
     if open_brackets(text) > MAX_OPEN_BRACKETS {
         return bad("the file has too many brackets in each other");
@@ -32,9 +33,9 @@ pub(super) fn read(text: &str) -> Result<Value, ComposeError> {
     let budget = Cell::new(MAX_UNFOLDED);
     let mut documents = serde_norway::Deserializer::from_str(text);
     let Some(first) = documents.next() else { return bad("the file is empty") };
-    let value = Node(&budget).deserialize(first).map_err(|e| ComposeError(e.to_string()))?;
+    let value = Node(&budget).deserialize(first).map_err(|e| e.to_string())?;
     if let Some(second) = documents.next() {
-        serde::de::IgnoredAny::deserialize(second).map_err(|e| ComposeError(e.to_string()))?;
+        serde::de::IgnoredAny::deserialize(second).map_err(|e| e.to_string())?;
         return bad("the file holds more than one YAML document");
     }
     Ok(value)
@@ -122,10 +123,7 @@ impl<'de> Visitor<'de> for Node<'_> {
                 continue;
             }
             if all.contains_key(&key) {
-                return Err(A::Error::custom(format!(
-                    "the key {} stands twice in one mapping",
-                    super::fields::show(&key)
-                )));
+                return Err(A::Error::custom(format!("the key {} stands twice in one mapping", show(&key))));
             }
             all.insert(key, value);
         }
@@ -137,6 +135,21 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<Value, A::Error> {
         Err(A::Error::custom("YAML tags (words that start with !) are not read"))
+    }
+}
+
+/// A scalar as text, for paths and values.
+pub(super) fn show(value: &Value) -> String {
+    text(value).unwrap_or_else(|| "?".to_owned())
+}
+
+/// A scalar as text; none of anything else.
+pub(super) fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(yes) => Some(yes.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_) => None,
     }
 }
 
