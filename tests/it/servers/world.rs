@@ -22,8 +22,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-/// How long a process takes.
+use super::LEASE;
+
+/// How long a process takes, and how long each fifth one does: longer than a dead server keeps its lease, so that it is
+/// still at work when another server takes its job up.
 const WORK: Duration = Duration::from_millis(150);
+const LONG_WORK: Duration = LEASE.saturating_add(Duration::from_millis(1500));
 /// How long what lasts may take to be seen on every server, those that were killed meanwhile among them.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -140,7 +144,7 @@ impl World {
             }
             let (world, of) = (self.clone(), run.to_owned());
             let work = self.runtime.spawn(async move {
-                tokio::time::sleep(WORK).await;
+                tokio::time::sleep(if number.is_multiple_of(5) { LONG_WORK } else { WORK }).await;
                 while world.state.lock().unwrap().held.contains(&of) {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
