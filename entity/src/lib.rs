@@ -33,7 +33,7 @@ pub mod webhook_delivery;
 
 pub use db::{Db, DbError, WriteTx};
 pub use enums::{
-    DeployStrategy, DeploymentPhase, DeploymentTrigger, FindingState, GateMode, GitProvider, JobState, LeftoverState, LogStream,
-    PipelineTrigger, Role, RunStatus, RuntimeKind, RuntimeStatus, ScanKind, ServiceExposure, ServiceStatus, Severity, SourceKind,
-    TokenKind, WebhookOutcome,
+    DeployStrategy, DeploymentPhase, DeploymentTrigger, FindingState, GateMode, GitProvider, JobState, LeftoverState,
+    LogStream, PipelineTrigger, Role, RunStatus, RuntimeKind, RuntimeStatus, ScanKind, ServiceExposure, ServiceStatus,
+    Severity, SourceKind, TokenKind, WebhookOutcome,
 };

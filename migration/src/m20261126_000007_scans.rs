@@ -61,10 +61,7 @@ fn time(name: &str) -> ColumnDef {
 }
 
 fn belongs(table: &str, column: &str, to: &str) -> ForeignKeyCreateStatement {
-    ForeignKey::create()
-        .from(Alias::new(table), Alias::new(column))
-        .to(Alias::new(to), Alias::new("id"))
-        .to_owned()
+    ForeignKey::create().from(Alias::new(table), Alias::new(column)).to(Alias::new(to), Alias::new("id")).to_owned()
 }
 
 /// Its `lane` is what it is compared within: a branch, or an environment.

@@ -8,6 +8,7 @@ use super::git::{self, settings};
 use super::pipelines::engine;
 use super::runtimes::check;
 use super::{App, Result, Scope};
+use crate::builder::Builder;
 use crate::git::{GitError, TokenInfo};
 
 /// How early it is said that a token will end.
@@ -73,16 +74,32 @@ async fn of_builds(app: &App) -> Result<Vec<Finding>> {
         Ok(()) => Verdict::Well("git is there".to_owned()),
         Err(error) => warning(error.to_string(), "without it no pipeline gets its source: install git 2.37 or later"),
     };
-    let remedy = "without it nothing is built: start a Docker engine here, or name another one in build.runtime";
+    let remedy = "without it nothing is built: start a Docker engine here, or name another runtime in build.runtime";
     let builder = match engine::builder(app).await? {
         Ok(builder) => match builder.info().await {
-            Ok(info) => Verdict::Well(format!("the engine that builds answers, version {}", info.version)),
+            Ok(info) => of_login(builder.as_ref(), &info.version).await,
             Err(error) => warning(error.to_string(), remedy),
         },
         Err(why) => warning(why, remedy),
     };
     let finding = |subject: &str, verdict| Finding { subject: subject.to_owned(), verdict };
     Ok(vec![finding("sources", sources), finding("builder", builder)])
+}
+
+/// What builds answers: whether its login may do what a build needs.
+async fn of_login(builder: &dyn Builder, version: &str) -> Verdict {
+    let what = if builder.keeps_images() { "engine" } else { "cluster" };
+    match builder.lacks().await {
+        Ok(None) => Verdict::Well(format!("the {what} that builds answers, version {version}")),
+        Ok(Some(lacks)) => Verdict::Warning {
+            what: format!("the login of build.runtime may not {}", lacks.permissions.join(", ")),
+            remedy: format!("whoever runs the cluster applies\n{}", lacks.grant),
+        },
+        Err(error) => Verdict::Warning {
+            what: error.to_string(),
+            remedy: "see that the cluster answers, and that its login is still known there".to_owned(),
+        },
+    }
 }
 
 fn of_runtime(row: &runtime::Model, found: check::Found) -> Verdict {

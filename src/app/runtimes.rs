@@ -18,7 +18,7 @@ use self::connection::Connection;
 use super::page::{self, Page};
 use super::{App, Error, Precondition, Result, Scope};
 use crate::domain::paging::PageRequest;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, RuntimeConnection};
 
 pub use self::check::{check, check_due};
 pub use self::connection::{DockerInput, KubernetesInput};
@@ -63,6 +63,14 @@ pub async fn connect(app: &App, row: &runtime::Model) -> Result<Arc<dyn Runtime>
         connection.admit(app, &scope, "input.id").await?;
     }
     Ok(app.runtimes.connect(&connection.to_runtime())?)
+}
+
+/// How a stored runtime is reached, its secret opened. For what the configuration names: where that leads is not asked.
+///
+/// # Errors
+/// INTERNAL when it can't be read.
+pub(in crate::app) async fn connection_of(app: &App, scope: &Scope, row: &runtime::Model) -> Result<RuntimeConnection> {
+    Ok(Connection::stored(app, scope, row).await?.to_runtime())
 }
 
 fn not_declared(row: &runtime::Model) -> Result<()> {

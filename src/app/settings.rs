@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::builder::ClusterPlace;
 use crate::domain::paging::PageLimits;
 use crate::scanner::Tool;
 
@@ -60,6 +61,8 @@ pub struct Builds {
     pub at_once: u64,
     /// Pipelines of one organization at work at once, over all servers.
     pub at_once_per_organization: u64,
+    /// How a cluster builds, where a cluster does.
+    pub cluster: ClusterPlace,
 }
 
 /// The limits of a build, by name.

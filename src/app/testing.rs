@@ -17,7 +17,7 @@ use super::services::input::ContainerInput;
 use super::settings::{Builds, LocalEngine};
 use super::{Actor, App, Events, Scope, Settings};
 use crate::builder::source::{Fetched, Origin, Resolved, SourceError, SourceLimits, Sources};
-use crate::builder::{Builder, BuilderError, Builders, EngineConnection, Journal};
+use crate::builder::{Builder, BuilderConnection, BuilderError, Builders, ClusterPlace, Journal};
 use crate::domain::clock::{Clock, Ids};
 use crate::domain::git::Provider;
 use crate::domain::image::{Digest, Repository, Tag};
@@ -102,7 +102,7 @@ impl Sources for NoBuilds {
 }
 
 impl Builders for NoBuilds {
-    fn connect(&self, _: &EngineConnection) -> Result<Arc<dyn Builder>, BuilderError> {
+    fn connect(&self, _: &BuilderConnection) -> Result<Arc<dyn Builder>, BuilderError> {
         Err(BuilderError::Unreachable("away".to_owned()))
     }
 }
@@ -158,6 +158,12 @@ fn settings() -> Settings {
             work_dir: std::env::temp_dir().join(format!("kiops-test-work-{}", std::process::id())),
             at_once: 2,
             at_once_per_organization: 2,
+            cluster: ClusterPlace {
+                namespace: "kiops-builds".to_owned(),
+                image: "moby/buildkit:rootless".to_owned(),
+                disk: 1 << 30,
+                plain_http: Vec::new(),
+            },
         },
         build_profiles: Vec::new(),
         scanners: Vec::new(),

@@ -14,7 +14,6 @@ use anyhow::Context as _;
 use entity::Db;
 
 use crate::app::{App, Events};
-use crate::builder::docker::DockerBuilders;
 use crate::builder::source::GitSources;
 use crate::config::Config;
 use crate::vault::Vault;
@@ -53,7 +52,7 @@ fn assemble(config: &Config, db: Db, vault: Vault) -> anyhow::Result<App> {
         registries: Arc::new(parts::registries(config, outbound.clone())?),
         runtimes: Arc::new(parts::Engines::new(config)),
         sources: Arc::new(GitSources::new(outbound)),
-        builders: Arc::new(DockerBuilders::default()),
+        builders: Arc::new(parts::AllBuilders::new(config)),
         settings: Arc::new(parts::settings(config)?),
     })
 }

@@ -11,6 +11,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::app::Settings;
 use crate::app::settings::{BuildProfile, Builds, LocalEngine};
+use crate::builder::docker::DockerBuilders;
+use crate::builder::kubernetes::ClusterBuilders;
+use crate::builder::{Builder, BuilderConnection, BuilderError, Builders, ClusterPlace};
 use crate::cluster::InCluster;
 use crate::config::{self, Config};
 use crate::domain::clock::{Clock, Ids};
@@ -63,6 +66,28 @@ pub struct Engines {
     around: Option<InCluster>,
 }
 
+/// What builds: Docker engines and clusters.
+pub struct AllBuilders {
+    docker: DockerBuilders,
+    clusters: ClusterBuilders,
+}
+
+impl AllBuilders {
+    /// Knows of no build yet.
+    pub fn new(config: &Config) -> Self {
+        Self { docker: DockerBuilders::default(), clusters: ClusterBuilders::new(around(config)) }
+    }
+}
+
+impl Builders for AllBuilders {
+    fn connect(&self, connection: &BuilderConnection) -> Result<Arc<dyn Builder>, BuilderError> {
+        match connection {
+            BuilderConnection::Engine(engine) => self.docker.connect(engine),
+            BuilderConnection::Cluster(cluster) => self.clusters.connect(cluster),
+        }
+    }
+}
+
 /// Connections that are kept; beyond that all are made anew.
 const KEPT: usize = 1_000;
 
@@ -70,9 +95,7 @@ impl Engines {
     /// No client yet, and what Kubernetes told this process.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let around = config.surroundings.clone();
-        let around = around.map(|told| InCluster { host: told.host, port: told.port, folder: told.folder });
-        Self { clients: Mutex::default(), around }
+        Self { clients: Mutex::default(), around: around(config) }
     }
 
     fn make(&self, connection: &RuntimeConnection) -> Result<Arc<dyn Runtime>, RuntimeError> {
@@ -133,6 +156,12 @@ fn key_of(connection: &RuntimeConnection) -> [u8; 32] {
         hash.update(part.unwrap_or_default());
     }
     hash.finalize().into()
+}
+
+/// The cluster that this server is a pod of.
+fn around(config: &Config) -> Option<InCluster> {
+    let around = config.surroundings.clone();
+    around.map(|told| InCluster { host: told.host, port: told.port, folder: told.folder })
 }
 
 pub(super) fn outbound(config: &Config) -> anyhow::Result<Outbound> {
@@ -196,6 +225,12 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
             work_dir: config.build.work_dir.clone(),
             at_once: config.build.at_once,
             at_once_per_organization: config.build.at_once_per_organization,
+            cluster: ClusterPlace {
+                namespace: config.build.namespace.clone(),
+                image: config.build.buildkit_image.clone(),
+                disk: config.build.disk.0,
+                plain_http: config.net.plain_http.clone(),
+            },
         },
         build_profiles: config.build.profiles.iter().map(profile).collect(),
         scanners: config.scan.tools.iter().filter(|(_, tool)| tool.enabled).map(tool).collect::<anyhow::Result<_>>()?,
@@ -203,8 +238,8 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
 }
 
 fn tool((name, tool): (&String, &config::scan::ScanTool)) -> anyhow::Result<Tool> {
-    let kind = ScanKind::of_word(&tool.kind)
-        .with_context(|| format!("scan.tools.{name}.kind: there is no {}", tool.kind))?;
+    let kind =
+        ScanKind::of_word(&tool.kind).with_context(|| format!("scan.tools.{name}.kind: there is no {}", tool.kind))?;
     Ok(Tool {
         name: name.clone(),
         kind,

@@ -1,8 +1,10 @@
 //! From source code to an image: fetching the source, planning a Dockerfile where there is none, building, testing and
 //! pushing, behind two traits.
 
+mod buildkit;
 pub mod context;
 pub mod docker;
+pub mod kubernetes;
 pub mod source;
 pub mod wizard;
 
@@ -13,6 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::image::{Digest, Repository, Tag};
+use crate::domain::kubeconfig::ClusterAccess;
 use crate::domain::secret::{RegistryLogin, SecretString};
 
 /// Where a line of a run's log comes from.
@@ -44,6 +47,37 @@ pub struct EngineConnection {
     pub tls: Option<(String, String, SecretString)>,
 }
 
+/// How what builds is reached.
+#[derive(Clone)]
+pub enum BuilderConnection {
+    /// A Docker engine.
+    Engine(EngineConnection),
+    /// A Kubernetes cluster.
+    Cluster(Box<ClusterConnection>),
+}
+
+/// How a cluster that builds is reached, and what there is to know for building on it.
+#[derive(Clone)]
+pub struct ClusterConnection {
+    /// Its login.
+    pub access: ClusterAccess,
+    /// How it builds.
+    pub place: ClusterPlace,
+}
+
+/// How a cluster builds: what the configuration says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterPlace {
+    /// The namespace that all runs are in. It is made, and holds nothing else.
+    pub namespace: String,
+    /// The image of rootless BuildKit.
+    pub image: String,
+    /// Bytes of a node's disk that a run may use.
+    pub disk: u64,
+    /// Registries that are spoken to without TLS: `host:port`.
+    pub plain_http: Vec<String>,
+}
+
 /// Whose a run is: goes into the labels of all that it makes, by which all of it is found again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunMark {
@@ -53,6 +87,28 @@ pub struct RunMark {
     pub service_id: String,
     /// The organization's id.
     pub organization_id: String,
+}
+
+/// Says that something is ours.
+pub(in crate::builder) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The value of [`MANAGED_BY`].
+pub(in crate::builder) const KIOPS: &str = "kiops";
+/// The run's id.
+pub(in crate::builder) const RUN: &str = "kiops.dev/run";
+const SERVICE: &str = "kiops.dev/service";
+const ORGANIZATION: &str = "kiops.dev/organization";
+
+impl RunMark {
+    /// As labels.
+    fn labels<M: FromIterator<(String, String)>>(&self) -> M {
+        let pairs = [
+            (MANAGED_BY, KIOPS),
+            (RUN, &self.run_id),
+            (SERVICE, &self.service_id),
+            (ORGANIZATION, &self.organization_id),
+        ];
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
 }
 
 /// What a run may use. Times hold everywhere; the others where the builder can keep them.
@@ -85,7 +141,7 @@ pub struct BuildRequest {
     pub secrets: Vec<(String, SecretString)>,
     /// The stage to build; the last when left out.
     pub target: Option<String>,
-    /// `linux/amd64`; the engine's own when empty, and at most one.
+    /// `linux/amd64`; the builder's own when empty, and at most one.
     pub platforms: Vec<String>,
     /// Where base images come from that need a login, by registry host.
     pub logins: Vec<(String, RegistryLogin)>,
@@ -101,11 +157,13 @@ pub struct BuildRequest {
     pub max_context_bytes: u64,
 }
 
-/// An image on the engine.
+/// An image that was built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuiltImage {
-    /// The engine's own id of it: `sha256:…`.
+    /// The builder's own id of it: `sha256:…` on an engine, `repository@sha256:…` where it keeps none itself.
     pub id: String,
+    /// What the registry calls it, where it was pushed as it was built: then nothing is left to be pushed.
+    pub digest: Option<Digest>,
 }
 
 /// A command to be run in a container of an image.
@@ -113,8 +171,12 @@ pub struct BuiltImage {
 pub struct TestRequest {
     /// Whose it is.
     pub mark: RunMark,
-    /// The engine's own id of the image.
+    /// The builder's own id of the image.
     pub image_id: String,
+    /// The platform that the image is for, where one was asked for.
+    pub platform: Option<String>,
+    /// The login of the registry that the image is in.
+    pub login: Option<(String, RegistryLogin)>,
     /// Program and arguments, instead of the image's entry point and command.
     pub command: Vec<String>,
     /// What it may use.
@@ -161,8 +223,17 @@ pub enum BuilderError {
 pub struct BuilderInfo {
     /// Its version, like `28.5.1`.
     pub version: String,
-    /// The engine's own id: a runtime with the same one has its images. None when it does not say.
+    /// The engine's own id: a runtime with the same one has its images. None when it does not say, or keeps no images.
     pub engine_id: Option<String>,
+}
+
+/// What a builder's login may not do, and would have to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacks {
+    /// Each for people: `create jobs.batch in all namespaces`.
+    pub permissions: Vec<String>,
+    /// The manifest that grants all that is needed.
+    pub grant: String,
 }
 
 /// What builds images and runs commands in them.
@@ -178,13 +249,24 @@ pub trait Builder: Send + Sync {
     /// [`BuilderError::Unreachable`].
     async fn info(&self) -> Result<BuilderInfo, BuilderError>;
 
-    /// Builds an image, which then has its name on the engine.
+    /// Whether an image can stay where it was built. Else it is pushed as it is built, and there is no build without a
+    /// repository of a registry.
+    fn keeps_images(&self) -> bool;
+
+    /// What its login may not do and would have to; none when there is nothing.
     ///
     /// # Errors
-    /// Any but those of a push.
+    /// [`BuilderError::Unreachable`].
+    async fn lacks(&self) -> Result<Option<Lacks>, BuilderError>;
+
+    /// Builds an image, which then has its name where it is.
+    ///
+    /// # Errors
+    /// Any; those of a push only where it pushes as it builds.
     async fn build(&self, request: &BuildRequest, journal: &dyn Journal) -> Result<BuiltImage, BuilderError>;
 
-    /// Pushes an image by its name. Tried a few times while the registry does not answer.
+    /// Pushes an image that was not pushed as it was built, by its name. Tried a few times while the registry does not
+    /// answer.
     ///
     /// # Errors
     /// [`BuilderError::PushRefused`], [`BuilderError::PushFailed`], [`BuilderError::Unreachable`] for the engine itself.
@@ -203,13 +285,14 @@ pub trait Builder: Send + Sync {
     /// [`BuilderError::TimedOut`], [`BuilderError::Refused`] when the program is not there, or what the engine says.
     async fn test(&self, request: &TestRequest, journal: &dyn Journal) -> Result<TestEnd, BuilderError>;
 
-    /// Whether the engine holds an image, by its own id.
+    /// Whether an image of this id can be used as it is: whether the engine holds it, or, where images are in registries
+    /// alone, whether the id is one of theirs.
     ///
     /// # Errors
     /// [`BuilderError::Unreachable`].
     async fn holds(&self, image_id: &str) -> Result<bool, BuilderError>;
 
-    /// Stops and removes every container of a run, and waits until its build is no longer at work.
+    /// Stops and removes all that is at work for a run, and waits until nothing of it is.
     ///
     /// # Errors
     /// [`BuilderError::Unreachable`].
@@ -229,5 +312,5 @@ pub trait Builders: Send + Sync {
     ///
     /// # Errors
     /// When the connection's parts make no client.
-    fn connect(&self, connection: &EngineConnection) -> Result<Arc<dyn Builder>, BuilderError>;
+    fn connect(&self, connection: &BuilderConnection) -> Result<Arc<dyn Builder>, BuilderError>;
 }

@@ -7,7 +7,10 @@
 mod client;
 mod connector;
 mod error;
+pub mod log;
 mod permissions;
+mod texts;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -20,6 +23,8 @@ use serde::de::DeserializeOwned;
 
 pub use error::ClusterError;
 pub use permissions::{Permission, Subject, grant_manifest};
+pub use texts::{docker_config, literal};
+pub use watch::watch;
 pub use {k8s_openapi, kube};
 
 use crate::domain::kubeconfig::ClusterAccess;

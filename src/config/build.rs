@@ -25,6 +25,12 @@ pub struct Build {
     pub at_once: u64,
     /// Pipelines of one organization at work at once, over all servers.
     pub at_once_per_organization: u64,
+    /// The image of rootless BuildKit, where a cluster builds.
+    pub buildkit_image: String,
+    /// The namespace of builds, where a cluster builds.
+    pub namespace: String,
+    /// What a build may use of a node's disk, where a cluster builds.
+    pub disk: Size,
     /// The profile of a service that names none.
     pub default_profile: String,
     /// What a build may use, by name.

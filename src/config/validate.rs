@@ -60,6 +60,16 @@ impl Config {
         if !self.build.runtime.is_empty() && !slash.is_some_and(|(o, r)| !o.is_empty() && !r.is_empty()) {
             return fault("build.runtime", "write organization/runtime, or leave it empty for the local engine");
         }
+        let namespace = self.build.namespace.as_str();
+        let is_label = (1..=63).contains(&namespace.len())
+            && namespace.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !(namespace.starts_with('-') || namespace.ends_with('-'));
+        if !is_label || namespace == "default" || namespace.starts_with("kube-") {
+            return fault("build.namespace", "an RFC 1123 label is needed, and neither default nor one of kube-");
+        }
+        if self.build.buildkit_image.is_empty() || self.build.buildkit_image.contains(char::is_whitespace) {
+            return fault("build.buildkit_image", "an image is needed, like moby/buildkit:rootless");
+        }
         if !self.build.profiles.contains_key(&self.build.default_profile) {
             return fault("build.default_profile", "names no profile of build.profiles");
         }

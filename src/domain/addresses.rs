@@ -54,11 +54,11 @@ impl fmt::Display for Why {
 impl std::error::Error for Why {}
 
 /// Metadata and platform services outside the link-local ranges: Alibaba, Oracle, Azure.
-const METADATA_V4: [Ipv4Addr; 3] =
+pub const METADATA_V4: [Ipv4Addr; 3] =
     [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192), Ipv4Addr::new(168, 63, 129, 16)];
 
 /// The same within the unique local range: AWS, Google, Scaleway.
-const METADATA_V6: [Ipv6Addr; 3] = [
+pub const METADATA_V6: [Ipv6Addr; 3] = [
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
     Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),

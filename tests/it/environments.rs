@@ -99,6 +99,7 @@ impl Place {
                 settings_version: Set(row.settings_version),
                 pipeline_id: Set(None),
                 approval: Set(None),
+                gate: Set(None),
                 cancel_requested: Set(false),
                 idempotency_key: Set(None),
                 created_at: Set(app.clock.now()),

@@ -3,6 +3,7 @@
 mod building;
 mod built;
 mod cluster;
+mod cluster_builds;
 mod cluster_double;
 mod concurrency;
 mod contract;

@@ -4,8 +4,8 @@ use entity::{pipeline, service};
 use serde::{Deserialize, Serialize};
 
 use crate::app::services::definition::EnvEntry;
-use crate::domain::scan::ScanKind;
 use crate::app::{Error, Result};
+use crate::domain::scan::ScanKind;
 
 /// Where the Dockerfile comes from: the words of the contract.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

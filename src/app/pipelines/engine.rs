@@ -1,13 +1,14 @@
-//! Which engine builds.
+//! What builds.
 
 use std::sync::Arc;
 
-use entity::{RuntimeKind, organization, runtime};
+use entity::{organization, runtime};
 use sea_orm::{ColumnTrait, EntityTrait as _, QueryFilter};
 
 use crate::app::runtimes::local::DEFAULT_HOST;
-use crate::app::{App, Result, Scope, secrets};
-use crate::builder::{Builder, EngineConnection};
+use crate::app::{App, Error, Precondition, Result, Scope, runtimes};
+use crate::builder::{Builder, BuilderConnection, ClusterConnection, EngineConnection};
+use crate::runtime::RuntimeConnection;
 
 /// What builds: the runtime that `build.runtime` names, else this machine's own engine. Nothing is asked of it yet.
 ///
@@ -15,7 +16,7 @@ use crate::builder::{Builder, EngineConnection};
 /// The inner one says for people what is wrong with the configuration; the outer one is INTERNAL.
 pub(in crate::app) async fn builder(app: &App) -> Result<std::result::Result<Arc<dyn Builder>, String>> {
     let connection = match &app.settings.builds.runtime {
-        None => EngineConnection { host: DEFAULT_HOST.to_owned(), tls: None },
+        None => BuilderConnection::Engine(EngineConnection { host: DEFAULT_HOST.to_owned(), tls: None }),
         Some((slug, name)) => match named(app, slug, name).await? {
             Ok(connection) => connection,
             Err(why) => return Ok(Err(why)),
@@ -24,7 +25,17 @@ pub(in crate::app) async fn builder(app: &App) -> Result<std::result::Result<Arc
     Ok(app.builders.connect(&connection).map_err(|error| error.to_string()))
 }
 
-async fn named(app: &App, slug: &str, name: &str) -> Result<std::result::Result<EngineConnection, String>> {
+/// FAILED_PRECONDITION, IMAGE_REPOSITORY_NEEDED: what builds keeps no images, and the service has no place for them.
+pub(super) fn no_repository() -> Error {
+    Error::precondition(
+        Precondition::ImageRepositoryNeeded,
+        "builds run on a Kubernetes cluster, which keeps no images: give the service an image repository \
+         (saveBuildSettings, imageRepository), or ask your admin to store a registry with a repository prefix \
+         (saveRegistry, repositoryPrefix)",
+    )
+}
+
+async fn named(app: &App, slug: &str, name: &str) -> Result<std::result::Result<BuilderConnection, String>> {
     let db = app.db.read();
     let at_fault = |why: &str| Ok(Err(format!("build.runtime of kiops.toml is {slug}/{name}, and {why}")));
     let Some(owner) = organization::Entity::find().filter(organization::Column::Slug.eq(slug)).one(db).await? else {
@@ -34,16 +45,16 @@ async fn named(app: &App, slug: &str, name: &str) -> Result<std::result::Result<
     let Some(row) = scope.runtimes().filter(runtime::Column::Name.eq(name)).one(db).await? else {
         return at_fault("the organization has no runtime of that name");
     };
-    if row.kind != RuntimeKind::Docker {
-        return at_fault("this version builds on Docker engines only");
-    }
-    let tls = match (&row.tls_ca, &row.tls_cert, &row.secret_id) {
-        (Some(ca), Some(cert), Some(secret)) => {
-            Some((ca.clone(), cert.clone(), secrets::open(app, &scope, secret).await?))
+    Ok(Ok(match runtimes::connection_of(app, &scope, &row).await? {
+        RuntimeConnection::Docker(docker) => BuilderConnection::Engine(EngineConnection {
+            host: docker.host,
+            tls: docker.tls.map(|tls| (tls.ca, tls.cert, tls.key)),
+        }),
+        RuntimeConnection::Kubernetes(access) => {
+            let place = app.settings.builds.cluster.clone();
+            BuilderConnection::Cluster(Box::new(ClusterConnection { access, place }))
         }
-        _ => None,
-    };
-    Ok(Ok(EngineConnection { host: row.endpoint, tls }))
+    }))
 }
 
 /// The engine that builds, by its own id, where it can be asked now.

@@ -69,7 +69,7 @@ pub(in crate::app) struct NewPipeline {
 ///
 /// # Errors
 /// NOT_FOUND, BAD_USER_INPUT, FAILED_PRECONDITION: the Git provider is not set up, there is no runtime for the
-/// environment, or the image could not get there.
+/// environment, the image could not get there, or there is no repository for it where the builder needs one.
 pub async fn start(app: &App, actor: &Actor, input: StartInput) -> Result<pipeline::Model> {
     check_key(input.idempotency_key.as_deref())?;
     let service = environments::service(app.db.read(), &actor.scope, &input.service_id).await?;
@@ -86,6 +86,7 @@ pub async fn start(app: &App, actor: &Actor, input: StartInput) -> Result<pipeli
     v.finish()?;
     refuse_while_removing(&service)?;
     git::connect_for(app, actor, &source, RIGHTS).await?;
+    has_a_place(app, actor, &service).await?;
     if let Some(name) = &input.deploy_to {
         can_get_to(app, actor, &service, name).await?;
     }
@@ -116,6 +117,7 @@ pub async fn retry(app: &App, actor: &Actor, id: &str) -> Result<pipeline::Model
     let source = git::source_of(&service).ok_or_else(nothing_to_build)?;
     refuse_while_removing(&service)?;
     git::connect_for(app, actor, &source, RIGHTS).await?;
+    has_a_place(app, actor, &service).await?;
     let commit = before.commit.clone().map(serde_json::from_value).transpose()?;
     let commit = commit.or_else(|| before.commit_sha.clone().map(|sha| CommitInfo { sha, ..CommitInfo::default() }));
     let new = NewPipeline {
@@ -241,6 +243,19 @@ pub(super) async fn waiting(tx: &impl ConnectionTrait, lane: &str) -> Result<Vec
 /// BAD_USER_INPUT for a service that is made of images.
 pub(super) fn nothing_to_build() -> Error {
     Error::bad_input("input.serviceId", "the service is made of images of registries: there is nothing to build")
+}
+
+/// Says at once what would otherwise be said by the BUILD stage: that what builds keeps no images, and that the service
+/// has no repository to push them to.
+async fn has_a_place(app: &App, actor: &Actor, service: &service::Model) -> Result<()> {
+    if super::run::destination(app, &actor.scope, service, &build_of(service)?).await?.pushed {
+        return Ok(());
+    }
+    match engine::builder(app).await? {
+        Ok(builder) if !builder.keeps_images() => Err(engine::no_repository()),
+        // What is wrong with the builder may be mended before it is needed.
+        _ => Ok(()),
+    }
 }
 
 /// Says at once what would otherwise be said after the build: no runtime, or none that the image could get to.

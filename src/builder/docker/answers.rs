@@ -10,7 +10,7 @@ use prost::Message;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::AsyncReadExt;
 
-use super::context::Context;
+use crate::builder::buildkit::Context;
 use crate::domain::image::normalise_host;
 use crate::domain::secret::RegistryLogin;
 use crate::engine::messages::{Credentials, GetCredentials, GetSecret, Packet, SecretData};

@@ -4,31 +4,23 @@
 //! later does. So the Dockerfile is no part of what `COPY . .` takes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use chrono::{DateTime, Utc};
+use prost::Message as _;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::form_urlencoded::Serializer;
 
 use super::answers::BuildAnswers;
 use super::clear::Going;
-use super::context::{Context, Wanted};
-use super::progress::Account;
 use super::{DockerBuilder, error};
+use crate::builder::buildkit::{self, Account, Context, DOCKERFILE, masked, masker, words};
 use crate::builder::{BuildRequest, BuilderError, BuiltImage, Journal, Output};
+use crate::engine::messages::Trace;
 use crate::engine::{EngineError, Line};
 use crate::vault::Masker;
-
-/// The Dockerfile's name in a folder of its own.
-const DOCKERFILE: &str = "Dockerfile";
-/// The label that says when an image was made: the time that its files get, so that a web server's answer to "changed
-/// since?" is right.
-const CREATED: &str = "org.opencontainers.image.created";
-/// The time of files without that label: 2000-01-01. Archives of some formats cannot hold one before 1980.
-const LONG_AGO: i64 = 946_684_800;
 
 impl DockerBuilder {
     pub(super) async fn build_image(
@@ -56,17 +48,7 @@ impl DockerBuilder {
         going: &mut Going,
     ) -> Result<BuiltImage, BuilderError> {
         let at = time_of_files(request);
-        let waiting = Waiting::default();
-        let wanted = Wanted {
-            root: request.context.clone(),
-            rules: request.dockerignore.clone(),
-            at,
-            max_bytes: request.max_context_bytes,
-            given_up: Arc::clone(&waiting.given_up),
-        };
-        let listing = tokio::task::spawn_blocking(move || Context::list(&wanted));
-        let context =
-            listing.await.map_err(|_| BuilderError::Refused("the build context cannot be read".to_owned()))??;
+        let context = buildkit::list(request, at).await?;
         let name = format!("{}:{}", request.repository, request.tag);
         let text = format!("Building {name} from {} files and folders.", context.entries().len());
         journal.line(Output::System, &text).await;
@@ -97,7 +79,7 @@ impl DockerBuilder {
             () = &mut serving => building.await?,
         }
         match self.image_id(&name).await? {
-            Some(id) => Ok(BuiltImage { id }),
+            Some(id) => Ok(BuiltImage { id, digest: None }),
             None => Err(BuilderError::Engine(format!("the build ended, but the engine has no image {name}"))),
         }
     }
@@ -107,7 +89,7 @@ impl DockerBuilder {
         let mut account = Account::new(masker);
         let broken = loop {
             match going.line().await {
-                Ok(Some(Line::Text(line))) => account.take(&line, journal).await,
+                Ok(Some(Line::Text(line))) => take(&mut account, &line, journal).await,
                 Ok(Some(Line::TooLong)) => {
                     journal.line(Output::System, "A part of the builder's account was too long and is left out.").await;
                 }
@@ -123,21 +105,34 @@ impl DockerBuilder {
     }
 }
 
-/// Somebody waits for a thread; when this is dropped nobody does.
-#[derive(Default)]
-struct Waiting {
-    given_up: Arc<AtomicBool>,
+/// A line of the engine's answer.
+#[derive(Deserialize)]
+struct Part {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    aux: Option<serde_json::Value>,
+    #[serde(default)]
+    stream: Option<String>,
+    #[serde(default)]
+    error: Option<String>,
 }
 
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.given_up.store(true, Ordering::Relaxed);
+/// Takes a line of the engine's answer.
+async fn take(account: &mut Account<'_>, line: &[u8], journal: &dyn Journal) {
+    // An engine may say things that we know nothing of.
+    let Ok(part) = serde_json::from_slice::<Part>(line) else { return };
+    if let Some(error) = part.error {
+        account.error(error);
     }
-}
-
-/// A duration as people write it.
-pub(super) fn words(time: Duration) -> String {
-    humantime::format_duration(time).to_string()
+    if let Some(text) = part.stream {
+        account.text(&text, journal).await;
+    }
+    let encoded = part.aux.as_ref().filter(|_| part.id == "moby.buildkit.trace").and_then(|aux| aux.as_str());
+    let Some(decoded) = encoded.and_then(|text| STANDARD.decode(text).ok()) else { return };
+    if let Ok(trace) = Trace::decode(decoded.as_slice()) {
+        account.trace(trace, journal).await;
+    }
 }
 
 fn path(request: &BuildRequest, session_id: &str) -> String {
@@ -172,9 +167,7 @@ fn path(request: &BuildRequest, session_id: &str) -> String {
 /// unchanged by its size and time, so that no two builds may give the same time to different files. Images keep whole
 /// seconds, and the cache looks at no time at all.
 fn time_of_files(request: &BuildRequest) -> DateTime<Utc> {
-    let label = request.labels.iter().find(|(key, _)| key == CREATED);
-    let created = label.and_then(|(_, value)| DateTime::parse_from_rfc3339(value).ok());
-    let second = created.map_or(LONG_AGO, |at| at.timestamp());
+    let second = buildkit::second_of_files(request);
     DateTime::from_timestamp(second, rand::random_range(0..1_000_000_000)).unwrap_or_default()
 }
 
@@ -194,20 +187,4 @@ fn no_build(failure: EngineError) -> BuilderError {
         return BuilderError::Refused(format!("the engine does not take the build: {message}"));
     }
     error(failure)
-}
-
-/// Knows all that a build is given in secret.
-fn masker(request: &BuildRequest) -> Masker {
-    let tokens = request.logins.iter().map(|(_, login)| &login.token);
-    Masker::new(request.secrets.iter().map(|(_, value)| value).chain(tokens))
-}
-
-/// What the engine says may hold what it was given.
-fn masked(masker: &Masker, error: BuilderError) -> BuilderError {
-    match error {
-        BuilderError::Failed(text) => BuilderError::Failed(masker.mask(&text)),
-        BuilderError::Refused(text) => BuilderError::Refused(masker.mask(&text)),
-        BuilderError::Engine(text) => BuilderError::Engine(masker.mask(&text)),
-        other => other,
-    }
 }

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use url::form_urlencoded::Serializer;
 
 use super::{DockerBuilder, error, sdk};
-use crate::builder::{BuilderError, RunMark};
+use crate::builder::{BuilderError, RUN};
 use crate::engine::{Engine, EngineError, Exchange, Line};
 
 /// How long a build that was given up may take to end. Its programs are killed at once; the rest is clearing up.
@@ -25,22 +25,6 @@ const UNREAD: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(200);
 /// How many builds that ended by themselves are remembered.
 const REMEMBERED: usize = 500;
-
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-const RUN: &str = "kiops.dev/run";
-const SERVICE: &str = "kiops.dev/service";
-const ORGANIZATION: &str = "kiops.dev/organization";
-
-/// The labels by which all of a run is found again.
-pub fn labels(mark: &RunMark) -> HashMap<String, String> {
-    let pairs = [
-        (MANAGED_BY, "kiops"),
-        (RUN, &mark.run_id),
-        (SERVICE, &mark.service_id),
-        (ORGANIZATION, &mark.organization_id),
-    ];
-    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
-}
 
 /// How the builds of this process ended.
 #[derive(Default)]

@@ -6,10 +6,6 @@
 mod answers;
 mod build;
 mod clear;
-mod context;
-mod failure;
-mod ignore;
-mod progress;
 mod push;
 mod test;
 
@@ -20,7 +16,7 @@ use bollard::query_parameters::RemoveImageOptions;
 
 use self::clear::Endings;
 use super::{
-    BuildRequest, Builder, BuilderError, BuilderInfo, Builders, BuiltImage, EngineConnection, Journal, TestEnd,
+    BuildRequest, Builder, BuilderError, BuilderInfo, BuiltImage, EngineConnection, Journal, Lacks, TestEnd,
     TestRequest,
 };
 use crate::domain::image::{Digest, Repository, Tag};
@@ -41,8 +37,12 @@ impl DockerBuilders {
     }
 }
 
-impl Builders for DockerBuilders {
-    fn connect(&self, connection: &EngineConnection) -> Result<Arc<dyn Builder>, BuilderError> {
+impl DockerBuilders {
+    /// Makes a client; asks nothing yet.
+    ///
+    /// # Errors
+    /// When the connection's parts make no client.
+    pub fn connect(&self, connection: &EngineConnection) -> Result<Arc<dyn Builder>, BuilderError> {
         let tls = connection.tls.clone().map(|(ca, cert, key)| Tls { ca, cert, key });
         let engine = Engine::connect(&Address { host: connection.host.clone(), tls }).map_err(error)?;
         Ok(Arc::new(DockerBuilder { engine, endings: Arc::clone(&self.endings) }))
@@ -63,6 +63,15 @@ impl Builder for DockerBuilder {
             version: info.server_version.unwrap_or_default(),
             engine_id: info.id.filter(|id| !id.is_empty()),
         })
+    }
+
+    fn keeps_images(&self) -> bool {
+        true
+    }
+
+    /// Whoever may speak to an engine may do everything there.
+    async fn lacks(&self) -> Result<Option<Lacks>, BuilderError> {
+        Ok(None)
     }
 
     async fn build(&self, request: &BuildRequest, journal: &dyn Journal) -> Result<BuiltImage, BuilderError> {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
 use super::{DockerBuilder, error};
+use crate::builder::buildkit::{is_refused_push, push_refused, words};
 use crate::builder::{BuilderError, Journal, Output};
 use crate::domain::image::{DOCKER_HUB, Digest, Repository, Tag};
 use crate::domain::secret::RegistryLogin;
@@ -19,22 +20,6 @@ use crate::engine::{EngineError, Line, neutralise};
 const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 /// How long a push may be silent.
 const SILENCE: Duration = Duration::from_secs(300);
-/// What a registry says that does not take the image.
-const REFUSED: [&str; 12] = [
-    "denied",
-    "unauthorized",
-    "no basic auth credentials",
-    "authentication required",
-    "incorrect username or password",
-    "forbidden",
-    "insufficient_scope",
-    "repository name not known",
-    "not found",
-    "name invalid",
-    "quota",
-    "server gave http response to https client",
-];
-
 /// A line of the engine's answer.
 #[derive(Deserialize)]
 struct Part {
@@ -77,16 +62,12 @@ impl DockerBuilder {
             };
             let said = neutralise(&failure.to_string());
             if is_refused(&failure) {
-                let who = if login.is_some() { "the login it was given" } else { "no login" };
-                return Err(BuilderError::PushRefused(format!(
-                    "{} refuses {name} with {who}: {said}",
-                    repository.host()
-                )));
+                return Err(push_refused(repository, &name, login, &said));
             }
             let Some(wait) = waits.next() else {
                 return Err(BuilderError::PushFailed(format!("{name} could not be pushed, after three tries: {said}")));
             };
-            let text = format!("The push failed and is tried again in {}: {said}", super::build::words(*wait));
+            let text = format!("The push failed and is tried again in {}: {said}", words(*wait));
             journal.line(Output::System, &text).await;
             tokio::time::sleep(*wait).await;
         }
@@ -143,10 +124,7 @@ fn is_refused(failure: &EngineError) -> bool {
     match failure {
         EngineError::Unauthorized(_) => true,
         EngineError::Answer { status: 401 | 403, .. } => true,
-        EngineError::Answer { message, .. } => {
-            let text = message.to_ascii_lowercase();
-            REFUSED.iter().any(|sign| text.contains(sign))
-        }
+        EngineError::Answer { message, .. } => is_refused_push(message),
         _ => false,
     }
 }

@@ -13,9 +13,8 @@ use chrono::DateTime;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::build::words;
-use super::clear::labels;
 use super::{DockerBuilder, error, sdk};
+use crate::builder::buildkit::words;
 use crate::builder::{BuilderError, Journal, Output, TestEnd, TestRequest};
 use crate::engine::{EngineError, LineAssembler, neutralise};
 
@@ -52,7 +51,7 @@ impl DockerBuilder {
         let network = NetworkCreateRequest {
             name: name.clone(),
             driver: Some("bridge".to_owned()),
-            labels: Some(labels(&request.mark)),
+            labels: Some(request.mark.labels()),
             ..Default::default()
         };
         api.create_network(network).await.map_err(sdk)?;
@@ -102,7 +101,7 @@ fn container(request: &TestRequest, network: &str) -> ContainerCreateBody {
         // An empty text takes the image's own away.
         entrypoint: Some(vec![String::new()]),
         cmd: Some(request.command.clone()),
-        labels: Some(labels(&request.mark)),
+        labels: Some(request.mark.labels()),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         host_config: Some(HostConfig {

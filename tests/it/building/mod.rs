@@ -16,8 +16,7 @@ use std::time::{Duration, Instant};
 
 use kiops::builder::docker::DockerBuilders;
 use kiops::builder::{
-    BuildRequest, Builder, BuilderError, Builders, BuiltImage, EngineConnection, Journal, Output, RunLimits, RunMark,
-    TestRequest,
+    BuildRequest, Builder, BuilderError, BuiltImage, EngineConnection, Journal, Output, RunLimits, RunMark, TestRequest,
 };
 use kiops::domain::image::{Repository, Tag};
 use tempfile::TempDir;
@@ -125,6 +124,8 @@ impl Place {
         TestRequest {
             mark: self.mark.clone(),
             image_id: image_id.to_owned(),
+            platform: None,
+            login: None,
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             limits: limits(60),
         }

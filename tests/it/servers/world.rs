@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 use kiops::boot::SystemClock;
 use kiops::builder::source::{Fetched, Origin, RefKind, Resolved, SourceError, SourceLimits, Sources};
 use kiops::builder::{
-    BuildRequest, Builder, BuilderError, BuilderInfo, Builders, BuiltImage, EngineConnection, Journal, Output, TestEnd,
-    TestRequest,
+    BuildRequest, Builder, BuilderConnection, BuilderError, BuilderInfo, Builders, BuiltImage, Journal, Lacks, Output,
+    TestEnd, TestRequest,
 };
 use kiops::domain::clock::Clock as _;
 use kiops::domain::image::{Digest, Repository, Tag};
@@ -22,8 +22,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-/// How long a process takes.
+use super::LEASE;
+
+/// How long a process takes, and how long each fifth one does: longer than a dead server keeps its lease, so that it is
+/// still at work when another server takes its job up.
 const WORK: Duration = Duration::from_millis(150);
+const LONG_WORK: Duration = LEASE.saturating_add(Duration::from_millis(1500));
 /// How long what lasts may take to be seen on every server, those that were killed meanwhile among them.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -140,7 +144,7 @@ impl World {
             }
             let (world, of) = (self.clone(), run.to_owned());
             let work = self.runtime.spawn(async move {
-                tokio::time::sleep(WORK).await;
+                tokio::time::sleep(if number.is_multiple_of(5) { LONG_WORK } else { WORK }).await;
                 while world.state.lock().unwrap().held.contains(&of) {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
@@ -220,7 +224,7 @@ impl Sources for Outside {
 }
 
 impl Builders for Outside {
-    fn connect(&self, _: &EngineConnection) -> Result<Arc<dyn Builder>, BuilderError> {
+    fn connect(&self, _: &BuilderConnection) -> Result<Arc<dyn Builder>, BuilderError> {
         Ok(Arc::new(Self(self.0.clone())))
     }
 }
@@ -229,6 +233,14 @@ impl Builders for Outside {
 impl Builder for Outside {
     async fn info(&self) -> Result<BuilderInfo, BuilderError> {
         Ok(BuilderInfo { version: "28.5.1".to_owned(), engine_id: Some("engine".to_owned()) })
+    }
+
+    fn keeps_images(&self) -> bool {
+        true
+    }
+
+    async fn lacks(&self) -> Result<Option<Lacks>, BuilderError> {
+        Ok(None)
     }
 
     async fn build(&self, request: &BuildRequest, journal: &dyn Journal) -> Result<BuiltImage, BuilderError> {
@@ -241,7 +253,7 @@ impl Builder for Outside {
         journal.line(Output::Stdout, "built").await;
         let id = format!("sha256:{run}");
         self.0.state.lock().unwrap().images.insert(id.clone());
-        Ok(BuiltImage { id })
+        Ok(BuiltImage { id, digest: None })
     }
 
     async fn push(

@@ -13,6 +13,7 @@ use kiops::app::identity::users::{self, NewUser};
 use kiops::app::identity::{Person, organizations};
 use kiops::app::settings::{BuildProfile, Builds, LocalEngine, Settings};
 use kiops::app::{Actor, App, Events};
+use kiops::builder::{Builders, ClusterPlace};
 use kiops::domain::paging::PageLimits;
 use kiops::domain::secret::SecretString;
 use kiops::git::GitProviders;
@@ -65,8 +66,25 @@ impl TestApp {
         Box::pin(Self::with_gits(settings, Arc::new(Clients(fakes.clone())), fakes)).await
     }
 
+    /// An empty one that builds with these builders.
+    pub async fn with_builders(settings: Settings, builders: Arc<dyn Builders>) -> Self {
+        let fakes = Arc::new(FakeGits::default());
+        let clients: Arc<dyn GitProviders> = Arc::new(Clients(fakes.clone()));
+        Box::pin(Self::made(settings, (clients, fakes), (builders, Arc::default()))).await
+    }
+
     /// An empty one with these Git providers; `gits` are the fakes, whether they are asked or not.
     pub async fn with_gits(settings: Settings, providers: Arc<dyn GitProviders>, gits: Arc<FakeGits>) -> Self {
+        let builder = Arc::new(FakeBuilder::default());
+        let builders: Arc<dyn Builders> = Arc::new(FakeBuilders(builder.clone()));
+        Self::made(settings, (providers, gits), (builders, builder)).await
+    }
+
+    async fn made(
+        settings: Settings,
+        (providers, gits): (Arc<dyn GitProviders>, Arc<FakeGits>),
+        (builders, builder): (Arc<dyn Builders>, Arc<FakeBuilder>),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = new_database(folder.path()).await;
         let db = Db::connect(&url, 4).await.unwrap();
@@ -75,7 +93,6 @@ impl TestApp {
         let registries = Arc::new(FakeRegistries::default());
         let runtimes = Arc::new(FakeRuntimes::default());
         let sources = Arc::new(FakeSources::default());
-        let builder = Arc::new(FakeBuilder::default());
         let app = App {
             db,
             vault: Arc::new(vault()),
@@ -86,7 +103,7 @@ impl TestApp {
             registries: registries.clone(),
             runtimes: Arc::new(FakeEngine(runtimes.clone())),
             sources: sources.clone(),
-            builders: Arc::new(FakeBuilders(builder.clone())),
+            builders,
             settings: Arc::new(settings),
         };
         let schemas = schemas(Some(app.clone()));
@@ -218,6 +235,12 @@ pub fn settings() -> Settings {
             work_dir: std::env::temp_dir().join(format!("kiops-test-work-{}", std::process::id())),
             at_once: 2,
             at_once_per_organization: 2,
+            cluster: ClusterPlace {
+                namespace: "kiops-builds".to_owned(),
+                image: "moby/buildkit:rootless".to_owned(),
+                disk: 1 << 30,
+                plain_http: Vec::new(),
+            },
         },
         build_profiles: vec![BuildProfile {
             name: "medium".to_owned(),

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use chrono::DateTime;
 use kiops::builder::source::{Fetched, Origin, RefKind, Resolved, SourceError, SourceLimits, Sources};
 use kiops::builder::{
-    BuildRequest, Builder, BuilderError, BuilderInfo, Builders, BuiltImage, EngineConnection, Journal, Output, TestEnd,
-    TestRequest,
+    BuildRequest, Builder, BuilderConnection, BuilderError, BuilderInfo, Builders, BuiltImage, Journal, Lacks, Output,
+    TestEnd, TestRequest,
 };
 use kiops::domain::image::{Digest, Repository, Tag};
 use kiops::domain::names::CommitHash;
@@ -174,7 +174,7 @@ impl FakeBuilder {
 pub struct FakeBuilders(pub Arc<FakeBuilder>);
 
 impl Builders for FakeBuilders {
-    fn connect(&self, _: &EngineConnection) -> Result<Arc<dyn Builder>, BuilderError> {
+    fn connect(&self, _: &BuilderConnection) -> Result<Arc<dyn Builder>, BuilderError> {
         Ok(Arc::new(Connected(self.0.clone())))
     }
 }
@@ -188,6 +188,14 @@ impl Builder for Connected {
         Ok(BuilderInfo { version: "28.5.1".to_owned(), engine_id: self.0.engine_id.lock().unwrap().clone() })
     }
 
+    fn keeps_images(&self) -> bool {
+        true
+    }
+
+    async fn lacks(&self) -> Result<Option<Lacks>, BuilderError> {
+        Ok(None)
+    }
+
     async fn build(&self, request: &BuildRequest, journal: &dyn Journal) -> Result<BuiltImage, BuilderError> {
         let _at_work = AtWork::new(&self.0.at_work);
         self.0.most.fetch_max(self.0.at_work.load(Ordering::SeqCst), Ordering::SeqCst);
@@ -199,7 +207,7 @@ impl Builder for Connected {
         self.0.enter("build", &request.mark.run_id).await?;
         let id = format!("sha256:{}", request.tag);
         self.0.images.lock().unwrap().insert(id.clone());
-        Ok(BuiltImage { id })
+        Ok(BuiltImage { id, digest: None })
     }
 
     async fn push(

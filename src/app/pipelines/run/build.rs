@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Step, Work, failed};
 use crate::app::deployments::{built, environments};
 use crate::app::pipelines::definition::{BuildDefinition, DockerfileMode};
+use crate::app::pipelines::engine;
 use crate::app::pipelines::image::{self, Image};
 use crate::app::pipelines::machine::stages_of;
 use crate::app::{App, Error, Result, Scope, registries};
@@ -77,6 +78,9 @@ impl Work<'_> {
             Err(error) => return Ok(failed(error)),
         };
         let destination = destination(self.app, &self.scope, &self.service, &self.snapshot.build).await?;
+        if !destination.pushed && !builder.keeps_images() {
+            return Ok(Step::Failed(engine::no_repository().message));
+        }
         if let Some(step) = self.can_get_there(&destination, engine_id.as_deref()).await? {
             return Ok(step);
         }
@@ -104,7 +108,9 @@ impl Work<'_> {
             Ok(image) => image,
             Err(step) => return Ok(step),
         };
-        if destination.pushed {
+        if image.digest.is_some() {
+            // It was pushed as it was built.
+        } else if destination.pushed {
             match self.push(builder.as_ref(), &image).await? {
                 Ok(digest) => image.digest = Some(digest),
                 Err(step) => return Ok(step),
@@ -253,9 +259,9 @@ impl Work<'_> {
         let request = self.request(destination, tag, prepared)?;
         let built = match builder.build(&request, self.log.as_ref()).await {
             Ok(built) => built,
-            Err(error) => return Ok(Err(failed(error))),
+            Err(error) => return Ok(Err(unbuilt(&request.repository, &request.tag, error))),
         };
-        let image = Image { repository: request.repository, tag: request.tag, digest: None, id: built.id };
+        let image = Image { repository: request.repository, tag: request.tag, digest: built.digest, id: built.id };
         Ok(match self.keep(&image).await? {
             true => Ok(image),
             false => Err(Step::Lost),
@@ -308,7 +314,6 @@ impl Work<'_> {
         builder: &dyn Builder,
         image: &Image,
     ) -> Result<std::result::Result<crate::domain::image::Digest, Step>> {
-        let name = format!("{}:{}", image.repository, image.tag);
         let login = self.login(image.repository.host());
         let time = self.app.settings.builds.timeout;
         let pushed = builder.push(&image.repository, &image.tag, login, self.log.as_ref());
@@ -316,14 +321,12 @@ impl Work<'_> {
             |_| Err(BuilderError::PushFailed(format!("it took longer than {}", humantime::format_duration(time))));
         match tokio::time::timeout(time, pushed).await.unwrap_or_else(late) {
             Ok(digest) => Ok(Ok(digest)),
-            Err(error @ (BuilderError::PushRefused(_) | BuilderError::PushFailed(_))) => {
-                Ok(Err(Step::Failed(format!("the image was built, and {name} could not be pushed: {error}"))))
-            }
-            Err(error) => Ok(Err(failed(error))),
+            Err(error) => Ok(Err(unbuilt(&image.repository, &image.tag, error))),
         }
     }
 
-    fn login(&self, host: &str) -> Option<&crate::domain::secret::RegistryLogin> {
+    /// The login of a registry.
+    pub(super) fn login(&self, host: &str) -> Option<&crate::domain::secret::RegistryLogin> {
         self.secrets.logins.iter().find(|(known, _)| known == host).map(|(_, login)| login)
     }
 
@@ -334,6 +337,16 @@ impl Work<'_> {
         change.image_digest = Set(image.digest.as_ref().map(|digest| digest.as_str().to_owned()));
         change.image_id = Set(Some(image.id.clone()));
         self.write(change).await
+    }
+}
+
+/// What it means that an image was not built, or not pushed.
+fn unbuilt(repository: &Repository, tag: &Tag, error: BuilderError) -> Step {
+    match error {
+        BuilderError::PushRefused(_) | BuilderError::PushFailed(_) => {
+            Step::Failed(format!("the image was built, and {repository}:{tag} could not be pushed: {error}"))
+        }
+        error => failed(error),
     }
 }
 

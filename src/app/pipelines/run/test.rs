@@ -28,7 +28,15 @@ impl Work<'_> {
         if let Err(error) = self.afresh(builder.as_ref()).await {
             return Ok(failed(error));
         }
-        let request = TestRequest { mark: self.mark(), image_id: built.id, command, limits: self.limits()? };
+        let host = built.repository.host();
+        let request = TestRequest {
+            mark: self.mark(),
+            image_id: built.id.clone(),
+            platform: self.snapshot.build.platforms.first().cloned(),
+            login: self.login(host).map(|login| (host.to_owned(), login.clone())),
+            command,
+            limits: self.limits()?,
+        };
         Ok(match builder.test(&request, self.log.as_ref()).await {
             Ok(end) if end.exit_code == 0 => Step::Passed(None),
             Ok(end) if end.out_of_memory => Step::Failed(format!(

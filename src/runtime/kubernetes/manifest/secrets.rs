@@ -11,6 +11,8 @@ use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, Secret, SecretKeySelector
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Frame, Object, short_hash};
+use crate::cluster::docker_config;
+pub(super) use crate::cluster::literal;
 use crate::domain::secret::RegistryLogin;
 use crate::domain::spec::{ContainerSpec, EnvValue};
 use crate::runtime::RuntimeError;
@@ -27,26 +29,13 @@ pub(super) const VARIABLES_TYPE: &str = "Opaque";
 /// The logins, for every pod to pull with. It is there without any too: a login that comes later then changes no pod, and
 /// a kubelet that checks again who may use an image finds what it needs.
 pub(super) fn logins(frame: &Frame<'_>, logins: &BTreeMap<String, RegistryLogin>) -> Object {
-    let entry = |(host, login): (&String, &RegistryLogin)| {
-        let token = login.token.expose_secret();
-        (registry_key(host), serde_json::json!({ "username": login.username, "password": token }))
-    };
-    let auths: serde_json::Map<String, serde_json::Value> = logins.iter().map(entry).collect();
-    let text = serde_json::json!({ "auths": auths }).to_string();
+    let text = docker_config(logins);
     Object::Secret(Secret {
         metadata: frame.meta(LOGINS),
         type_: Some(LOGINS_TYPE.to_owned()),
-        data: Some(BTreeMap::from([(LOGINS_KEY.to_owned(), ByteString(text.into_bytes()))])),
+        data: Some(BTreeMap::from([(LOGINS_KEY.to_owned(), ByteString(text.expose_secret().as_bytes().to_vec()))])),
         ..Default::default()
     })
-}
-
-/// Docker Hub's logins have stood under this address since its first version, and kubelets look there.
-fn registry_key(host: &str) -> String {
-    match host {
-        "docker.io" => "https://index.docker.io/v1/".to_owned(),
-        host => host.to_owned(),
-    }
 }
 
 /// The Secret of a container's secret variables, when it has any.
@@ -88,11 +77,6 @@ pub(super) fn env(frame: &Frame<'_>, container: &ContainerSpec) -> Option<Vec<En
     };
     let variables: Vec<EnvVar> = container.env.iter().map(variable).collect();
     (!variables.is_empty()).then_some(variables)
-}
-
-/// A text that Kubernetes leaves as it is: it would read `$(NAME)` as another variable's value, and reads `$$` as `$`.
-pub(super) fn literal(text: &str) -> String {
-    text.replace('$', "$$")
 }
 
 /// Which rows hold a container's secret variables.

@@ -14,11 +14,13 @@ use super::request::{Asked, Call, query_of, rule_name};
 use super::rules::{self, Strictness};
 use super::schema::NEWEST;
 use super::store::{Store, text};
-use super::{json, logs, watch, write};
+use super::{attach, json, logs, watch, write};
 
 /// What a request is answered with.
 enum Reply {
     Json(u16, Value),
+    /// One that is more than an answer.
+    Other(Response<Body>),
     Lines(std::pin::Pin<Box<dyn Stream<Item = Bytes> + Send>>, &'static str),
 }
 
@@ -28,7 +30,8 @@ pub async fn answer(
     asked: Arc<Mutex<Vec<Asked>>>,
     request: axum::http::Request<hyper::body::Incoming>,
 ) -> Response<Body> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
     let body = body.collect().await.map(|body| body.to_bytes().to_vec()).unwrap_or_default();
     let latency = store.lock().unwrap().knobs.latency;
     tokio::time::sleep(latency).await;
@@ -77,7 +80,13 @@ pub async fn answer(
                         note.resource = call.resource();
                         note.namespace.clone_from(&call.namespace);
                         note.name.clone_from(&call.name);
-                        permitted(&login, &call).and_then(|()| objects(&store, call))
+                        match permitted(&login, &call) {
+                            Ok(()) if call.subresource == "attach" => {
+                                attach::attach(&store, &call, (upgrade, &parts.headers)).map(Reply::Other)
+                            }
+                            Ok(()) => objects(&store, call),
+                            Err(refusal) => Err(refusal),
+                        }
                     }
                 }
             }
@@ -85,6 +94,7 @@ pub async fn answer(
     };
     let response = match reply {
         Ok(Reply::Json(status, value)) => response(status, &value),
+        Ok(Reply::Other(response)) => response,
         Ok(Reply::Lines(lines, kind)) => {
             let lines = lines.map(Ok::<_, std::convert::Infallible>);
             Response::builder().header(header::CONTENT_TYPE, kind).body(Body::from_stream(lines)).unwrap()
@@ -151,7 +161,7 @@ fn apart(
         ("GET", "/version") => Ok(Reply::Json(
             200,
             json!({
-                "major": "1", "minor": "37", "gitVersion": "v1.37.0", "gitCommit": "", "gitTreeState": "clean",
+                "major": "1", "minor": "37", "gitVersion": store.lock().unwrap().knobs.version, "gitCommit": "", "gitTreeState": "clean",
                 "buildDate": "2026-08-01T00:00:00Z", "goVersion": "go1.25", "compiler": "gc", "platform": "linux/amd64",
             }),
         )),

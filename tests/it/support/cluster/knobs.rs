@@ -25,6 +25,14 @@ pub enum Behaviour {
     ConfigError(String),
     /// Works for so long, prints these lines and ends with a code: what a Job runs.
     Ends { after: Duration, exit_code: i32, lines: Vec<String> },
+    /// Works until its standard input ends, unpacks that as `tar` does, and ends.
+    Unpacks,
+    /// Ends well, with this termination message.
+    Tells(String),
+    /// The program can't be started: what the container runtime says of it.
+    NotStarted(String),
+    /// One thing in the container of this name, another in the others.
+    In { container: String, then: Box<Behaviour>, otherwise: Box<Behaviour> },
     /// One thing where the container has this variable with this value, else another.
     When { name: String, value: String, then: Box<Behaviour>, otherwise: Box<Behaviour> },
 }
@@ -40,18 +48,19 @@ impl Behaviour {
         Self::When { name: name.to_owned(), value: value.to_owned(), then: Box::new(then), otherwise: Box::new(self) }
     }
 
-    /// What it comes to with a container's variables.
-    pub fn resolved(&self, variables: &BTreeMap<String, String>) -> &Self {
-        match self {
-            Self::When { name, value, then, otherwise } => {
-                if variables.get(name) == Some(value) {
-                    then.resolved(variables)
-                } else {
-                    otherwise.resolved(variables)
-                }
-            }
-            other => other,
-        }
+    /// As `self`, but `then` in the container of this name.
+    pub fn but_in(self, container: &str, then: Self) -> Self {
+        Self::In { container: container.to_owned(), then: Box::new(then), otherwise: Box::new(self) }
+    }
+
+    /// What it comes to in a container with these variables.
+    pub fn resolved(&self, container: &str, variables: &BTreeMap<String, String>) -> &Self {
+        let (is, then, otherwise) = match self {
+            Self::When { name, value, then, otherwise } => (variables.get(name) == Some(value), then, otherwise),
+            Self::In { container: name, then, otherwise } => (name == container, then, otherwise),
+            other => return other,
+        };
+        if is { then } else { otherwise }.resolved(container, variables)
     }
 }
 
@@ -84,6 +93,8 @@ pub struct Knobs {
     pub admission: Option<Admission>,
     /// How many seconds of the cluster are one of the world.
     pub speed: f64,
+    /// What it says its version is.
+    pub version: String,
     /// How long a deleted namespace is Terminating.
     pub namespace_leaves: Duration,
     /// How long each answer takes.
@@ -97,6 +108,7 @@ impl Default for Knobs {
             logins: BTreeMap::new(),
             admission: None,
             speed: 1.0,
+            version: "v1.37.0".to_owned(),
             namespace_leaves: Duration::from_millis(50),
             latency: Duration::ZERO,
         }

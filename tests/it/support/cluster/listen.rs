@@ -86,7 +86,10 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, behind: (Arc<Mutex
                 async move { Ok::<_, std::convert::Infallible>(answer(store, asked, request).await) }
             });
             // A client may go away when it likes.
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tls), service).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(tls), service)
+                .with_upgrades()
+                .await;
         });
         while connections.try_join_next().is_some() {}
     }

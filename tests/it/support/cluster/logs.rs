@@ -7,6 +7,7 @@ use futures_util::Stream;
 use serde_json::Value;
 
 use super::answer::Refusal;
+use super::pods::{specs, statuses};
 use super::request::Call;
 use super::store::{Store, text};
 use super::write::there;
@@ -18,8 +19,8 @@ pub fn log(store: &Arc<Mutex<Store>>, call: Call) -> Result<impl Stream<Item = B
         let pod = there(&store, &call)?;
         let index = container(&pod, &call)?;
         let uid = text(&pod["metadata"]["uid"]);
-        let name = text(&pod["spec"]["containers"][index]["name"]);
-        let status = &pod["status"]["containerStatuses"][index];
+        let name = text(&specs(&pod)[index]["name"]);
+        let status = statuses(&pod).get(index).cloned().unwrap_or_default();
         let waits = &status["state"]["waiting"];
         if (status.is_null() || !waits.is_null()) && status["restartCount"].as_i64().unwrap_or(0) == 0 {
             let why = match waits["reason"].as_str() {
@@ -86,8 +87,7 @@ pub fn log(store: &Arc<Mutex<Store>>, call: Call) -> Result<impl Stream<Item = B
 }
 
 fn container(pod: &Value, call: &Call) -> Result<usize, Refusal> {
-    let names: Vec<String> =
-        pod["spec"]["containers"].as_array().into_iter().flatten().map(|container| text(&container["name"])).collect();
+    let names: Vec<String> = specs(pod).iter().map(|container| text(&container["name"])).collect();
     match call.query.get("container").filter(|name| !name.is_empty()) {
         Some(wanted) => names
             .iter()

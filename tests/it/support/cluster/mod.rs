@@ -7,9 +7,11 @@
 
 mod answer;
 mod answers;
+mod attach;
 mod controllers;
 mod defaults;
 mod events;
+mod faults;
 mod fields;
 mod json;
 mod kinds;
@@ -159,6 +161,7 @@ users:
     /// Nobody listens any more, and every connection is broken; what is there stays, and goes on.
     pub fn go_away(&self) {
         self.listener.lock().unwrap().close();
+        self.with(|store| store.attached.drain(..).for_each(|connection| connection.abort()));
     }
 
     /// Listens again, at the same address.
@@ -214,6 +217,41 @@ users:
             }
             store.nudge();
         });
+    }
+
+    /// Ends a container that is at work, with this code; what a behaviour would make of it does not matter any more.
+    pub fn end(&self, at: (&str, &str), container: &str, exit_code: i32) {
+        self.with(|store| {
+            let Some(uid) = store.get("Pod", at.0, at.1).map(|pod| text(&pod["metadata"]["uid"])) else { return };
+            let run = store.runs.get_mut(&uid);
+            if let Some(run) = run.and_then(|run| run.containers.iter_mut().find(|one| one.name == container)) {
+                run.end_with(exit_code);
+            }
+            store.nudge();
+        });
+    }
+
+    /// It says that it is of this version: `v1.29.4`.
+    pub fn version(&self, version: &str) {
+        self.with(|store| version.clone_into(&mut store.knobs.version));
+    }
+
+    /// The node puts a pod out: `Evicted`, and why.
+    pub fn put_out(&self, at: (&str, &str), reason: &str, why: &str) {
+        self.with(|store| {
+            let Some(uid) = store.get("Pod", at.0, at.1).map(|pod| text(&pod["metadata"]["uid"])) else { return };
+            if let Some(run) = store.runs.get_mut(&uid) {
+                run.put_out = Some((reason.to_owned(), why.to_owned()));
+            }
+        });
+    }
+
+    /// What containers of this name were sent, oldest pod first.
+    pub fn inputs(&self, container: &str) -> Vec<Vec<u8>> {
+        self.with(|store| {
+            let all = store.inputs.iter().filter(|((_, name), _)| name == container);
+            all.map(|(_, input)| input.clone()).collect()
+        })
     }
 
     /// What was asked so far.

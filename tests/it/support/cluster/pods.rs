@@ -1,12 +1,12 @@
 //! What pods do: the scheduler and the kubelet of the one node.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::events::event;
+use super::faults::{behaviour, config_fault, pull_fault, unmounted, unschedulable};
 use super::knobs::{Behaviour, Knobs};
 use super::store::{Store, now, now_fine, text};
 
@@ -14,7 +14,11 @@ use super::store::{Store, now, now_fine, text};
 #[derive(Default)]
 pub struct PodRun {
     scheduled: bool,
+    /// The first `inits` of them one after the other, before the others.
     pub containers: Vec<Run>,
+    inits: usize,
+    /// Why the node put it out.
+    pub put_out: Option<(String, String)>,
     /// Since when it is ready.
     pub ready_since: Option<Instant>,
     /// When it is gone, once it was told to go.
@@ -69,7 +73,7 @@ pub fn step(store: &mut Store, at: Instant) -> Option<Instant> {
         if !run.scheduled || run.containers.iter().any(|container| matches!(container.state, State::Waiting(..))) {
             soonest(at + Duration::from_millis(100));
         }
-        let ready = !run.containers.is_empty() && run.containers.iter().all(|container| container.ready);
+        let ready = run.is_ready();
         run.ready_since = ready.then(|| run.ready_since.unwrap_or(at));
         show(store, &pod, &run);
         store.runs.insert(uid, run);
@@ -78,6 +82,10 @@ pub fn step(store: &mut Store, at: Instant) -> Option<Instant> {
 }
 
 fn work(store: &mut Store, pod: &Value, run: &mut PodRun, at: Instant) {
+    if run.put_out.is_some() {
+        run.containers.iter_mut().for_each(|container| container.end_with(137));
+        return;
+    }
     let namespace = text(&pod["metadata"]["namespace"]);
     if !run.scheduled {
         if let Some(why) = unschedulable(store, pod) {
@@ -96,17 +104,49 @@ fn work(store: &mut Store, pod: &Value, run: &mut PodRun, at: Instant) {
             pod["spec"]["nodeName"] = "node-1".into();
             pod["status"]["startTime"] = started.into();
         });
-        let names = pod["spec"]["containers"].as_array().cloned().unwrap_or_default();
-        run.containers = names.iter().map(|container| Run::new(&text(&container["name"]), at)).collect();
+        run.containers = specs(pod).iter().map(|container| Run::new(&text(&container["name"]), at)).collect();
+        run.inits = pod["spec"]["initContainers"].as_array().map_or(0, Vec::len);
     }
-    let specs = pod["spec"]["containers"].as_array().cloned().unwrap_or_default();
-    for (container, spec) in run.containers.iter_mut().zip(&specs) {
-        if container.due.is_some_and(|due| due <= at)
+    if let Some(why) = unmounted(store, pod) {
+        event(store, pod, ("Warning", "FailedMount"), &why);
+        run.containers.iter_mut().for_each(|container| container.due = Some(at + Duration::from_millis(100)));
+        return;
+    }
+    let mut barred = false;
+    for (index, spec) in specs(pod).iter().enumerate() {
+        let container = &mut run.containers[index];
+        if barred {
+            container.due = None;
+            continue;
+        }
+        let begins = container.due.is_none() && container.state == State::Creating;
+        if begins
+            || container.due.is_some_and(|due| due <= at)
             || matches!(container.state, State::Waiting("CreateContainerConfigError", _))
         {
             container.due = None;
             container.go_on(store, (pod, spec), at);
         }
+        barred = index < run.inits && container.exit_code() != Some(0);
+    }
+}
+
+/// All containers of a pod, in the order in which they begin.
+pub fn specs(pod: &Value) -> Vec<Value> {
+    let of = |key: &str| pod["spec"][key].as_array().cloned().unwrap_or_default();
+    [of("initContainers"), of("containers")].concat()
+}
+
+/// What they do, in the same order.
+pub fn statuses(pod: &Value) -> Vec<Value> {
+    let of = |key: &str| pod["status"][key].as_array().cloned().unwrap_or_default();
+    [of("initContainerStatuses"), of("containerStatuses")].concat()
+}
+
+impl PodRun {
+    fn is_ready(&self) -> bool {
+        let main = &self.containers[self.inits.min(self.containers.len())..];
+        !main.is_empty() && main.iter().all(|container| container.ready)
     }
 }
 
@@ -129,6 +169,29 @@ impl Run {
         self.lines.push((now_fine(), line.to_owned()));
     }
 
+    /// Its standard input has ended.
+    pub fn input_ended(&mut self, at: Instant) {
+        self.due = Some(at);
+    }
+
+    /// It ends, as a program does that is killed or comes to its end.
+    pub fn end_with(&mut self, code: i32) {
+        let State::Running(started) = &self.state else { return };
+        let reason = if code == 0 { "Completed" } else { "Error" };
+        self.state = State::Ended(json!({
+            "exitCode": code, "reason": reason, "startedAt": started, "finishedAt": now(),
+            "containerID": format!("containerd://{}", self.name),
+        }));
+        (self.ready, self.due) = (false, None);
+    }
+
+    fn exit_code(&self) -> Option<i64> {
+        match &self.state {
+            State::Ended(how) if self.due.is_none() => how["exitCode"].as_i64(),
+            _ => None,
+        }
+    }
+
     /// Whether it is at work.
     pub fn is_running(&self) -> bool {
         matches!(self.state, State::Running(_))
@@ -149,6 +212,25 @@ impl Run {
                 Behaviour::Ends { exit_code, lines, .. } => {
                     let reason = if exit_code == 0 { "Completed" } else { "Error" };
                     self.end(store, (pod, spec), (reason, exit_code, lines), at);
+                }
+                Behaviour::Tells(message) => {
+                    self.end(store, (pod, spec), ("Completed", 0, Vec::new()), at);
+                    self.say(&message);
+                }
+                Behaviour::NotStarted(message) => {
+                    self.end(store, (pod, spec), ("StartError", 128, Vec::new()), at);
+                    self.say(&message);
+                }
+                Behaviour::Unpacks => {
+                    let input = store.inputs.get(&(text(&pod["metadata"]["uid"]), self.name.clone()));
+                    match input.map(|input| super::attach::is_whole(input)) {
+                        // Nobody has sent it anything.
+                        None => {}
+                        Some(true) => self.end(store, (pod, spec), ("Completed", 0, Vec::new()), at),
+                        Some(false) => {
+                            self.end(store, (pod, spec), ("Error", 1, vec!["tar: short read".to_owned()]), at);
+                        }
+                    }
                 }
                 Behaviour::NeverReady => {
                     event(
@@ -225,6 +307,13 @@ impl Run {
         self.due = Some(at + wait);
     }
 
+    /// Its termination message.
+    fn say(&mut self, message: &str) {
+        if let State::Ended(how) = &mut self.state {
+            how["message"] = message.into();
+        }
+    }
+
     fn end(&mut self, store: &mut Store, (pod, spec): (&Value, &Value), how: (&str, i32, Vec<String>), at: Instant) {
         let (reason, code, lines) = how;
         let State::Running(started) = self.state.clone() else { return };
@@ -242,122 +331,6 @@ impl Run {
         self.due = again.then(|| at + Duration::from_millis(20));
         // A kubelet looks at what ended before it starts anything else.
         store.nudge();
-    }
-}
-
-fn behaviour(store: &Store, pod: &Value, spec: &Value) -> Behaviour {
-    let image = store.knobs.images.get(&text(&spec["image"]));
-    image.map_or(Behaviour::Missing, |image| image.behaviour.resolved(&variables(store, pod, spec)).clone())
-}
-
-/// A container's variables, those from secrets and config maps among them.
-fn variables(store: &Store, pod: &Value, spec: &Value) -> BTreeMap<String, String> {
-    let namespace = text(&pod["metadata"]["namespace"]);
-    let mut all = BTreeMap::new();
-    for source in spec["envFrom"].as_array().into_iter().flatten() {
-        for (field, kind) in [("secretRef", "Secret"), ("configMapRef", "ConfigMap")] {
-            let object = store.get(kind, &namespace, &text(&source[field]["name"]));
-            let data = object.and_then(|object| object["data"].as_object());
-            all.extend(data.into_iter().flatten().map(|(key, value)| (key.clone(), plain(kind, value))));
-        }
-    }
-    for variable in spec["env"].as_array().into_iter().flatten() {
-        let mut value = text(&variable["value"]);
-        for (field, kind) in [("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")] {
-            let reference = &variable["valueFrom"][field];
-            if let Some(object) = store.get(kind, &namespace, &text(&reference["name"])) {
-                value = plain(kind, &object["data"][text(&reference["key"])]);
-            }
-        }
-        all.insert(text(&variable["name"]), value);
-    }
-    all
-}
-
-fn plain(kind: &str, value: &Value) -> String {
-    use base64::Engine as _;
-    let given = text(value);
-    if kind != "Secret" {
-        return given;
-    }
-    let bytes = base64::engine::general_purpose::STANDARD.decode(given).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn unschedulable(store: &Store, pod: &Value) -> Option<String> {
-    let namespace = text(&pod["metadata"]["namespace"]);
-    for volume in pod["spec"]["volumes"].as_array().into_iter().flatten() {
-        let claim = text(&volume["persistentVolumeClaim"]["claimName"]);
-        if !claim.is_empty() && store.get("PersistentVolumeClaim", &namespace, &claim).is_none() {
-            return Some(format!("0/1 nodes are available: persistentvolumeclaim {claim:?} not found."));
-        }
-    }
-    let specs = pod["spec"]["containers"].as_array()?;
-    let nobody = specs.iter().any(|spec| matches!(behaviour(store, pod, spec), Behaviour::Unschedulable));
-    let why = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
-    nobody.then(|| why.to_owned())
-}
-
-fn pull_fault(store: &Store, pod: &Value, spec: &Value) -> Option<String> {
-    let name = text(&spec["image"]);
-    let image = store.knobs.images.get(&name);
-    let unpacked = |why: &str| {
-        format!(
-            "rpc error: code = NotFound desc = failed to pull and unpack image {name:?}: failed to resolve reference {name:?}: {name}: {why}"
-        )
-    };
-    if image.is_none() || matches!(behaviour(store, pod, spec), Behaviour::Missing) {
-        return Some(unpacked("not found"));
-    }
-    let namespace = text(&pod["metadata"]["namespace"]);
-    let logins = pod["spec"]["imagePullSecrets"].as_array().cloned().unwrap_or_default();
-    let is_login = |login: &Value| {
-        let secret = store.get("Secret", &namespace, &text(&login["name"]));
-        secret.is_some_and(|secret| secret["type"] == "kubernetes.io/dockerconfigjson")
-    };
-    let closed = image.is_some_and(|image| image.private) && !logins.iter().any(is_login);
-    closed.then(|| unpacked("pull access denied, repository does not exist or may require authorization"))
-}
-
-fn config_fault(store: &Store, pod: &Value, spec: &Value) -> Option<String> {
-    let namespace = text(&pod["metadata"]["namespace"]);
-    let lacks = |kind: &str, name: &str, key: &str| match store.get(kind, &namespace, name) {
-        _ if name.is_empty() => None,
-        None => Some(format!("{} {name:?} not found", kind.to_lowercase())),
-        Some(object) if !key.is_empty() && object["data"][key].is_null() => {
-            Some(format!("couldn't find key {key} in {kind} {namespace}/{name}"))
-        }
-        Some(_) => None,
-    };
-    for source in spec["envFrom"].as_array().into_iter().flatten() {
-        let fault = lacks("Secret", &text(&source["secretRef"]["name"]), "");
-        if let Some(why) = fault.or_else(|| lacks("ConfigMap", &text(&source["configMapRef"]["name"]), "")) {
-            return Some(why);
-        }
-    }
-    for variable in spec["env"].as_array().into_iter().flatten() {
-        for (field, kind) in [("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")] {
-            let reference = &variable["valueFrom"][field];
-            if let Some(why) = lacks(kind, &text(&reference["name"]), &text(&reference["key"])) {
-                return Some(why);
-            }
-        }
-    }
-    let field = |key: &str| {
-        let own = &spec["securityContext"][key];
-        if own.is_null() { pod["spec"]["securityContext"][key].clone() } else { own.clone() }
-    };
-    let root = store.knobs.images.get(&text(&spec["image"])).is_some_and(|image| image.root);
-    if field("runAsNonRoot") == true && (field("runAsUser") == 0 || (field("runAsUser").is_null() && root)) {
-        let place = format!("{}_{namespace}({})", text(&pod["metadata"]["name"]), text(&pod["metadata"]["uid"]));
-        let name = text(&spec["name"]);
-        return Some(format!(
-            "container has runAsNonRoot and image will run as root (pod: {place:?}, container: {name})"
-        ));
-    }
-    match behaviour(store, pod, spec) {
-        Behaviour::ConfigError(why) => Some(why),
-        _ => None,
     }
 }
 
@@ -384,9 +357,11 @@ fn show(store: &mut Store, pod: &Value, run: &PodRun) {
     if !run.scheduled {
         return;
     }
-    let ready = !run.containers.is_empty() && run.containers.iter().all(|container| container.ready);
-    let statuses: Vec<Value> =
-        run.containers.iter().zip(pod["spec"]["containers"].as_array().into_iter().flatten()).map(shown).collect();
+    let ready = run.is_ready();
+    let all: Vec<Value> = run.containers.iter().zip(&specs(pod)).map(|one| shown(one, run.inits > 0)).collect();
+    let (inits, mains) = all.split_at(run.inits.min(all.len()));
+    let (inits, mains) = (json!(inits), json!(mains));
+    let initialized = run.containers.iter().take(run.inits).all(|container| container.exit_code() == Some(0));
     let phase = phase(run, pod);
     let ip =
         format!("10.244.0.{}", u64::from_str_radix(&text(&pod["metadata"]["uid"])[24..], 16).unwrap_or(1) % 250 + 2);
@@ -398,7 +373,7 @@ fn show(store: &mut Store, pod: &Value, run: &PodRun) {
         };
         let fresh = [
             condition("PodScheduled", true, "", ""),
-            condition("Initialized", true, "", ""),
+            condition("Initialized", initialized, "", ""),
             condition("ContainersReady", ready, reason, &message),
             condition("Ready", ready, reason, &message),
         ];
@@ -409,28 +384,38 @@ fn show(store: &mut Store, pod: &Value, run: &PodRun) {
         });
         pod["status"]["conditions"] = json!(kept);
         pod["status"]["phase"] = phase.into();
-        pod["status"]["containerStatuses"] = json!(statuses);
+        if let Some((reason, message)) = &run.put_out {
+            pod["status"]["phase"] = "Failed".into();
+            pod["status"]["reason"] = reason.as_str().into();
+            pod["status"]["message"] = message.as_str().into();
+        }
+        if inits != json!([]) {
+            pod["status"]["initContainerStatuses"] = inits;
+        }
+        pod["status"]["containerStatuses"] = mains;
         pod["status"]["hostIP"] = "192.0.2.10".into();
         pod["status"]["podIP"] = ip.into();
     });
 }
 
 fn phase(run: &PodRun, pod: &Value) -> &'static str {
-    let ended = |container: &Run| match &container.state {
-        State::Ended(how) if container.due.is_none() => how["exitCode"].as_i64(),
-        _ => None,
-    };
-    let codes: Vec<_> = run.containers.iter().filter_map(ended).collect();
-    if codes.len() == run.containers.len() && pod["spec"]["restartPolicy"] != "Always" {
+    let never = pod["spec"]["restartPolicy"] != "Always";
+    let (inits, mains) = run.containers.split_at(run.inits.min(run.containers.len()));
+    if never && inits.iter().any(|container| container.exit_code().is_some_and(|code| code != 0)) {
+        return "Failed";
+    }
+    let codes: Vec<_> = mains.iter().filter_map(Run::exit_code).collect();
+    if codes.len() == mains.len() && never {
         return if codes.iter().all(|code| *code == 0) { "Succeeded" } else { "Failed" };
     }
     let begun =
         |container: &Run| container.restarts > 0 || !matches!(container.state, State::Creating | State::Waiting(..));
-    if run.containers.iter().all(begun) { "Running" } else { "Pending" }
+    if mains.iter().all(begun) { "Running" } else { "Pending" }
 }
 
-fn shown((container, spec): (&Run, &Value)) -> Value {
+fn shown((container, spec): (&Run, &Value), has_inits: bool) -> Value {
     let state = match &container.state {
+        State::Creating if has_inits => json!({ "waiting": { "reason": "PodInitializing" } }),
         State::Creating => json!({ "waiting": { "reason": "ContainerCreating" } }),
         State::Waiting(reason, why) => json!({ "waiting": { "reason": reason, "message": why } }),
         State::Running(since) => json!({ "running": { "startedAt": since } }),

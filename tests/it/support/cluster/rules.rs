@@ -15,6 +15,9 @@ pub enum Strictness {
     Strict,
 }
 
+/// Fields that the oldest version does not have, and that are written only where the cluster says that it is newer.
+const SAID_BY_VERSION: [&str; 1] = [".securityContext.appArmorProfile"];
+
 /// Holds a body to the schemas, the newest and the oldest, and takes unknown fields out where they are not refused.
 pub fn decode(kind: &Kind, body: &mut Value, duplicates: &[String], strict: Strictness) -> Result<(), Refusal> {
     let faults = NEWEST.check(&kind.definition(), body);
@@ -31,7 +34,8 @@ pub fn decode(kind: &Kind, body: &mut Value, duplicates: &[String], strict: Stri
         }
         // The cluster is the newest; what is written to it has to be good on the oldest too.
         let Faults { unknown, wrong, .. } = OLDEST.check(&kind.definition(), body);
-        if let Some(path) = unknown.iter().chain(&wrong).next() {
+        let is_held = |path: &&String| !SAID_BY_VERSION.iter().any(|field| path.ends_with(field));
+        if let Some(path) = unknown.iter().filter(is_held).chain(&wrong).next() {
             let why = format!("strict decoding error: unknown field {path:?} (of the oldest supported version)");
             return Err(Refusal::bad_request(why));
         }

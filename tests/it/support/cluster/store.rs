@@ -34,6 +34,10 @@ pub struct Store {
     pub version: u64,
     /// What the pods are doing, by uid.
     pub runs: BTreeMap<String, PodRun>,
+    /// What containers were sent to their standard input, by the pod's uid and their name; whole once it has ended.
+    pub inputs: BTreeMap<(String, String), Vec<u8>>,
+    /// Connections to containers' standard inputs.
+    pub attached: Vec<tokio::task::AbortHandle>,
     /// When a deployment last came forward, and its counts then, by uid.
     pub progress: BTreeMap<String, (tokio::time::Instant, Vec<i64>)>,
     /// When a namespace that is being deleted may go, by name.
@@ -53,6 +57,8 @@ impl Store {
             forgotten: 0,
             version: 1000,
             runs: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            attached: Vec::new(),
             progress: BTreeMap::new(),
             leaving: BTreeMap::new(),
             knobs: Knobs::default(),

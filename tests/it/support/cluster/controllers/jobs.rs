@@ -1,5 +1,7 @@
 //! Jobs: one pod that ends, tried again as often as the job says.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -7,6 +9,9 @@ use super::super::events::event;
 use super::super::pods::seconds;
 use super::super::store::{Store, now, text};
 use super::{make_pod, owned, remove, tell_to_go};
+
+/// How long after a pod could not be made the next one is tried.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Takes every job a step on.
 pub fn step(store: &mut Store, at: Instant) -> Option<Instant> {
@@ -40,14 +45,21 @@ fn one(store: &mut Store, job: &Value, at: Instant) -> Option<Instant> {
     } else {
         None
     };
+    // A controller that got no pod waits before it tries again.
+    let refused = format!("{} refused", text(&job["metadata"]["uid"]));
+    let mut again = store.progress.get(&refused).map(|(since, _)| *since + PAUSE);
     let mut running = active.len();
     if end.is_some() {
         active.iter().for_each(|pod| tell_to_go(store, pod));
         running = 0;
-    } else if active.is_empty() {
+    } else if active.is_empty() && again.is_none_or(|again| again <= at) {
         match make_pod(store, job, &text(&job["metadata"]["name"])) {
             Ok(()) => running = 1,
-            Err(why) => event(store, job, ("Warning", "FailedCreate"), &format!("Error creating: {why}")),
+            Err(why) => {
+                event(store, job, ("Warning", "FailedCreate"), &format!("Error creating: {why}"));
+                store.progress.insert(refused.clone(), (at, Vec::new()));
+                again = Some(at + PAUSE);
+            }
         }
     }
     store.change("Job", (&text(&job["metadata"]["namespace"]), &text(&job["metadata"]["name"])), |job| {
@@ -67,7 +79,7 @@ fn one(store: &mut Store, job: &Value, at: Instant) -> Option<Instant> {
             }]);
         }
     });
-    deadline.filter(|deadline| *deadline > at)
+    [deadline, again].into_iter().flatten().filter(|due| *due > at).min()
 }
 
 /// A job that is done goes after its time.

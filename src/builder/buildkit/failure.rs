@@ -33,11 +33,26 @@ const REFUSED: [&str; 12] = [
     "unknown operating system or architecture",
 ];
 
-/// What is said of a Dockerfile that may be newer than the engine. Docker 20.10's own BuildKit knows no heredocs, whose
+/// What a registry says that does not take the image.
+const NOT_TAKEN: [&str; 12] = [
+    "denied",
+    "unauthorized",
+    "no basic auth credentials",
+    "authentication required",
+    "incorrect username or password",
+    "forbidden",
+    "insufficient_scope",
+    "repository name not known",
+    "not found",
+    "name invalid",
+    "quota",
+    "server gave http response to https client",
+];
+/// What is said of a Dockerfile that may be newer than what builds. Docker 20.10's own BuildKit knows no heredocs, whose
 /// lines it takes for instructions, and neither `COPY --link` nor `ADD --checksum`.
 const NEWER: [&str; 3] = ["unknown instruction", "Unknown flag", "unknown flag"];
-const HOW_NEWER: &str = "; if it is right, it is newer than the BuildKit of this engine: a first line \
-                         `# syntax=docker/dockerfile:1` has that fetch a current one, or update the engine";
+const HOW_NEWER: &str = "; if it is right, it is newer than the BuildKit that builds: a first line \
+                         `# syntax=docker/dockerfile:1` has that fetch a current one, or update it";
 
 /// What BuildKit says of a build that failed.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -83,6 +98,12 @@ impl Failure {
         };
         BuilderError::Failed(format!("{step}: exit code {code}{killed}{last}"))
     }
+}
+
+/// Whether a registry said that it does not take an image, as against trouble that may pass.
+pub fn is_refused_push(said: &str) -> bool {
+    let text = said.to_ascii_lowercase();
+    NOT_TAKEN.iter().any(|sign| text.contains(sign))
 }
 
 /// One line without control sequences and what the masker knows, cut at a number of bytes. It is masked first, because

@@ -2,12 +2,7 @@
 
 use std::collections::HashMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use prost::Message;
-use serde::Deserialize;
 
 use super::failure::{Failure, single};
 use crate::builder::{Journal, Output};
@@ -19,6 +14,8 @@ use crate::vault::Masker;
 const LONGEST_NAME: usize = 1000;
 /// What the builder does for itself.
 const OWN: &str = "[internal] ";
+/// What it does with the cache in a registry. It does without where that fails.
+const CACHE: [&str; 2] = ["importing cache manifest from ", "exporting cache to "];
 /// And the one of these things that takes long and fails for reasons of the project.
 const METADATA: &str = "[internal] load metadata for ";
 
@@ -43,41 +40,27 @@ struct Step {
     last: String,
 }
 
-/// A line of the engine's answer.
-#[derive(Deserialize)]
-struct Part {
-    #[serde(default)]
-    id: String,
-    #[serde(default)]
-    aux: Option<serde_json::Value>,
-    #[serde(default)]
-    stream: Option<String>,
-    #[serde(default)]
-    error: Option<String>,
-}
-
 impl<'a> Account<'a> {
     /// Nothing was taken yet.
     pub fn new(masker: &'a Masker) -> Self {
         Self { masker, steps: HashMap::new(), shown: String::new(), failed: None }
     }
 
-    /// Takes a line of the engine's answer.
-    pub async fn take(&mut self, line: &Bytes, journal: &dyn Journal) {
-        // An engine may say things that we know nothing of.
-        let Ok(part) = serde_json::from_slice::<Part>(line) else { return };
-        if let Some(error) = part.error {
-            self.failed.get_or_insert_with(Failure::default).whole = error;
+    /// Takes what the builder says beside the steps.
+    pub async fn text(&mut self, text: &str, journal: &dyn Journal) {
+        let text = single(text, MAX_LINE, self.masker);
+        if !text.is_empty() {
+            journal.line(Output::System, &text).await;
         }
-        if let Some(text) = part.stream {
-            let text = single(&text, MAX_LINE, self.masker);
-            if !text.is_empty() {
-                journal.line(Output::System, &text).await;
-            }
-        }
-        let encoded = part.aux.as_ref().filter(|_| part.id == "moby.buildkit.trace").and_then(|aux| aux.as_str());
-        let Some(decoded) = encoded.and_then(|text| STANDARD.decode(text).ok()) else { return };
-        let Ok(mut trace) = Trace::decode(Bytes::from(decoded)) else { return };
+    }
+
+    /// Takes what the whole build failed of.
+    pub fn error(&mut self, whole: String) {
+        self.failed.get_or_insert_with(Failure::default).whole = whole;
+    }
+
+    /// Takes what is new of the steps.
+    pub async fn trace(&mut self, mut trace: Trace, journal: &dyn Journal) {
         trace.vertexes.sort_by_key(|vertex| vertex.started.map(|at| (at.seconds, at.nanos)));
         // A step is over only when what it printed was taken.
         let (over, going): (Vec<_>, Vec<_>) = trace.vertexes.into_iter().partition(|vertex| vertex.completed.is_some());
@@ -160,6 +143,9 @@ impl<'a> Account<'a> {
     fn failure(&mut self, vertex: &Vertex) {
         // The others are stopped when one fails.
         if vertex.error.is_empty() || vertex.error.ends_with("context canceled") {
+            return;
+        }
+        if CACHE.iter().any(|name| vertex.name.starts_with(name)) {
             return;
         }
         let failed = self.failed.get_or_insert_with(Failure::default);

@@ -1,0 +1,55 @@
+//! What the login has to be allowed to do.
+
+use super::ClusterBuilder;
+use super::failure::error;
+use crate::builder::{BuilderError, Lacks};
+use crate::cluster::{Permission, grant_manifest};
+
+/// The name of the role that is proposed where something is missing.
+const ROLE: &str = "kiops-builder";
+
+const fn namespaced(verb: &'static str, group: &'static str, resource: &'static str) -> Permission {
+    Permission { verb, group, resource, namespaced: true }
+}
+
+const fn global(verb: &'static str, resource: &'static str) -> Permission {
+    Permission { verb, group: "", resource, namespaced: false }
+}
+
+/// All that the code of this module asks a cluster for. A server-side apply of an object that is not there needs `create`
+/// beside `patch`. Attaching is a `get` to older API servers and a `create` to newer ones
+/// (<https://kubernetes.io/docs/reference/access-authn-authz/authorization/>).
+const NEEDED: [Permission; 18] = [
+    global("get", "namespaces"),
+    global("create", "namespaces"),
+    global("patch", "namespaces"),
+    namespaced("create", "networking.k8s.io", "networkpolicies"),
+    namespaced("patch", "networking.k8s.io", "networkpolicies"),
+    namespaced("create", "batch", "jobs"),
+    namespaced("patch", "batch", "jobs"),
+    namespaced("delete", "batch", "jobs"),
+    namespaced("create", "", "secrets"),
+    namespaced("patch", "", "secrets"),
+    namespaced("delete", "", "secrets"),
+    namespaced("list", "", "pods"),
+    namespaced("watch", "", "pods"),
+    namespaced("get", "", "pods/log"),
+    namespaced("get", "", "pods/attach"),
+    namespaced("create", "", "pods/attach"),
+    namespaced("list", "", "events"),
+    namespaced("watch", "", "events"),
+];
+
+impl ClusterBuilder {
+    pub(super) async fn ask_what_is_missing(&self) -> Result<Option<Lacks>, BuilderError> {
+        let missing = self.cluster.missing(&NEEDED).await.map_err(error)?;
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        let subject = self.cluster.who().await.map_err(error)?;
+        Ok(Some(Lacks {
+            permissions: missing.iter().map(ToString::to_string).collect(),
+            grant: grant_manifest(ROLE, &NEEDED, &subject),
+        }))
+    }
+}
