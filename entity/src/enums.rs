@@ -371,6 +371,9 @@ pub enum FindingState {
     /// Somebody said with a reason that it is nothing.
     #[sea_orm(string_value = "IGNORED")]
     Ignored,
+    /// The first scan that saw it is still being stored: nobody is shown it.
+    #[sea_orm(string_value = "PENDING")]
+    Pending,
 }
 
 /// What a gate does with what it does not like.

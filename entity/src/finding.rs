@@ -50,6 +50,8 @@ pub struct Model {
     pub help_url: Option<String>,
     /// Whether the service's own branch has had it: then only scans of that branch say that it is gone.
     pub on_default: bool,
+    /// The lane of the scan that saw it last.
+    pub lane: String,
     /// The commit that it was seen in last.
     pub commit_sha: Option<String>,
     /// When a scan saw it first.

@@ -49,6 +49,8 @@ pub struct Model {
     pub fixed_findings: i64,
     /// Somebody wants it ended.
     pub cancel_requested: bool,
+    /// What it saw and its document are forgotten: it is too old.
+    pub pruned: bool,
     /// When it was asked for.
     pub created_at: DateTimeUtc,
     /// When it began.

@@ -20,16 +20,21 @@ impl MigrationTrait for Migration {
             ("scan_lane", "scan", &["service_id", "kind", "lane", "id"], false),
             ("scan_pipeline", "scan", &["pipeline_id", "kind"], false),
             ("finding_identity", "finding", &["service_id", "kind", "identity"], true),
-            ("finding_listed", "finding", &["organization_id", "state", "rank", "id"], false),
-            ("finding_service", "finding", &["service_id", "state", "rank", "id"], false),
-            ("scan_finding_listed", "scan_finding", &["scan_id", "rank", "finding_id"], false),
+            ("finding_listed", "finding", &["organization_id", "state", "rank", "-id"], false),
+            ("finding_service", "finding", &["service_id", "state", "rank", "-id"], false),
+            ("finding_waived", "finding", &["state", "ignored_until"], false),
+            ("scan_finding_listed", "scan_finding", &["scan_id", "rank", "-finding_id"], false),
             ("scan_finding_finding", "scan_finding", &["finding_id", "scan_id"], true),
             ("security_gate_of", "security_gate", &["organization_id", "subject"], true),
         ] {
             let mut index = Index::create();
             index.name(name).table(Alias::new(table));
             for column in columns {
-                index.col(Alias::new(*column));
+                match column.strip_prefix('-') {
+                    // Lists begin with the worst, and of those with the newest.
+                    Some(column) => index.col((Alias::new(column), IndexOrder::Desc)),
+                    None => index.col(Alias::new(*column)),
+                };
             }
             if unique {
                 index.unique();
@@ -87,6 +92,7 @@ fn scan() -> TableCreateStatement {
         .col(number("new_findings"))
         .col(number("fixed_findings"))
         .col(ColumnDef::new(Alias::new("cancel_requested")).boolean().not_null())
+        .col(ColumnDef::new(Alias::new("pruned")).boolean().not_null())
         .col(time("created_at").not_null())
         .col(time("started_at"))
         .col(time("finished_at"))
@@ -129,6 +135,7 @@ fn finding() -> TableCreateStatement {
         .col(maybe("fixed_version"))
         .col(ColumnDef::new(Alias::new("help_url")).text())
         .col(ColumnDef::new(Alias::new("on_default")).boolean().not_null())
+        .col(text("lane"))
         .col(maybe("commit_sha"))
         .col(time("first_seen_at").not_null())
         .col(time("last_seen_at").not_null())

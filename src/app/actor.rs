@@ -1,8 +1,8 @@
 //! Who acts, and the only way to an organization's rows.
 
 use entity::{
-    Role, audit_event, deployment, environment, git_creation, git_settings, leftover, membership, pipeline, registry,
-    runtime, secret, service, token, webhook_delivery,
+    Role, audit_event, deployment, environment, finding, git_creation, git_settings, leftover, membership, pipeline,
+    registry, runtime, scan, secret, security_gate, service, token, webhook_delivery,
 };
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, Select};
 
@@ -70,6 +70,12 @@ scoped! {
     webhook_deliveries: webhook_delivery;
     /// Deployments.
     deployments: deployment;
+    /// Scans.
+    scans: scan;
+    /// What scans saw. Those that are still being stored are among them.
+    findings: finding;
+    /// What may be carried to deployment.
+    security_gates: security_gate;
     /// What environments left behind on other runtimes.
     leftovers: leftover;
 }

@@ -32,6 +32,11 @@ pub enum Event {
         /// Which.
         pipeline_id: String,
     },
+    /// A scan's state.
+    Scan {
+        /// Which.
+        scan_id: String,
+    },
     /// New lines in a run's log.
     Log {
         /// The pipeline or deployment.

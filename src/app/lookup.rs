@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use entity::{deployment, environment, pipeline, registry, runtime, service};
+use entity::{deployment, environment, pipeline, registry, runtime, scan, service};
 use sea_orm::{ColumnTrait, QueryFilter};
 
 use super::{App, Result, Scope};
@@ -39,4 +39,6 @@ by_ids! {
     pipelines: pipeline;
     /// Deployments.
     deployments: deployment;
+    /// Scans.
+    scans: scan;
 }

@@ -16,6 +16,7 @@ pub mod page;
 pub mod pipelines;
 pub mod registries;
 pub mod runtimes;
+pub mod scans;
 pub mod secrets;
 pub mod services;
 pub mod settings;
@@ -33,6 +34,7 @@ use crate::domain::clock::{Clock, Ids};
 use crate::git::GitProviders;
 use crate::registry::Registries;
 use crate::runtime::Runtimes;
+use crate::scanner::run::Scanners;
 use crate::vault::Vault;
 
 pub use actor::{Actor, Scope};
@@ -63,6 +65,8 @@ pub struct App {
     pub sources: Arc<dyn Sources>,
     /// What builds images.
     pub builders: Arc<dyn Builders>,
+    /// What runs the tools of scans.
+    pub scanners: Arc<dyn Scanners>,
     /// What the configuration says.
     pub settings: Arc<Settings>,
 }

@@ -44,6 +44,8 @@ pub struct Settings {
     pub build_profiles: Vec<BuildProfile>,
     /// The tools that scans run.
     pub scanners: Vec<Tool>,
+    /// Tools of one scan that are at work side by side.
+    pub tools_at_once: usize,
 }
 
 /// What `[build]` says, but for the profiles.

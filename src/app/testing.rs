@@ -167,6 +167,7 @@ fn settings() -> Settings {
         },
         build_profiles: Vec::new(),
         scanners: Vec::new(),
+        tools_at_once: 2,
     }
 }
 

@@ -233,6 +233,7 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
             },
         },
         build_profiles: config.build.profiles.iter().map(profile).collect(),
+        tools_at_once: config.scan.tools_at_once.max(1),
         scanners: config.scan.tools.iter().filter(|(_, tool)| tool.enabled).map(tool).collect::<anyhow::Result<_>>()?,
     })
 }

@@ -8,9 +8,11 @@ use serde::Deserialize;
 use super::value::{self, Size};
 
 /// Scanners.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scan {
+    /// Tools of one scan that are at work side by side.
+    pub tools_at_once: usize,
     /// By name.
     #[serde(default)]
     pub tools: BTreeMap<String, ScanTool>,

@@ -40,10 +40,12 @@ pub enum Action {
     ChangeGitSettings,
     /// Make accounts on GitLab for others.
     CreateGitlabAccounts,
+    /// Ignore a finding that the security gate counts.
+    IgnoreBlocked,
 }
 
 /// Every action.
-pub const ACTIONS: [Action; 13] = [
+pub const ACTIONS: [Action; 14] = [
     Action::WorkOnServices,
     Action::DeleteVolumes,
     Action::SetApproval,
@@ -57,6 +59,7 @@ pub const ACTIONS: [Action; 13] = [
     Action::ReadAuditTrail,
     Action::ChangeGitSettings,
     Action::CreateGitlabAccounts,
+    Action::IgnoreBlocked,
 ];
 
 impl Action {
@@ -74,7 +77,8 @@ impl Action {
             | Self::ManageUsers
             | Self::ReadAuditTrail
             | Self::ChangeGitSettings
-            | Self::CreateGitlabAccounts => Standing::Admin,
+            | Self::CreateGitlabAccounts
+            | Self::IgnoreBlocked => Standing::Admin,
         }
     }
 
@@ -95,6 +99,7 @@ impl Action {
             Self::ReadAuditTrail => "read the audit trail",
             Self::ChangeGitSettings => "see or change Git settings",
             Self::CreateGitlabAccounts => "create GitLab accounts",
+            Self::IgnoreBlocked => "ignore a finding that the security gate keeps back",
         }
     }
 }
@@ -129,6 +134,7 @@ pub const ROOT_FIELDS: &[(&str, &str, Standing)] = &[
     ("Query", "buildPlan", Standing::Member),
     ("Query", "pipelines", Standing::Member),
     ("Query", "deployments", Standing::Member),
+    ("Query", "findings", Standing::Member),
     ("Query", "users", Standing::Admin),
     ("Query", "auditEvents", Standing::Admin),
     ("Query", "apiTokens", Standing::Member),
@@ -164,6 +170,8 @@ pub const ROOT_FIELDS: &[(&str, &str, Standing)] = &[
     ("Mutation", "startPipeline", Standing::Member),
     ("Mutation", "cancelPipeline", Standing::Member),
     ("Mutation", "retryPipeline", Standing::Member),
+    ("Mutation", "startScan", Standing::Member),
+    ("Mutation", "setFindingState", Standing::Member),
     ("Mutation", "deployService", Standing::Member),
     ("Mutation", "rollbackService", Standing::Member),
     ("Mutation", "resolveApproval", Standing::Member),
@@ -173,6 +181,7 @@ pub const ROOT_FIELDS: &[(&str, &str, Standing)] = &[
     ("Subscription", "pipelineLog", Standing::Member),
     ("Subscription", "deployment", Standing::Member),
     ("Subscription", "deploymentLog", Standing::Member),
+    ("Subscription", "scan", Standing::Member),
     ("Subscription", "serviceChanged", Standing::Member),
     ("Subscription", "instanceLog", Standing::Member),
 ];
@@ -191,6 +200,8 @@ pub const NODES: &[(&str, Standing)] = &[
     ("Deployment", Standing::Member),
     ("Pipeline", Standing::Member),
     ("WebhookDelivery", Standing::Member),
+    ("Scan", Standing::Member),
+    ("Finding", Standing::Member),
 ];
 
 /// Fields of other types, fields of inputs, and arguments (`field.argument`) that exist for admins alone.

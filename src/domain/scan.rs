@@ -133,12 +133,17 @@ pub struct SeverityCounts {
 impl SeverityCounts {
     /// One more of a severity.
     pub const fn add(&mut self, severity: Severity) {
+        self.add_many(severity, 1);
+    }
+
+    /// So many more of a severity.
+    pub const fn add_many(&mut self, severity: Severity, more: u64) {
         match severity {
-            Severity::Critical => self.critical += 1,
-            Severity::High => self.high += 1,
-            Severity::Medium => self.medium += 1,
-            Severity::Low => self.low += 1,
-            Severity::Info => self.info += 1,
+            Severity::Critical => self.critical += more,
+            Severity::High => self.high += more,
+            Severity::Medium => self.medium += more,
+            Severity::Low => self.low += more,
+            Severity::Info => self.info += more,
         }
     }
 }

@@ -91,10 +91,11 @@ impl Stages {
         self.0.iter().find(|stage| !stage.status.is_final())
     }
 
-    /// Whether a stage ended well, or had nothing to do.
+    /// Whether a stage ended well, or had nothing to do. An incomplete SCAN holds nothing up by itself: a gate judges what
+    /// scans saw, and whether enough of them did.
     #[must_use]
     pub fn passed(&self, kind: StageKind) -> bool {
-        self.get(kind).is_some_and(|stage| matches!(stage.status, RunStatus::Succeeded | RunStatus::Skipped))
+        self.get(kind).is_some_and(|stage| matches!(stage.status, RunStatus::Succeeded | RunStatus::Incomplete | RunStatus::Skipped))
     }
 
     /// A stage comes to where it stands from now on. Staying where it is, is no step and no fault: a worker that goes on

@@ -34,10 +34,14 @@ pub enum NodeKind {
     Pipeline,
     /// WebhookDelivery
     WebhookDelivery,
+    /// Scan
+    Scan,
+    /// Finding
+    Finding,
 }
 
 /// Every kind.
-pub const KINDS: [NodeKind; 12] = [
+pub const KINDS: [NodeKind; 14] = [
     NodeKind::User,
     NodeKind::Organization,
     NodeKind::ApiToken,
@@ -50,6 +54,8 @@ pub const KINDS: [NodeKind; 12] = [
     NodeKind::Deployment,
     NodeKind::Pipeline,
     NodeKind::WebhookDelivery,
+    NodeKind::Scan,
+    NodeKind::Finding,
 ];
 
 impl NodeKind {
@@ -69,6 +75,8 @@ impl NodeKind {
             Self::Deployment => "Deployment",
             Self::Pipeline => node::PIPELINE,
             Self::WebhookDelivery => "WebhookDelivery",
+            Self::Scan => "Scan",
+            Self::Finding => "Finding",
         }
     }
 

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
-use entity::{deployment, environment, pipeline, registry, runtime, service, webhook_delivery};
+use entity::{deployment, environment, finding, pipeline, registry, runtime, scan, service, webhook_delivery};
 
 use super::errors::Result;
 use crate::app::deployments::environments;
 use crate::app::git;
 use crate::app::identity::{Person, users};
-use crate::app::{self, App, Error, Scope, lookup, pipelines, webhooks};
+use crate::app::scans::gates::{self, BlockRule};
+use crate::app::{self, App, Error, Scope, lookup, pipelines, scans, webhooks};
+use crate::domain::scan::{Severity, SeverityCounts};
 
 /// As long as the fields of one level take to ask.
 const GATHER: Duration = Duration::from_micros(200);
@@ -81,6 +83,18 @@ loaders! {
     pipeline_deployments, deployments_of_pipeline: PipelineDeployments(pipelines::list::deployments) -> Arc<Vec<deployment::Model>>;
     /// A webhook's delivery; none for another organization's.
     deliveries, delivery: Deliveries(webhooks::list::by_ids) -> Arc<webhook_delivery::Model>;
+    /// A scan; none for another organization's.
+    scans, scan: Scans(lookup::scans) -> Arc<scan::Model>;
+    /// The scans of a pipeline.
+    pipeline_scans, scans_of_pipeline: PipelineScans(scans::list::of_pipelines) -> Arc<Vec<Arc<scan::Model>>>;
+    /// A finding; none for another organization's.
+    findings, finding: Findings(scans::list::by_ids) -> Arc<finding::Model>;
+    /// By service: the highest severity among its open findings.
+    risks, risk: Risks(scans::counts::risks) -> Severity;
+    /// By service: how many open findings of each severity it has.
+    finding_counts, open_findings: FindingCounts(scans::counts::of_services) -> SeverityCounts;
+    /// By service: the rules of its gate that keep a deployment back.
+    block_rules, block_rules_of: BlockRules(gates::blocking) -> Arc<Vec<BlockRule>>;
     /// A deployment; none for another organization's.
     deployments, deployment: Deployments(lookup::deployments) -> Arc<deployment::Model>;
 }

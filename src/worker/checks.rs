@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::app::git::check;
 use crate::app::identity::requests;
+use crate::app::scans::waivers;
 
 /// How often it is seen what is due.
 const LOOK: Duration = Duration::from_secs(60);
@@ -20,6 +21,9 @@ pub async fn run(app: App, stop: CancellationToken) {
         }
         if let Err(error) = requests::forget_old(&app).await {
             tracing::warn!(%error, "old counts of requests can't be forgotten");
+        }
+        if let Err(error) = waivers::open_expired(&app).await {
+            tracing::warn!(%error, "findings whose waiver has run out can't be opened");
         }
         tokio::select! {
             () = stop.cancelled() => return,

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::deployments::perform::{self, Outcome, backoff};
 use crate::app::deployments::{control, jobs, leftovers, remove};
 use crate::app::events::hear;
-use crate::app::{App, Error, Event, Result, pipelines};
+use crate::app::{App, Error, Event, Result, pipelines, scans};
 use crate::queue::{self, Claim};
 
 /// How the loops run.
@@ -115,6 +115,7 @@ async fn perform(app: &App, claim: &Claim) -> Result<Outcome> {
         jobs::REMOVE_ENVIRONMENT => remove::run_environment(app, claim).await,
         jobs::REMOVE_SERVICE => remove::run_service(app, claim).await,
         jobs::TAKE_DOWN => leftovers::run(app, claim).await,
+        scans::RUN => scans::run::run(app, claim).await,
         pipelines::REPORT => pipelines::report::run(app, claim).await,
         pipelines::RUN | pipelines::RESUME => pipelines::run::run(app, claim).await,
         other => Err(Error::internal(format!("no worker knows jobs of kind {other}"))),

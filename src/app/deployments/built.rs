@@ -91,7 +91,7 @@ async fn newest(db: &impl ConnectionTrait, scope: &Scope, service: &service::Mod
 ///
 /// # Errors
 /// INTERNAL when the database does not answer.
-pub(super) async fn pipeline_of(
+pub(in crate::app) async fn pipeline_of(
     db: &impl ConnectionTrait,
     scope: &Scope,
     deployment: &deployment::Model,

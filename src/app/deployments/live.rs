@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{environments, request};
 use crate::app::services::spec::target_of;
-use crate::app::{Actor, App, Error, Result, runtimes};
+use crate::app::{Actor, App, Error, Result, Scope, runtimes};
 use crate::domain::paging::Cursor;
 use crate::domain::spec::{ClusterSpec, ContainerSpec, Resources, Spec, Target};
 use crate::runtime::{LogQuery, Runtime};
@@ -138,11 +138,11 @@ fn time_of(cursor: &str) -> Option<DateTime<Utc>> {
 ///
 /// # Errors
 /// INTERNAL when the stored revision can't be read.
-pub async fn endpoints(app: &App, actor: &Actor, environment: &environment::Model) -> Result<Vec<Endpoint>> {
-    let Some(spec) = request::current_spec(app.db.read(), &actor.scope, environment).await? else {
+pub async fn endpoints(app: &App, scope: &Scope, environment: &environment::Model) -> Result<Vec<Endpoint>> {
+    let Some(spec) = request::current_spec(app.db.read(), scope, environment).await? else {
         return Ok(Vec::new());
     };
-    let runtime = runtime_of(app, actor, environment).await?;
+    let runtime = environments::runtime(app.db.read(), scope, &environment.runtime_id).await?;
     Ok(endpoints_of(&spec, &host_of(&runtime.endpoint)))
 }
 

@@ -23,7 +23,7 @@ use super::moving::Course;
 use super::{built, environments, jobs, leftovers, list, machine, manifest, plan, request, resolve, status};
 use crate::app::log::RunLog;
 use crate::app::services::definition;
-use crate::app::{App, Error, Event, Result, Scope, runtimes, secrets};
+use crate::app::{App, Error, Event, Result, Scope, runtimes, scans, secrets};
 use crate::domain::image::Tag;
 use crate::domain::secret::SecretString;
 use crate::domain::spec::{EnvValue, Spec};
@@ -420,6 +420,13 @@ impl Work<'_> {
         self.deployment = change.update(&tx).await?;
         built::tell_pipeline(self.app, &tx, &self.deployment).await?;
         let row = environment::Entity::find_by_id(&self.environment.id).one(&tx).await?;
+        let mut scan = None;
+        if let Some(row) = &row
+            && ended == RunStatus::Succeeded
+        {
+            let of = (&self.service, row, &self.deployment);
+            scan = scans::start::after_deployment(self.app, &tx, of).await?;
+        }
         if let Some(row) = row {
             let comes = status::is_under_way(&tx, &row.id).await?;
             let (now, why) = match (&instances, comes) {
@@ -441,6 +448,9 @@ impl Work<'_> {
         tx.commit().await?;
         self.publish();
         self.app.events.publish(Event::Jobs);
+        if let Some(scan) = scan {
+            scans::start::queued(self.app, &scan);
+        }
         Ok(Outcome::Done)
     }
 

@@ -11,7 +11,7 @@ use crate::app::events::ChangeKind;
 use crate::app::services::definition::removal_of;
 use crate::app::services::spec::target_of;
 use crate::app::services::update::for_change;
-use crate::app::{App, Result, Scope, pipelines, runtimes, webhooks};
+use crate::app::{App, Result, Scope, pipelines, runtimes, scans, webhooks};
 use crate::queue::{self, Claim};
 use crate::runtime::{RuntimeError, Volumes};
 
@@ -62,6 +62,10 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
         pipelines::cancel::all_of(app, &service).await?;
         return Ok(Outcome::Again("its pipelines are still being stopped".to_owned()));
     }
+    if scans::remove::any_left(db, &service.id).await? {
+        scans::remove::cancel_all(app, &service).await?;
+        return Ok(Outcome::Again("its scans are still being stopped".to_owned()));
+    }
     let rows = environments::of_service(db, &scope, &service.id).await?;
     // None is asked for any more: whoever asks holds the service, and sees that it is being removed.
     cancel_waiting(app, &scope, &rows).await?;
@@ -84,6 +88,7 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
         true => left,
         false => try_leftovers(app, left, volumes).await?,
     };
+    scans::remove::findings_of(app, &service.id).await?;
     webhooks::install::bid_farewell(app, &scope, &service).await;
     let tx = app.begin().await?;
     if !claim.complete(&tx).await? {
@@ -104,6 +109,7 @@ pub async fn run_service(app: &App, claim: &Claim) -> Result<Outcome> {
     }
     // From here on no delivery is written for it.
     for_change(&tx, &scope, &service.id).await?;
+    scans::remove::forget_all(&tx, &service.id).await?;
     pipelines::cancel::forget_all(&tx, &service.id).await?;
     service::Entity::delete_by_id(&service.id).exec(&tx).await?;
     tx.commit().await?;

@@ -15,14 +15,22 @@ use crate::runtime::RuntimeConnection;
 /// # Errors
 /// The inner one says for people what is wrong with the configuration; the outer one is INTERNAL.
 pub(in crate::app) async fn builder(app: &App) -> Result<std::result::Result<Arc<dyn Builder>, String>> {
-    let connection = match &app.settings.builds.runtime {
-        None => BuilderConnection::Engine(EngineConnection { host: DEFAULT_HOST.to_owned(), tls: None }),
-        Some((slug, name)) => match named(app, slug, name).await? {
-            Ok(connection) => connection,
-            Err(why) => return Ok(Err(why)),
-        },
+    let connection = match connection(app).await? {
+        Ok(connection) => connection,
+        Err(why) => return Ok(Err(why)),
     };
     Ok(app.builders.connect(&connection).map_err(|error| error.to_string()))
+}
+
+/// How what builds is reached.
+///
+/// # Errors
+/// As [`builder`].
+pub(in crate::app) async fn connection(app: &App) -> Result<std::result::Result<BuilderConnection, String>> {
+    match &app.settings.builds.runtime {
+        None => Ok(Ok(BuilderConnection::Engine(EngineConnection { host: DEFAULT_HOST.to_owned(), tls: None }))),
+        Some((slug, name)) => named(app, slug, name).await,
+    }
 }
 
 /// FAILED_PRECONDITION, IMAGE_REPOSITORY_NEEDED: what builds keeps no images, and the service has no place for them.
@@ -61,7 +69,7 @@ async fn named(app: &App, slug: &str, name: &str) -> Result<std::result::Result<
 ///
 /// # Errors
 /// INTERNAL when the database does not answer.
-pub(super) async fn engine_id(app: &App) -> Result<Option<String>> {
+pub(in crate::app) async fn engine_id(app: &App) -> Result<Option<String>> {
     match builder(app).await? {
         Ok(builder) => Ok(builder.info().await.ok().and_then(|info| info.engine_id)),
         Err(_) => Ok(None),

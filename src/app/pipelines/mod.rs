@@ -6,7 +6,7 @@ pub mod engine;
 pub mod image;
 pub mod list;
 mod machine;
-mod origin;
+pub(in crate::app) mod origin;
 pub mod plan;
 mod prune;
 pub mod report;

@@ -7,26 +7,27 @@ use entity::service;
 use crate::app::git::{self, Source};
 use crate::app::{App, Error, Result, Scope};
 use crate::builder::source::Origin;
-use crate::domain::names::ProjectPath;
+use crate::domain::git::Provider;
+use crate::domain::names::{CommitHash, ProjectPath};
 use crate::git::{GitProvider, ProjectRef};
 
 /// A service's source, and the provider that it is at.
-pub(super) struct Place {
+pub(in crate::app) struct Place {
     /// Where it is fetched from.
-    pub(super) origin: Origin,
+    pub(in crate::app) origin: Origin,
     /// What the provider calls it.
-    pub(super) project: ProjectRef,
+    pub(in crate::app) project: ProjectRef,
     /// Its page there.
-    pub(super) web_url: String,
+    pub(in crate::app) web_url: String,
     /// The provider, for what is to be asked or told.
-    pub(super) client: Arc<dyn GitProvider>,
+    pub(in crate::app) client: Arc<dyn GitProvider>,
 }
 
 /// Finds out where a service's source is now: projects are renamed.
 ///
 /// # Errors
 /// The inner one says for people why there is no way to it; the outer one is INTERNAL.
-pub(super) async fn place(
+pub(in crate::app) async fn place(
     app: &App,
     scope: &Scope,
     service: &service::Model,
@@ -65,4 +66,13 @@ async fn now(client: &dyn GitProvider, source: &Source, project: &ProjectRef) ->
     }
     let path = ProjectPath::parse(&source.path).map_err(|e| Error::internal(format!("a stored project path: {e}")))?;
     Ok((path, source.web_url.clone()))
+}
+
+/// The commit's page on its provider.
+pub(in crate::app) fn page_of(service: &service::Model, place: &Place, commit: &CommitHash) -> String {
+    let provider = git::source_of(service).map(|source| source.provider);
+    match provider {
+        Some(Provider::Gitlab) => format!("{}/-/commit/{commit}", place.web_url),
+        _ => format!("{}/commit/{commit}", place.web_url),
+    }
 }

@@ -5,6 +5,7 @@
 
 mod build;
 mod deploy;
+mod scan;
 mod source;
 mod test;
 
@@ -23,9 +24,10 @@ use crate::app::deployments::perform::drop_job;
 use crate::app::deployments::{environments, status};
 use crate::app::events::{ChangeKind, hear};
 use crate::app::log::RunLog;
-use crate::app::{App, Error, Event, Result, Scope, registries, secrets};
+use crate::app::{App, Error, Event, Result, Scope, registries, scans, secrets};
 use crate::builder::{Builder, BuilderError, Journal as _, Output, RunLimits, RunMark};
 use crate::domain::quantity;
+use crate::domain::scan::ScanKind;
 use crate::domain::secret::{RegistryLogin, SecretString};
 use crate::domain::spec::EnvValue;
 use crate::domain::stage::{StageKind, Stages};
@@ -73,6 +75,8 @@ struct RunSecrets {
 enum Step {
     /// It did what it had to.
     Passed(Option<String>),
+    /// A part of it has no result; the pipeline goes on.
+    Incomplete(String),
     /// The pipeline ends here.
     Failed(String),
     /// Somebody ended what it waited for.
@@ -151,11 +155,16 @@ async fn conclude(
     if !claim.complete(&tx).await? {
         return Ok(None);
     }
+    let end = if ended == RunStatus::Canceled { Status::Canceled } else { Status::Failed };
+    let scans = scans::pipeline::close(app, &tx, row, end).await?;
     let row = machine::end(row, ended, stages, app.clock.now())?.update(&tx).await?;
     super::report::enqueue(app, &tx, &row).await?;
     status::settle(app, &tx, &row.service_id).await?;
     tx.commit().await?;
     app.events.publish(Event::Pipeline { pipeline_id: row.id.clone() });
+    for scan in scans {
+        app.events.publish(Event::Scan { scan_id: scan.id });
+    }
     let (organization_id, service_id) = (row.organization_id.clone(), row.service_id.clone());
     app.events.publish(Event::Service { organization_id, service_id, kind: ChangeKind::Changed });
     Ok(Some(row))
@@ -163,6 +172,7 @@ async fn conclude(
 
 /// Removes what a run has on the builder and on this server's disk.
 async fn clear(app: &App, id: &str, stages: &Stages) -> std::result::Result<(), String> {
+    scans::pipeline::clear(app, id).await?;
     if let Err(error) = sweep::remove(app, id).await {
         tracing::warn!(pipeline = id, %error, "a source folder is left");
     }
@@ -223,6 +233,7 @@ impl Work<'_> {
             let Some(step) = step else { return self.canceled(stage).await };
             let ended = match step {
                 Step::Passed(message) => self.close(stage, Status::Succeeded, message).await?,
+                Step::Incomplete(message) => self.close(stage, Status::Incomplete, Some(message)).await?,
                 Step::Failed(message) => return self.fail(stage, message).await,
                 Step::Canceled(message) => {
                     self.stages
@@ -247,8 +258,7 @@ impl Work<'_> {
             match stage {
                 StageKind::Source => self.source().await,
                 StageKind::Build => self.build().await,
-                // It never comes to it: there is nothing to do.
-                StageKind::Scan => Ok(Step::Passed(None)),
+                StageKind::Scan => self.scan().await,
                 StageKind::Test => self.test().await,
                 StageKind::Deploy => self.deploy().await,
             }
@@ -276,7 +286,9 @@ impl Work<'_> {
         let build = &self.snapshot.build;
         let why = match stage {
             StageKind::Scan if build.scans.is_empty() => "no scan is asked for",
-            StageKind::Scan => "this version does not scan yet",
+            StageKind::Scan if build.scans.iter().all(|kind| *kind == ScanKind::Dast) => {
+                "DAST comes after a deployment, and nothing else is asked for"
+            }
             StageKind::Test if build.test_command.is_none() => "no test command is set",
             StageKind::Deploy if !self.is_deployed_anywhere().await? => "no environment asks for it",
             _ => return Ok(None),

@@ -13,7 +13,8 @@ use crate::app::deployments::request::refuse_while_removing;
 use crate::app::services::check;
 use crate::app::services::input::{EnvVarInput, RegistryAuth};
 use crate::app::services::update::for_change;
-use crate::app::{Actor, App, Error, Precondition, Result, Violations, git, secrets};
+use crate::app::scans::start::not_configured;
+use crate::app::{Actor, App, Result, Violations, git, secrets};
 use crate::domain::image::Repository;
 use crate::domain::names::SourcePath;
 use crate::domain::scan::ScanKind;
@@ -189,9 +190,6 @@ fn scannable(app: &App, scans: &[ScanKind]) -> Result<()> {
     let without = scans.iter().find(|kind| !app.settings.scanners.iter().any(|s| s.kind == **kind));
     match without {
         None => Ok(()),
-        Some(kind) => Err(Error::precondition(
-            Precondition::ScannerNotConfigured,
-            format!("no tool for {kind} is configured: whoever runs the server adds one to scan.tools of kiops.toml"),
-        )),
+        Some(kind) => Err(not_configured(*kind)),
     }
 }

@@ -4,10 +4,10 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use entity::pipeline;
+use entity::{pipeline, scan};
 use sea_orm::EntityTrait as _;
 
-use crate::app::{App, Error, Result};
+use crate::app::{App, Error, Result, scans};
 
 /// Removes the folder of a pipeline, and what a fetch that was given up has left beside it.
 ///
@@ -39,6 +39,12 @@ pub async fn leftovers(app: &App) -> Result<()> {
         let id: String = bare.chars().take_while(|c| c.is_ascii_hexdigit() || *c == '-').collect();
         let needed = match bare.starts_with("plan-") {
             true => !is_old(app, &work_dir.join(&name)).await,
+            // Its own id stands behind the word.
+            false if bare.starts_with(scans::FOLDER) => {
+                let id = bare.trim_start_matches(scans::FOLDER);
+                let row = scan::Entity::find_by_id(id).one(app.db.read()).await?;
+                row.is_some_and(|row| row.finished_at.is_none())
+            }
             // Only what looks like ours is touched.
             false if id.len() != 36 => true,
             false => {

@@ -10,6 +10,7 @@ use crate::app::deployments::{PRODUCTION, built, environments};
 use crate::app::git::{self, register::RIGHTS};
 use crate::app::webhooks::auto_ci::auto_ci_of;
 use crate::app::{Actor, App, Error, Precondition, Result, runtimes};
+use crate::domain::scan::ScanKind;
 
 /// What can be done to a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum ServiceAction {
     Restart,
     /// Let pushes start its pipelines.
     EnableAutoCi,
+    /// Have tools look at it.
+    Scan,
     /// Remove it.
     Remove,
 }
@@ -56,6 +59,10 @@ struct Facts {
     unbuilt: bool,
     /// Pushes start its pipelines already.
     auto_ci: bool,
+    /// No tool is configured that could look at it.
+    unscannable: bool,
+    /// It is built from source.
+    is_built: bool,
     /// Where a deployment would go.
     runtime: Option<runtime::Model>,
     /// Where the environment is.
@@ -111,12 +118,19 @@ pub async fn actions(
         no_source,
         unbuilt,
         auto_ci: auto_ci_of(service)?.enabled,
+        unscannable: !app.settings.scanners.iter().any(|tool| can_look(tool.kind, service)),
+        is_built: git::source_of(service).is_some(),
         runtime,
         serves_on,
         environment,
         earlier,
         no_runtime,
     }))
+}
+
+/// Whether tools of a kind can look at a service: one that is made of images has no source.
+fn can_look(kind: ScanKind, service: &service::Model) -> bool {
+    git::source_of(service).is_some() || matches!(kind, ScanKind::Sca | ScanKind::Sbom | ScanKind::Dast)
 }
 
 /// Why a pipeline can't be started: the service is made of images, or its provider can't be used.
@@ -131,8 +145,8 @@ async fn no_source(app: &App, actor: &Actor, service: &service::Model) -> Result
 }
 
 fn states(facts: &Facts) -> Vec<ActionState> {
-    use ServiceAction::{Deploy, EnableAutoCi, Remove, Restart, RollBack, StartPipeline, Stop};
-    [StartPipeline, Deploy, RollBack, Stop, Restart, EnableAutoCi, Remove]
+    use ServiceAction::{Deploy, EnableAutoCi, Remove, Restart, RollBack, Scan, StartPipeline, Stop};
+    [StartPipeline, Deploy, RollBack, Stop, Restart, EnableAutoCi, Scan, Remove]
         .into_iter()
         .map(|action| ActionState { action, obstacle: obstacle(facts, action) })
         .collect()
@@ -151,6 +165,12 @@ fn obstacle(facts: &Facts, action: ServiceAction) -> Option<Obstacle> {
     match action {
         ServiceAction::Remove => None,
         ServiceAction::EnableAutoCi if facts.auto_ci => because(None, "Auto CI is on".to_owned()),
+        ServiceAction::Scan if facts.unscannable => because(
+            Some(Precondition::ScannerNotConfigured),
+            "no tool that could look at it is configured: whoever runs the server enables one in scan.tools of kiops.toml"
+                .to_owned(),
+        ),
+        ServiceAction::Scan => facts.no_source.clone().filter(|_| facts.is_built),
         ServiceAction::StartPipeline | ServiceAction::EnableAutoCi => facts.no_source.clone(),
         ServiceAction::Deploy => match &facts.runtime {
             None => because(Some(Precondition::NoRuntime), facts.no_runtime.clone()),

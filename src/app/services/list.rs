@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use chrono::DateTime;
 use entity::{ServiceStatus, SourceKind, environment, service};
-use sea_orm::sea_query::{Expr, ExprTrait as _, LikeExpr};
+use sea_orm::sea_query::{Expr, ExprTrait as _, LikeExpr, SimpleExpr};
 use sea_orm::{
     ColumnTrait, Condition, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
 };
 
 use crate::app::page::{Count, Page};
+use crate::app::scans::list::rank_of;
+use crate::app::scans::{counts, waivers};
 use crate::app::{App, Error, Result, Scope};
 use crate::domain::paging::{Cursor, Direction, PageRequest};
+use crate::domain::scan::Severity;
 
 /// Which services.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +25,8 @@ pub struct ServiceFilter {
     pub source: Option<Vec<SourceKind>>,
     /// One of these statuses; none: all.
     pub status: Option<Vec<ServiceStatus>>,
+    /// One of these risks; none: all. Without an open finding a service has none.
+    pub risk: Option<Vec<Severity>>,
     /// With this runtime, or with an environment there.
     pub runtime_id: Option<String>,
 }
@@ -49,6 +54,9 @@ pub async fn list(
     order: ServiceOrder,
     request: &PageRequest,
 ) -> Result<Page<service::Model>> {
+    if filter.risk.is_some() {
+        waivers::open_expired(app).await?;
+    }
     let all = filtered(scope, filter);
     let (db, counted) = (app.db.clone(), all.clone());
     let count: Count = Arc::new(move || {
@@ -123,6 +131,10 @@ fn filtered(scope: &Scope, filter: &ServiceFilter) -> Select<service::Entity> {
     }
     if let Some(statuses) = &filter.status {
         rows = rows.filter(service::Column::Status.is_in(statuses.iter().copied()));
+    }
+    if let Some(risks) = &filter.risk {
+        let worst = SimpleExpr::SubQuery(None, Box::new(counts::worst_rank().into()));
+        rows = rows.filter(worst.is_in(risks.iter().map(|risk| rank_of(*risk))));
     }
     if let Some(id) = &filter.runtime_id {
         let deployed_there = scope

@@ -8,7 +8,7 @@ use super::definition::Removal;
 use super::update::for_change;
 use crate::app::events::ChangeKind;
 use crate::app::pipelines::cancel;
-use crate::app::{Actor, App, Error, Event, Result, audit};
+use crate::app::{Actor, App, Error, Event, Result, audit, scans};
 use crate::domain::policy::Action;
 use crate::queue::{self, NewJob};
 
@@ -49,6 +49,7 @@ pub async fn remove(app: &App, actor: &Actor, id: &str, how: Removal) -> Result<
     audit::record(app, &tx, actor, entry).await?;
     tx.commit().await?;
     cancel::all_of(app, &row).await?;
+    scans::remove::cancel_all(app, &row).await?;
     app.events.service(&row, ChangeKind::Changed);
     app.events.publish(Event::Jobs);
     Ok(row)

@@ -7,6 +7,7 @@ mod git;
 mod pipelines;
 mod registries;
 mod runtimes;
+mod scans;
 mod services;
 mod users;
 mod webhooks;
@@ -24,6 +25,7 @@ pub struct Mutation(
     services::ServiceMutation,
     environments::EnvironmentMutation,
     pipelines::PipelineMutation,
+    scans::ScanMutation,
     webhooks::WebhookMutation,
     deployments::DeploymentMutation,
 );

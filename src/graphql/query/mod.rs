@@ -10,6 +10,7 @@ mod menus;
 mod pipelines;
 mod registries;
 mod runtimes;
+mod scans;
 mod server;
 mod services;
 
@@ -29,6 +30,7 @@ pub struct Query(
     services::ServiceQuery,
     compose::ComposeQuery,
     pipelines::PipelineQuery,
+    scans::ScanQuery,
     deployments::DeploymentQuery,
     compose::ComposeQuery,
 );

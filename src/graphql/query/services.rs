@@ -8,7 +8,7 @@ use crate::graphql::connection::{Counted, Window, cost, counted};
 use crate::graphql::errors::{Result, nullable};
 use crate::graphql::guard::{actor, app};
 use crate::graphql::ids::NodeKind;
-use crate::graphql::types::enums::{ServiceStatus, SourceKind};
+use crate::graphql::types::enums::{ServiceStatus, Severity, SourceKind};
 use crate::graphql::types::service::{Service, ServiceOrder};
 
 /// Services.
@@ -26,6 +26,7 @@ impl ServiceQuery {
         #[graphql(desc = "Part of the name.")] search: Option<String>,
         #[graphql(desc = "Only of these sources.")] source: Option<Vec<SourceKind>>,
         #[graphql(desc = "Only with these statuses.")] status: Option<Vec<ServiceStatus>>,
+        #[graphql(desc = "Only with one of these risks.")] risk: Option<Vec<Severity>>,
         #[graphql(desc = "Only on this runtime.")] runtime_id: Option<ID>,
         #[graphql(desc = "In which order.", default_with = "Some(ServiceOrder::Name)")] order_by: Option<ServiceOrder>,
         #[graphql(desc = "How many at most, from the beginning.")] first: Option<i32>,
@@ -38,6 +39,7 @@ impl ServiceQuery {
             search,
             source: source.map(|all| all.into_iter().map(Into::into).collect()),
             status: status.map(|all| all.into_iter().map(Into::into).collect()),
+            risk: risk.map(|all| all.into_iter().map(Into::into).collect()),
             // An id that is none matches nothing, like one of another organization.
             runtime_id: runtime_id.map(|id| NodeKind::Runtime.row(&id).unwrap_or_default()),
         };

@@ -30,6 +30,34 @@ pub enum ScanKind {
     Sbom,
 }
 
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::domain::scan::Severity")]
+pub enum Severity {
+    /// To be mended now.
+    Critical,
+    /// Harmful.
+    High,
+    /// Harmful under conditions.
+    Medium,
+    /// Of little harm.
+    Low,
+    /// Worth knowing.
+    Info,
+}
+
+/// Where a finding stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::domain::scan::FindingState")]
+pub enum FindingState {
+    /// The newest scan that could have seen it saw it.
+    Open,
+    /// It did not see it any more.
+    Fixed,
+    /// Somebody said with a reason that it is nothing.
+    Ignored,
+}
+
 /// Where a service comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "entity::SourceKind")]

@@ -184,7 +184,7 @@ impl Environment {
 
     /// Where it answers, as of the current deployment.
     async fn endpoints(&self, ctx: &Context<'_>) -> Result<Vec<Endpoint>> {
-        let endpoints = live::endpoints(guard::app(ctx)?, guard::actor(ctx)?, &self.0).await?;
+        let endpoints = live::endpoints(guard::app(ctx)?, &guard::actor(ctx)?.scope, &self.0).await?;
         let wrap = |e: live::Endpoint| Endpoint { container: e.container, url: e.url, is_internal: e.is_internal };
         Ok(endpoints.into_iter().map(wrap).collect())
     }

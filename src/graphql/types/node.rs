@@ -7,9 +7,11 @@ use super::deployment::Deployment;
 use super::environment::Environment;
 use super::git::GitSettings;
 use super::identity::{ApiToken, Organization, User};
+use super::finding::Finding;
 use super::pipeline::Pipeline;
 use super::registry::Registry;
 use super::runtime::Runtime;
+use super::scan::Scan;
 use super::service::Service;
 use super::webhook::WebhookDelivery;
 use crate::app::audit;
@@ -49,6 +51,10 @@ pub enum Node {
     Pipeline(Pipeline),
     /// What a Git provider sent.
     WebhookDelivery(WebhookDelivery),
+    /// A look of tools at a service.
+    Scan(Scan),
+    /// What such tools saw.
+    Finding(Finding),
 }
 
 /// Loads one as the caller sees it; none for what does not exist for them.
@@ -78,6 +84,8 @@ pub async fn load(ctx: &Context<'_>, kind: NodeKind, row: &str) -> Result<Option
         NodeKind::WebhookDelivery => {
             loaders(ctx)?.delivery(row).await?.map(WebhookDelivery::shared).map(Node::WebhookDelivery)
         }
+        NodeKind::Scan => loaders(ctx)?.scan(row).await?.map(Scan::shared).map(Node::Scan),
+        NodeKind::Finding => loaders(ctx)?.finding(row).await?.map(Finding::shared).map(Node::Finding),
         NodeKind::Organization => None,
     })
 }

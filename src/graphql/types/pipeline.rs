@@ -11,6 +11,7 @@ use super::deployment::{Deployment, LogConnection, RunStatus, StageKind, log_pag
 use super::enums::ScanKind;
 use super::git::Commit;
 use super::identity::User;
+use super::scan::Scan;
 use super::service::Service;
 use crate::app::Error;
 use crate::app::pipelines::definition::{self, BuildDefinition};
@@ -149,6 +150,12 @@ impl Pipeline {
     /// Its digest in the registry; of an image that stays on the engine, the engine's own id.
     async fn image_digest(&self) -> Option<&str> {
         self.0.image_digest.as_deref().or(self.0.image_id.as_deref())
+    }
+
+    /// What looks at its source and image, and at what it deploys, oldest first.
+    async fn scans(&self, ctx: &Context<'_>) -> Result<Vec<Scan>> {
+        let found = loaders(ctx)?.scans_of_pipeline(&self.0.id).await?;
+        Ok(found.map(|rows| rows.iter().cloned().map(Scan::shared).collect()).unwrap_or_default())
     }
 
     /// What deploys the image, oldest first.

@@ -8,18 +8,20 @@ use entity::service;
 
 use super::container::Container;
 use super::deployment::{Deployment, RunStatus, page_of_deployments};
-use super::enums::{Precondition, ServiceStatus, SourceKind};
+use super::enums::{FindingState, Precondition, ScanKind, ServiceStatus, Severity, SourceKind};
 use super::environment::Environment;
+use super::finding::{Finding, Narrow, page_of_findings};
 use super::git::GitSource;
 use super::identity::User;
 use super::pipeline::{BuildSettings, Pipeline, page_of_pipelines};
 use super::runtime::Runtime;
+use super::scan::{Scan, SeverityCounts};
 use super::webhook::AutoCi;
 use crate::app::deployments::environments;
 use crate::app::deployments::list::Filter;
 use crate::app::services::{actions, containers_of};
-use crate::app::{git, pipelines};
-use crate::graphql::connection::{Counted, Window};
+use crate::app::{git, pipelines, scans};
+use crate::graphql::connection::{Counted, Window, counted};
 use crate::graphql::errors::{Result, nullable};
 use crate::graphql::guard::{actor, app};
 use crate::graphql::ids::NodeKind;
@@ -136,6 +138,48 @@ impl Service {
     /// Why it is BUILD_FAILED, DEPLOY_FAILED or DEGRADED.
     async fn status_message(&self) -> Option<&str> {
         self.0.status_message.as_deref()
+    }
+
+    /// Highest severity among the open findings of the latest scans.
+    async fn risk(&self, ctx: &Context<'_>) -> Result<Option<Severity>> {
+        Ok(loaders(ctx)?.risk(&self.0.id).await?.map(Severity::from))
+    }
+
+    /// Scans, newest first.
+    #[graphql(complexity = "crate::graphql::connection::cost(first, None, child_complexity)")]
+    async fn scans(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only of this kind.")] kind: Option<ScanKind>,
+        #[graphql(desc = "So many from the beginning; 20 when left out, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Those after this cursor.")] after: Option<String>,
+    ) -> Result<Counted<Scan>> {
+        let window = Window::forward(first, after).check(app(ctx)?)?;
+        let kind = kind.map(|kind| crate::domain::scan::ScanKind::from(kind).into());
+        let page = scans::list::scans(app(ctx)?, actor(ctx)?, (&self.0.id, kind), &window).await?;
+        Ok(counted(page, Scan))
+    }
+
+    /// What scans saw, the worst first; in every state, unless some are named.
+    #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
+    #[graphql(complexity = "crate::graphql::connection::cost(first, None, child_complexity)")]
+    async fn findings(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Of one of these kinds.")] kind: Option<Vec<ScanKind>>,
+        #[graphql(desc = "Of one of these severities.")] severity: Option<Vec<Severity>>,
+        #[graphql(desc = "In one of these states.")] state: Option<Vec<FindingState>>,
+        #[graphql(desc = "So many from the beginning; 20 when left out, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Those after this cursor.")] after: Option<String>,
+    ) -> Result<Counted<Finding>> {
+        let narrow = scans::list::Filter::from(Narrow { kind, severity, state });
+        let filter = scans::list::Filter { service_id: Some(self.0.id.clone()), ..narrow };
+        page_of_findings(ctx, filter, Window::forward(first, after)).await
+    }
+
+    /// Open ones.
+    async fn finding_counts(&self, ctx: &Context<'_>) -> Result<SeverityCounts> {
+        Ok(loaders(ctx)?.open_findings(&self.0.id).await?.unwrap_or_default().into())
     }
 
     /// Where it runs, or will run.
@@ -266,6 +310,8 @@ pub enum ServiceAction {
     Restart,
     /// saveAutoCi
     EnableAutoCi,
+    /// startScan
+    Scan,
     /// removeService
     Remove,
 }

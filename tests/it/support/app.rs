@@ -249,6 +249,7 @@ pub fn settings() -> Settings {
             is_default: true,
         }],
         scanners: Vec::new(),
+        tools_at_once: 2,
     }
 }
 

@@ -9,7 +9,6 @@ use crate::app::pipelines::start::CommitInfo;
 use crate::app::{Error, Result};
 use crate::builder::source::{Fetched, SourceError, SourceLimits};
 use crate::builder::{Journal as _, Output};
-use crate::domain::git::Provider;
 use crate::domain::names::CommitHash;
 
 /// Files of a tree at most.
@@ -36,7 +35,7 @@ impl Work<'_> {
             message: Some(fetched.message.chars().take(MESSAGE).collect()),
             author_name: Some(fetched.author_name.clone()),
             committed_at: fetched.committed_at,
-            web_url: Some(page_of(&self.service, &place, &commit)),
+            web_url: Some(origin::page_of(&self.service, &place, &commit)),
         };
         let mut change: pipeline::ActiveModel = self.pipeline.clone().into();
         change.commit = Set(Some(serde_json::to_value(&info)?));
@@ -98,13 +97,4 @@ impl Work<'_> {
 
 fn is_away(error: &SourceError) -> bool {
     matches!(error, SourceError::Unreachable(_))
-}
-
-/// The commit's page on its provider.
-fn page_of(service: &entity::service::Model, place: &Place, commit: &CommitHash) -> String {
-    let provider = crate::app::git::source_of(service).map(|source| source.provider);
-    match provider {
-        Some(Provider::Gitlab) => format!("{}/-/commit/{commit}", place.web_url),
-        _ => format!("{}/commit/{commit}", place.web_url),
-    }
 }

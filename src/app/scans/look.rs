@@ -1,0 +1,260 @@
+//! One scan at work: its tools side by side, and what they saw stored once all of them have come to an end.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use entity::{scan, service};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use sea_orm::ActiveModelTrait as _;
+use sea_orm::Set;
+
+use super::machine::{self, ToolState};
+use super::settle::{self, Ending};
+use super::store::{self, Storing};
+use super::targets::Targets;
+use super::tools::{self, Place};
+use super::{prune, secret_key};
+use crate::app::{App, Error, Event, Result, Scope};
+use crate::builder::{Journal, Output};
+use crate::domain::scan::ScanKind;
+use crate::domain::status::RunStatus;
+use crate::queue::Claim;
+use crate::scanner::run::Mark;
+use crate::scanner::{Finding, Format, ScanError, Tool};
+use crate::vault::Masker;
+
+/// Waits between tries while the engine does not answer.
+const WAITS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(8)];
+/// How long clearing up may take.
+const CLEAR: Duration = Duration::from_secs(30);
+/// Longest message of a tool that is kept, in characters.
+const MESSAGE: usize = 2_000;
+
+/// A scan that somebody works on.
+pub(in crate::app) struct Look<'a> {
+    pub(in crate::app) app: &'a App,
+    /// The job of the scan, or of its pipeline.
+    pub(in crate::app) claim: &'a Claim,
+    pub(in crate::app) service: &'a service::Model,
+    pub(in crate::app) targets: &'a Targets,
+    pub(in crate::app) journal: &'a dyn Journal,
+    /// Whether the job ends with the scan.
+    pub(in crate::app) ending: Ending,
+}
+
+/// What came of one tool.
+struct Ended {
+    state: ToolState,
+    findings: Vec<Finding>,
+    /// What it wrote, where that is kept.
+    document: Option<PathBuf>,
+}
+
+impl Look<'_> {
+    /// Has the tools of a scan look, and stores what they saw. None: the job is another's by now.
+    ///
+    /// Safe to repeat after [`afresh`].
+    ///
+    /// # Errors
+    /// INTERNAL when the database does not answer.
+    pub(in crate::app) async fn carry_out(&self, row: scan::Model) -> Result<Option<scan::Model>> {
+        let app = self.app;
+        let kind = ScanKind::from(row.kind);
+        let tools: Vec<&Tool> = app.settings.scanners.iter().filter(|tool| tool.kind == kind).collect();
+        let mut states: Vec<ToolState> = tools.iter().map(|tool| ToolState::waiting(&tool.name)).collect();
+        let Some(row) = self.write(machine::begin(&row, &states, app.clock.now())?).await? else { return Ok(None) };
+        if tools.is_empty() {
+            let message = format!("no tool for {kind} is configured");
+            return self.end(row, (RunStatus::Failed, Some(message))).await;
+        }
+        let folder = tools::folder(app, &row.id);
+        let made = tokio::fs::create_dir_all(&folder).await;
+        made.map_err(|e| Error::internal(format!("the folder for scans can't be made: {e}")))?;
+        let Some((row, ended)) = self.run_all(row, &tools, &mut states).await? else { return Ok(None) };
+        self.keep(row, ended).await
+    }
+
+    /// All tools, so many at once as may be. The row says how far they are.
+    async fn run_all(
+        &self,
+        mut row: scan::Model,
+        tools: &[&Tool],
+        states: &mut [ToolState],
+    ) -> Result<Option<(scan::Model, Vec<Ended>)>> {
+        let mark = Mark {
+            scan_id: row.id.clone(),
+            service_id: row.service_id.clone(),
+            organization_id: row.organization_id.clone(),
+        };
+        let key = secret_key::of(self.app).await?;
+        let at_once = self.app.settings.tools_at_once;
+        for state in states.iter_mut().take(at_once) {
+            state.status = RunStatus::Running;
+        }
+        let Some(now) = self.tell(&row, states).await? else { return Ok(None) };
+        row = now;
+        let runs = tools.iter().map(|tool| self.run_tool(tool, &mark, key));
+        let mut runs = stream::iter(runs).buffer_unordered(at_once);
+        let mut ended = Vec::new();
+        while let Some(one) = runs.next().await {
+            if let Some(state) = states.iter_mut().find(|state| state.name == one.state.name) {
+                *state = one.state.clone();
+            }
+            if let Some(next) = states.iter_mut().find(|state| state.status == RunStatus::Queued) {
+                next.status = RunStatus::Running;
+            }
+            let Some(now) = self.tell(&row, states).await? else { return Ok(None) };
+            row = now;
+            ended.push(one);
+        }
+        Ok(Some((row, ended)))
+    }
+
+    async fn run_tool(&self, tool: &Tool, mark: &Mark, key: [u8; 32]) -> Ended {
+        let found = self.look_everywhere(tool, mark, key).await;
+        let masker = Masker::new([]);
+        let mut state = ToolState::waiting(&tool.name);
+        match found {
+            Ok((version, findings, document)) => {
+                state.status = RunStatus::Succeeded;
+                state.version = version;
+                let words = format!("{}: it came to its end with {} findings", tool.name, findings.len());
+                self.journal.line(Output::System, &words).await;
+                Ended { state, findings, document }
+            }
+            Err(why) => {
+                state.status = RunStatus::Failed;
+                state.message = Some(masker.mask(&why).chars().take(MESSAGE).collect());
+                let words = format!("{}: {why}", tool.name);
+                self.journal.line(Output::System, &words).await;
+                Ended { state, findings: Vec::new(), document: None }
+            }
+        }
+    }
+
+    /// One run for each thing that it looks at. All of them must have a result: else it has seen a part.
+    async fn look_everywhere(
+        &self,
+        tool: &Tool,
+        mark: &Mark,
+        key: [u8; 32],
+    ) -> std::result::Result<(Option<String>, Vec<Finding>, Option<PathBuf>), String> {
+        let aims = self.targets.of(tool)?;
+        let engine = self.targets.engine.as_ref().ok();
+        let (mut version, mut found, mut document) = (None, Vec::new(), None);
+        for (i, aim) in aims.iter().enumerate() {
+            let report = tools::folder(self.app, &mark.scan_id).join(format!("{}-{i}.report", tool.name));
+            let place = Place { mark, engine, report: &report, secret_key: key };
+            let run = self.patiently((tool, aim), &place).await.map_err(|error| error.to_string())?;
+            version = version.or(run.version);
+            found.extend(run.findings);
+            let kept = tool.kind == ScanKind::Sbom && tool.format == Format::Cyclonedx && document.is_none();
+            match kept {
+                true => document = Some(report),
+                // Large ones are not wanted twice.
+                false => drop(tokio::fs::remove_file(&report).await),
+            }
+        }
+        Ok((version, found, document))
+    }
+
+    /// Runs it again for a while, as long as what fails is that the engine does not answer.
+    async fn patiently(
+        &self,
+        what: (&Tool, &super::targets::Aim),
+        place: &Place<'_>,
+    ) -> std::result::Result<tools::Run, ScanError> {
+        let mut waits = WAITS.iter();
+        loop {
+            match (tools::run(self.app, what, place, self.journal).await, waits.next()) {
+                (Err(ScanError::Unreachable(_)), Some(wait)) => tokio::time::sleep(*wait).await,
+                (result, _) => return result,
+            }
+        }
+    }
+
+    /// Stores what the tools saw, and ends the scan.
+    async fn keep(&self, row: scan::Model, ended: Vec<Ended>) -> Result<Option<scan::Model>> {
+        let mut states = machine::tools_of(&row)?;
+        states.iter_mut().for_each(|state| {
+            if let Some(one) = ended.iter().find(|one| one.state.name == state.name) {
+                state.clone_from(&one.state);
+            }
+        });
+        let verdict = machine::verdict(&states);
+        if verdict.0 == RunStatus::Failed {
+            return self.end(row, verdict).await;
+        }
+        let document = ended.iter().find_map(|one| one.document.clone());
+        let succeeded: BTreeSet<String> = states.iter().filter(|s| s.succeeded()).map(|s| s.name.clone()).collect();
+        let found = ended.into_iter().filter(|one| one.state.succeeded()).map(|one| one.findings).collect();
+        let merged = tokio::task::spawn_blocking(move || tools::merge(found)).await.map_err(Error::internal)?;
+        let storing = Storing { app: self.app, claim: self.claim, scan: &row, service: self.service, succeeded };
+        let Some(counts) = storing.findings(merged).await? else { return Ok(None) };
+        if let Some(document) = document
+            && !storing.document(&document).await?
+        {
+            return Ok(None);
+        }
+        let mut row = row;
+        row.counts = serde_json::to_value(counts)?;
+        self.end(row, verdict).await
+    }
+
+    async fn end(&self, row: scan::Model, verdict: (RunStatus, Option<String>)) -> Result<Option<scan::Model>> {
+        // What is on the engine is gone by itself; what is on the disk is not.
+        let cleared = tokio::fs::remove_dir_all(tools::folder(self.app, &row.id)).await;
+        if let Err(error) = cleared.or_else(absent) {
+            tracing::warn!(scan = %row.id, %error, "the folder of a scan is left");
+        }
+        let Some(row) = settle::end(self.app, self.claim, (&row, verdict), self.ending).await? else {
+            return Ok(None);
+        };
+        prune::after(self.app, &row).await;
+        Ok(Some(row))
+    }
+
+    /// Says how far the tools are.
+    async fn tell(&self, row: &scan::Model, states: &[ToolState]) -> Result<Option<scan::Model>> {
+        let mut change: scan::ActiveModel = row.clone().into();
+        change.tools = Set(serde_json::to_value(states)?);
+        self.write(change).await
+    }
+
+    /// Writes while the job is still ours. None: it is not.
+    async fn write(&self, change: scan::ActiveModel) -> Result<Option<scan::Model>> {
+        let tx = self.app.begin().await?;
+        if !self.claim.renew(&tx, self.app.clock.now() + self.app.settings.job_lease).await? {
+            return Ok(None);
+        }
+        let row = change.update(&tx).await?;
+        tx.commit().await?;
+        self.app.events.publish(Event::Scan { scan_id: row.id.clone() });
+        Ok(Some(row))
+    }
+}
+
+/// Clears away what an earlier try of a scan may have left and stored: a worker that was killed leaves its tools at work.
+///
+/// # Errors
+/// The inner one says that the engine does not answer; the outer one is INTERNAL.
+pub(in crate::app) async fn afresh(app: &App, row: &scan::Model) -> Result<std::result::Result<(), String>> {
+    if row.started_at.is_none() {
+        return Ok(Ok(()));
+    }
+    let late = || Err("the engine that scans does not answer".to_owned());
+    let cleared = tokio::time::timeout(CLEAR, tools::clear(app, &row.id)).await.unwrap_or_else(|_| late());
+    store::take_back(app, &row.id).await?;
+    Ok(cleared)
+}
+
+fn absent(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+/// Whose rows a scan is among.
+pub(in crate::app) fn scope_of(row: &scan::Model) -> Scope {
+    Scope { organization_id: row.organization_id.clone() }
+}

@@ -1,0 +1,28 @@
+//! Scans: what looks at a service, what it saw, and what becomes of that.
+
+pub mod counts;
+mod dast;
+pub mod gates;
+pub mod list;
+mod look;
+pub mod machine;
+pub mod pipeline;
+pub mod place;
+mod prune;
+pub mod remove;
+pub mod report;
+pub mod run;
+mod secret_key;
+mod settle;
+pub mod start;
+pub mod state;
+mod store;
+mod targets;
+mod tools;
+pub mod waivers;
+mod words;
+
+/// The kind of the job that a scan of its own is. Subject: the scan. Lane: what is looked for, and the scan's own lane.
+pub const RUN: &str = "scan";
+
+pub(in crate::app) use tools::FOLDER;

@@ -1,0 +1,123 @@
+//! The seam to the room `scanner`: one tool at one target, from its start to what it found; and what several found, as one.
+
+use std::path::{Path, PathBuf};
+
+use super::targets::Aim;
+use crate::app::pipelines::engine;
+use crate::app::{App, Result};
+use crate::builder::{BuilderConnection, Journal, Output};
+use crate::scanner::run::{EngineConnection, Job, Mark, Said};
+use crate::scanner::{Finding, ScanError, Tool, report};
+
+/// Findings of one tool at most: more is a tool that is set up wrongly.
+const MOST: usize = 250_000;
+
+/// What one run of a tool gave.
+pub(super) struct Run {
+    /// What it calls its version.
+    pub(super) version: Option<String>,
+    /// What it found, in its own order.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Whose a run is, and where its report goes.
+pub(super) struct Place<'a> {
+    pub(super) mark: &'a Mark,
+    pub(super) engine: Option<&'a EngineConnection>,
+    pub(super) report: &'a Path,
+    pub(super) secret_key: [u8; 32],
+}
+
+/// Runs a tool at one target and reads its report.
+pub(super) async fn run(
+    app: &App,
+    (tool, aim): (&Tool, &Aim),
+    place: &Place<'_>,
+    journal: &dyn Journal,
+) -> std::result::Result<Run, ScanError> {
+    let job = Job {
+        tool,
+        target: &aim.target,
+        mark: place.mark,
+        engine: place.engine,
+        report: place.report,
+        join: aim.join.as_deref(),
+    };
+    app.scanners.run(&job, &Words { tool: &tool.name, journal }).await?;
+    let (tool, path, source) = (tool.clone(), place.report.to_owned(), aim.target.source.clone());
+    let key = place.secret_key;
+    let read = tokio::task::spawn_blocking(move || read(&tool, &path, source.as_deref(), &key)).await;
+    // What it reads is a stranger's.
+    read.unwrap_or_else(|_| Err(ScanError::Unreadable("its report can't be read".to_owned())))
+}
+
+fn read(tool: &Tool, path: &Path, source: Option<&Path>, key: &[u8; 32]) -> std::result::Result<Run, ScanError> {
+    let mut findings = Vec::new();
+    let read = report::read(tool, path, (source, key), &mut |finding| {
+        findings.push(finding);
+        findings.len() <= MOST
+    })?;
+    if findings.len() > MOST {
+        return Err(ScanError::Unreadable(format!("its report has more than {MOST} findings")));
+    }
+    Ok(Run { version: read.version, findings })
+}
+
+/// What several tools found, as one list.
+pub(super) fn merge(found: Vec<Vec<Finding>>) -> Vec<Finding> {
+    report::merge(found)
+}
+
+/// The engine that builds, for tools; or why there is none.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub(in crate::app) async fn engine_of(app: &App) -> Result<std::result::Result<EngineConnection, String>> {
+    Ok(match engine::connection(app).await? {
+        Ok(BuilderConnection::Engine(engine)) => Ok(EngineConnection { host: engine.host, tls: engine.tls }),
+        Ok(BuilderConnection::Cluster(_)) => Err("builds run on a Kubernetes cluster, where tools in an image, and those \
+             that look at an image, can't be run: declare one with a command alone that looks at the source"
+            .to_owned()),
+        Err(why) => Err(why),
+    })
+}
+
+/// Stops and removes all that is at work for a scan on the engine and on this server, and the folder with its reports.
+///
+/// # Errors
+/// What the engine says.
+pub(super) async fn clear(app: &App, scan_id: &str) -> std::result::Result<(), String> {
+    if let Err(error) = tokio::fs::remove_dir_all(folder(app, scan_id)).await
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(scan = scan_id, %error, "the folder of a scan is left");
+    }
+    // Where no tool is in an image nothing of a scan is on the engine, which need not be there.
+    let needed = app.settings.scanners.iter().any(|tool| tool.image.is_some());
+    let engine = match needed {
+        true => engine_of(app).await.map_err(|error| error.message)?.ok(),
+        false => None,
+    };
+    app.scanners.clear(scan_id, engine.as_ref()).await.map_err(|error| error.to_string())
+}
+
+/// What the names of scans' folders begin with.
+pub(in crate::app) const FOLDER: &str = "scan-";
+
+/// Where a scan has its reports, and its source where it is no pipeline's, while it is at work.
+pub(super) fn folder(app: &App, scan_id: &str) -> PathBuf {
+    app.settings.builds.work_dir.join(format!("{FOLDER}{scan_id}"))
+}
+
+/// A tool's words in a run's log.
+struct Words<'a> {
+    tool: &'a str,
+    journal: &'a dyn Journal,
+}
+
+#[async_trait::async_trait]
+impl Said for Words<'_> {
+    async fn line(&self, text: &str) {
+        self.journal.line(Output::Stdout, &format!("{}: {text}", self.tool)).await;
+    }
+}
