@@ -63,6 +63,7 @@ pub async fn world() -> World {
         runtimes: Arc::new(FakeRuntimes),
         sources: Arc::new(NoBuilds),
         builders: Arc::new(NoBuilds),
+        scanners: Arc::new(NoBuilds),
         settings: Arc::new(settings()),
     };
     let home = organization_of(&app, "default").await;
@@ -104,6 +105,17 @@ impl Sources for NoBuilds {
 impl Builders for NoBuilds {
     fn connect(&self, _: &BuilderConnection) -> Result<Arc<dyn Builder>, BuilderError> {
         Err(BuilderError::Unreachable("away".to_owned()))
+    }
+}
+
+#[async_trait]
+impl Scanners for NoBuilds {
+    async fn run(&self, job: &Job<'_>, _: &dyn Said) -> Result<Ran, ScanError> {
+        Err(ScanError::Missing(format!("{} is not here", job.tool.name)))
+    }
+
+    async fn clear(&self, _: &str, _: Option<&ScanEngine>) -> Result<(), ScanError> {
+        Ok(())
     }
 }
 

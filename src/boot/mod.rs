@@ -53,6 +53,7 @@ fn assemble(config: &Config, db: Db, vault: Vault) -> anyhow::Result<App> {
         runtimes: Arc::new(parts::Engines::new(config)),
         sources: Arc::new(GitSources::new(outbound)),
         builders: Arc::new(parts::AllBuilders::new(config)),
+        scanners: Arc::new(parts::scanners(config)?),
         settings: Arc::new(parts::settings(config)?),
     })
 }

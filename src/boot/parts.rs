@@ -28,6 +28,7 @@ use crate::runtime::docker::DockerRuntime;
 use crate::runtime::kubernetes::KubernetesRuntime;
 use crate::runtime::kubernetes::manifest::shown;
 use crate::runtime::{Runtime, RuntimeConnection, RuntimeError, Runtimes};
+use crate::scanner::run::ToolRunner;
 use crate::scanner::{Format, Tool};
 
 /// The system's clock.
@@ -190,6 +191,12 @@ pub(super) fn registries(config: &Config, outbound: Outbound) -> anyhow::Result<
     };
     let clock = Arc::new(|| SystemClock.now());
     RegistryClient::new(outbound, &hub, config.net.plain_http.clone(), clock).map_err(anyhow::Error::msg)
+}
+
+/// What runs tools has a folder of its own beside those of sources.
+pub(super) fn scanners(config: &Config) -> anyhow::Result<ToolRunner> {
+    let folder = config.build.work_dir.join("tools");
+    ToolRunner::new(&folder).with_context(|| format!("the folder for scans, {}", folder.display()))
 }
 
 pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {

@@ -111,8 +111,9 @@ fn router(config: &Config, (app, part): (&App, Part), settings: HttpSettings, ta
     let intake = Intake::start(app, tasks);
     let webhooks =
         WebhookSettings { body_bytes: config.limits.webhook_body_bytes, read_timeout: settings.read_timeout };
-    let more =
-        http::logs::routes(app.clone(), settings.origins.clone()).merge(http::webhooks::routes(intake, webhooks));
+    let more = http::logs::routes(app.clone(), settings.origins.clone())
+        .merge(http::reports::routes(app.clone(), settings.origins.clone()))
+        .merge(http::webhooks::routes(intake, webhooks));
     http::router_with(api, settings, more)
 }
 

@@ -50,7 +50,6 @@ pub struct Config {
     pub jobs: jobs::Jobs,
     pub build: build::Build,
     pub deploy: deploy::Deploy,
-    #[serde(default)]
     pub scan: scan::Scan,
     pub limits: limits::Limits,
     pub logs: logs::Logs,

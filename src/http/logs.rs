@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing::get};
 
-use super::{Denied, Origins, credential};
+use super::Origins;
+use super::caller::{Refusal, caller, refusal};
 use crate::app::deployments::list;
-use crate::app::identity::sessions;
-use crate::app::{App, Code, Error, log, pipelines};
+use crate::app::{App, Error, log, pipelines};
 use crate::graphql::ids::{self, NodeKind};
 
 /// Lines that are read at once.
@@ -45,33 +45,14 @@ async fn whole(
     }
 }
 
-type Refusal = (StatusCode, String);
-
 async fn find(logs: &Logs, from: SocketAddr, id: &str, headers: &HeaderMap) -> Result<String, Refusal> {
-    let refuse = |error: Error| {
-        let status = match error.code {
-            Code::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Code::NotFound => StatusCode::NOT_FOUND,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        (status, format!("{}\n", error.message))
-    };
-    let token = match credential(headers, &logs.origins) {
-        Ok(token) => token.ok_or_else(|| refuse(Error::unauthenticated()))?,
-        Err(Denied::ForeignOrigin) => {
-            return Err((StatusCode::FORBIDDEN, "another site may not ask this\n".to_owned()));
-        }
-        Err(Denied::Malformed) => return Err(refuse(Error::unauthenticated())),
-    };
-    let address = Some(from.ip().to_canonical().to_string());
-    let actor = sessions::authenticate(&logs.app, &token, address).await.map_err(refuse)?;
-    let actor = actor.ok_or_else(|| refuse(Error::unauthenticated()))?;
+    let actor = caller(&logs.app, &logs.origins, (from, headers)).await?;
     let run = match ids::decode(&id.into()) {
         Some((NodeKind::Deployment, row)) => list::one(&logs.app, &actor, &row).await.map(|found| found.id),
         Some((NodeKind::Pipeline, row)) => pipelines::list::one(&logs.app, &actor, &row).await.map(|found| found.id),
         _ => Err(Error::not_found("run")),
     };
-    run.map_err(refuse)
+    run.map_err(refusal)
 }
 
 fn lines(app: App, run_id: String) -> impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> {

@@ -4,6 +4,7 @@
 
 mod auth;
 mod body;
+mod caller;
 mod graphql;
 mod health;
 pub mod logs;
@@ -13,6 +14,7 @@ mod origin;
 mod pages;
 mod rate;
 mod reply;
+pub mod reports;
 mod request;
 mod serve;
 mod socket;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use entity::{scan, service};
-use futures_util::StreamExt as _;
-use futures_util::stream;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use sea_orm::ActiveModelTrait as _;
 use sea_orm::Set;
 
@@ -22,7 +23,8 @@ use crate::domain::scan::ScanKind;
 use crate::domain::status::RunStatus;
 use crate::queue::Claim;
 use crate::scanner::run::Mark;
-use crate::scanner::{Finding, Format, ScanError, Tool};
+use crate::scanner::report::{Found, Key};
+use crate::scanner::{Format, ScanError, Tool};
 use crate::vault::Masker;
 
 /// Waits between tries while the engine does not answer.
@@ -47,7 +49,16 @@ pub(in crate::app) struct Look<'a> {
 /// What came of one tool.
 struct Ended {
     state: ToolState,
-    findings: Vec<Finding>,
+    seen: Seen,
+}
+
+/// What a tool saw, in all that it looked at.
+#[derive(Default)]
+struct Seen {
+    version: Option<String>,
+    found: Vec<Found>,
+    /// Why that may not be all there is.
+    incomplete: Option<String>,
     /// What it wrote, where that is kept.
     document: Option<PathBuf>,
 }
@@ -72,15 +83,16 @@ impl Look<'_> {
         let folder = tools::folder(app, &row.id);
         let made = tokio::fs::create_dir_all(&folder).await;
         made.map_err(|e| Error::internal(format!("the folder for scans can't be made: {e}")))?;
-        let Some((row, ended)) = self.run_all(row, &tools, &mut states).await? else { return Ok(None) };
-        self.keep(row, ended).await
+        let key = secret_key::of(app).await?;
+        let Some((row, ended)) = self.run_all(row, (&tools, &key), &mut states).await? else { return Ok(None) };
+        self.keep(row, ended, key).await
     }
 
     /// All tools, so many at once as may be. The row says how far they are.
     async fn run_all(
         &self,
         mut row: scan::Model,
-        tools: &[&Tool],
+        (tools, key): (&[&Tool], &Arc<Key>),
         states: &mut [ToolState],
     ) -> Result<Option<(scan::Model, Vec<Ended>)>> {
         let mark = Mark {
@@ -88,14 +100,13 @@ impl Look<'_> {
             service_id: row.service_id.clone(),
             organization_id: row.organization_id.clone(),
         };
-        let key = secret_key::of(self.app).await?;
         let at_once = self.app.settings.tools_at_once;
         for state in states.iter_mut().take(at_once) {
             state.status = RunStatus::Running;
         }
         let Some(now) = self.tell(&row, states).await? else { return Ok(None) };
         row = now;
-        let runs = tools.iter().map(|tool| self.run_tool(tool, &mark, key));
+        let runs: Vec<BoxFuture<'_, Ended>> = tools.iter().map(|tool| self.run_tool(tool, &mark, key).boxed()).collect();
         let mut runs = stream::iter(runs).buffer_unordered(at_once);
         let mut ended = Vec::new();
         while let Some(one) = runs.next().await {
@@ -112,52 +123,50 @@ impl Look<'_> {
         Ok(Some((row, ended)))
     }
 
-    async fn run_tool(&self, tool: &Tool, mark: &Mark, key: [u8; 32]) -> Ended {
-        let found = self.look_everywhere(tool, mark, key).await;
-        let masker = Masker::new([]);
+    async fn run_tool(&self, tool: &Tool, mark: &Mark, key: &Arc<Key>) -> Ended {
         let mut state = ToolState::waiting(&tool.name);
-        match found {
-            Ok((version, findings, document)) => {
-                state.status = RunStatus::Succeeded;
-                state.version = version;
-                let words = format!("{}: it came to its end with {} findings", tool.name, findings.len());
-                self.journal.line(Output::System, &words).await;
-                Ended { state, findings, document }
+        let (seen, words) = match self.look_everywhere(tool, mark, key).await {
+            Ok(seen) => {
+                state.version.clone_from(&seen.version);
+                let words = format!("{}: it came to its end, {} findings", tool.name, seen.found.len());
+                let words = seen.incomplete.as_ref().map_or(words.clone(), |why| format!("{words}; {why}"));
+                (seen, words)
             }
             Err(why) => {
-                state.status = RunStatus::Failed;
-                state.message = Some(masker.mask(&why).chars().take(MESSAGE).collect());
                 let words = format!("{}: {why}", tool.name);
-                self.journal.line(Output::System, &words).await;
-                Ended { state, findings: Vec::new(), document: None }
+                state.status = RunStatus::Failed;
+                (Seen { incomplete: Some(why), ..Seen::default() }, words)
             }
+        };
+        let message = |why: &String| Masker::new([]).mask(why).chars().take(MESSAGE).collect();
+        state.message = seen.incomplete.as_ref().map(message);
+        if state.status != RunStatus::Failed {
+            state.status = if state.message.is_some() { RunStatus::Incomplete } else { RunStatus::Succeeded };
         }
+        self.journal.line(Output::System, &words).await;
+        Ended { state, seen }
     }
 
     /// One run for each thing that it looks at. All of them must have a result: else it has seen a part.
-    async fn look_everywhere(
-        &self,
-        tool: &Tool,
-        mark: &Mark,
-        key: [u8; 32],
-    ) -> std::result::Result<(Option<String>, Vec<Finding>, Option<PathBuf>), String> {
+    async fn look_everywhere(&self, tool: &Tool, mark: &Mark, key: &Arc<Key>) -> std::result::Result<Seen, String> {
         let aims = self.targets.of(tool)?;
         let engine = self.targets.engine.as_ref().ok();
-        let (mut version, mut found, mut document) = (None, Vec::new(), None);
+        let mut seen = Seen::default();
         for (i, aim) in aims.iter().enumerate() {
             let report = tools::folder(self.app, &mark.scan_id).join(format!("{}-{i}.report", tool.name));
-            let place = Place { mark, engine, report: &report, secret_key: key };
+            let place = Place { mark, engine, report: &report, key };
             let run = self.patiently((tool, aim), &place).await.map_err(|error| error.to_string())?;
-            version = version.or(run.version);
-            found.extend(run.findings);
-            let kept = tool.kind == ScanKind::Sbom && tool.format == Format::Cyclonedx && document.is_none();
+            seen.version = seen.version.or(run.version);
+            seen.incomplete = seen.incomplete.or(run.incomplete);
+            seen.found.extend(run.found);
+            let kept = tool.kind == ScanKind::Sbom && tool.format == Format::Cyclonedx && seen.document.is_none();
             match kept {
-                true => document = Some(report),
+                true => seen.document = Some(report),
                 // Large ones are not wanted twice.
                 false => drop(tokio::fs::remove_file(&report).await),
             }
         }
-        Ok((version, found, document))
+        Ok(seen)
     }
 
     /// Runs it again for a while, as long as what fails is that the engine does not answer.
@@ -176,7 +185,7 @@ impl Look<'_> {
     }
 
     /// Stores what the tools saw, and ends the scan.
-    async fn keep(&self, row: scan::Model, ended: Vec<Ended>) -> Result<Option<scan::Model>> {
+    async fn keep(&self, row: scan::Model, ended: Vec<Ended>, key: Arc<Key>) -> Result<Option<scan::Model>> {
         let mut states = machine::tools_of(&row)?;
         states.iter_mut().for_each(|state| {
             if let Some(one) = ended.iter().find(|one| one.state.name == state.name) {
@@ -187,10 +196,10 @@ impl Look<'_> {
         if verdict.0 == RunStatus::Failed {
             return self.end(row, verdict).await;
         }
-        let document = ended.iter().find_map(|one| one.document.clone());
+        let document = ended.iter().find_map(|one| one.seen.document.clone());
         let succeeded: BTreeSet<String> = states.iter().filter(|s| s.succeeded()).map(|s| s.name.clone()).collect();
-        let found = ended.into_iter().filter(|one| one.state.succeeded()).map(|one| one.findings).collect();
-        let merged = tokio::task::spawn_blocking(move || tools::merge(found)).await.map_err(Error::internal)?;
+        let found = ended.into_iter().flat_map(|one| one.seen.found).collect();
+        let merged = tokio::task::spawn_blocking(move || tools::merge(found, &key)).await.map_err(Error::internal)?;
         let storing = Storing { app: self.app, claim: self.claim, scan: &row, service: self.service, succeeded };
         let Some(counts) = storing.findings(merged).await? else { return Ok(None) };
         if let Some(document) = document

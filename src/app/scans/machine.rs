@@ -32,7 +32,7 @@ impl ToolState {
         Self { name: name.to_owned(), version: None, status: RunStatus::Queued, message: None }
     }
 
-    /// Whether what it reported counts.
+    /// Whether what it reported is all there is. Of one that is INCOMPLETE it stands, and nothing else is fixed.
     #[must_use]
     pub fn succeeded(&self) -> bool {
         self.status == RunStatus::Succeeded
@@ -70,8 +70,8 @@ pub fn has_result(row: &scan::Model) -> bool {
     matches!(row.status, Stored::Succeeded | Stored::Incomplete)
 }
 
-/// What came of a scan, by what came of its tools: SUCCEEDED when all of them have a result, FAILED when none has, and
-/// INCOMPLETE in between; and which have none, and why.
+/// What came of a scan, by what came of its tools: SUCCEEDED when all of them have their whole result, FAILED when none has
+/// any, and INCOMPLETE in between; and which have none, or a part, and why.
 #[must_use]
 pub fn verdict(tools: &[ToolState]) -> (RunStatus, Option<String>) {
     let faults: Vec<String> = tools
@@ -79,10 +79,11 @@ pub fn verdict(tools: &[ToolState]) -> (RunStatus, Option<String>) {
         .filter(|tool| !tool.succeeded())
         .map(|tool| format!("{}: {}", tool.name, tool.message.as_deref().unwrap_or("it has no result")))
         .collect();
-    let status = match faults.len() {
-        0 if !tools.is_empty() => RunStatus::Succeeded,
-        n if n == tools.len() => RunStatus::Failed,
-        _ => RunStatus::Incomplete,
+    let has_any = tools.iter().any(|tool| matches!(tool.status, RunStatus::Succeeded | RunStatus::Incomplete));
+    let status = match (has_any, faults.is_empty()) {
+        (false, _) => RunStatus::Failed,
+        (true, true) => RunStatus::Succeeded,
+        (true, false) => RunStatus::Incomplete,
     };
     let message = match tools.is_empty() {
         true => Some("no tool looked at it".to_owned()),
@@ -149,6 +150,7 @@ mod tests {
             (vec![tool("a", Succeeded)], Succeeded, None),
             (vec![tool("a", Succeeded), tool("b", Succeeded)], Succeeded, None),
             (vec![tool("a", Succeeded), tool("b", Failed)], Incomplete, Some("b: it crashed")),
+            (vec![tool("a", Incomplete), tool("b", Failed)], Incomplete, Some("a: it has no result; b: it crashed")),
             (vec![tool("a", Failed)], Failed, Some("a: it crashed")),
             (vec![tool("a", Failed), tool("b", Failed)], Failed, Some("a: it crashed; b: it crashed")),
         ] {

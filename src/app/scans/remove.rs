@@ -1,7 +1,7 @@
 //! A service that is removed is scanned no more, and what scans saw of it goes with it.
 
 use entity::{finding, scan, scan_finding, security_gate, service};
-use sea_orm::sea_query::{Expr, Query};
+use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _,
 };

@@ -1,6 +1,8 @@
 //! The key under which secrets that scanners find are hashed, so that they are recognised again and nobody can guess
 //! them from what is stored.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use entity::meta;
@@ -10,6 +12,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::app::{App, Error, Result};
 use crate::domain::secret::SecretString;
+use crate::scanner::report::Key;
 use crate::vault::Sealed;
 
 /// Where it is kept, sealed.
@@ -19,7 +22,7 @@ const ROW: &str = "scan.secret_key";
 ///
 /// # Errors
 /// INTERNAL when it can't be kept or opened.
-pub(super) async fn of(app: &App) -> Result<[u8; 32]> {
+pub(super) async fn of(app: &App) -> Result<Arc<Key>> {
     if let Some(row) = meta::Entity::find_by_id(ROW).one(app.db.read()).await? {
         return open(app, &row.value);
     }
@@ -35,11 +38,11 @@ pub(super) async fn of(app: &App) -> Result<[u8; 32]> {
     open(app, &row.ok_or_else(|| Error::internal("the key of found secrets is gone"))?.value)
 }
 
-fn open(app: &App, stored: &str) -> Result<[u8; 32]> {
+fn open(app: &App, stored: &str) -> Result<Arc<Key>> {
     let unreadable = || Error::internal("the key of found secrets can't be read");
     let (key_id, blob) = stored.split_once(':').ok_or_else(unreadable)?;
     let sealed = Sealed { key_id: key_id.to_owned(), blob: STANDARD.decode(blob).map_err(|_| unreadable())? };
     let opened = app.vault.unseal(&sealed, ROW).map_err(Error::internal)?;
     let bytes = hex::decode(opened.expose_secret()).map_err(|_| unreadable())?;
-    bytes.try_into().map_err(|_| unreadable())
+    Ok(Arc::new(Key::new(bytes.try_into().map_err(|_| unreadable())?)))
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use entity::{FindingState, finding, scan, scan_document, scan_finding, service};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use sea_orm::sea_query::{Expr, OnConflict, Query};
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _, Set};
 
 use super::list::rank_of;

@@ -1,13 +1,18 @@
 //! The seam to the room `scanner`: one tool at one target, from its start to what it found; and what several found, as one.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::targets::Aim;
 use crate::app::pipelines::engine;
 use crate::app::{App, Result};
 use crate::builder::{BuilderConnection, Journal, Output};
 use crate::scanner::run::{EngineConnection, Job, Mark, Said};
-use crate::scanner::{Finding, ScanError, Tool, report};
+use crate::scanner::report::{self, Found, Input, Key};
+use crate::scanner::{Finding, ScanError, Tool};
+
+/// Where a tool in an image sees the source.
+const SOURCE_IN_CONTAINER: &str = "/kiops/source";
 
 /// Findings of one tool at most: more is a tool that is set up wrongly.
 const MOST: usize = 250_000;
@@ -17,7 +22,9 @@ pub(super) struct Run {
     /// What it calls its version.
     pub(super) version: Option<String>,
     /// What it found, in its own order.
-    pub(super) findings: Vec<Finding>,
+    pub(super) found: Vec<Found>,
+    /// Why that may not be all there is.
+    pub(super) incomplete: Option<String>,
 }
 
 /// Whose a run is, and where its report goes.
@@ -25,7 +32,7 @@ pub(super) struct Place<'a> {
     pub(super) mark: &'a Mark,
     pub(super) engine: Option<&'a EngineConnection>,
     pub(super) report: &'a Path,
-    pub(super) secret_key: [u8; 32],
+    pub(super) key: &'a Arc<Key>,
 }
 
 /// Runs a tool at one target and reads its report.
@@ -45,27 +52,29 @@ pub(super) async fn run(
     };
     app.scanners.run(&job, &Words { tool: &tool.name, journal }).await?;
     let (tool, path, source) = (tool.clone(), place.report.to_owned(), aim.target.source.clone());
-    let key = place.secret_key;
+    let key = place.key.clone();
     let read = tokio::task::spawn_blocking(move || read(&tool, &path, source.as_deref(), &key)).await;
     // What it reads is a stranger's.
     read.unwrap_or_else(|_| Err(ScanError::Unreadable("its report can't be read".to_owned())))
 }
 
-fn read(tool: &Tool, path: &Path, source: Option<&Path>, key: &[u8; 32]) -> std::result::Result<Run, ScanError> {
-    let mut findings = Vec::new();
-    let read = report::read(tool, path, (source, key), &mut |finding| {
-        findings.push(finding);
-        findings.len() <= MOST
+fn read(tool: &Tool, path: &Path, source: Option<&Path>, key: &Key) -> std::result::Result<Run, ScanError> {
+    let seen_at = tool.image.as_ref().map(|_| SOURCE_IN_CONTAINER);
+    let input = Input { tool, report: path, source, seen_at, key };
+    let mut found = Vec::new();
+    let read = report::read(&input, &mut |one| {
+        found.push(one);
+        found.len() <= MOST
     })?;
-    if findings.len() > MOST {
+    if found.len() > MOST {
         return Err(ScanError::Unreadable(format!("its report has more than {MOST} findings")));
     }
-    Ok(Run { version: read.version, findings })
+    Ok(Run { version: read.version, found, incomplete: read.incomplete })
 }
 
 /// What several tools found, as one list.
-pub(super) fn merge(found: Vec<Vec<Finding>>) -> Vec<Finding> {
-    report::merge(found)
+pub(super) fn merge(found: Vec<Found>, key: &Key) -> Vec<Finding> {
+    report::merge(found, key)
 }
 
 /// The engine that builds, for tools; or why there is none.
