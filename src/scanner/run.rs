@@ -1,1 +1,0 @@
-//! Running a tool to its end.
