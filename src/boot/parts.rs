@@ -253,6 +253,7 @@ fn tool((name, tool): (&String, &config::scan::ScanTool)) -> anyhow::Result<Tool
         kind,
         image: tool.image.clone(),
         command: tool.command.clone(),
+        files: tool.files.iter().map(|(name, text)| (name.clone(), text.clone())).collect(),
         format: match tool.format {
             config::scan::ReportFormat::Sarif => Format::Sarif,
             config::scan::ReportFormat::Cyclonedx => Format::Cyclonedx,

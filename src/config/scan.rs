@@ -28,6 +28,9 @@ pub struct ScanTool {
     pub image: Option<String>,
     /// Program and arguments.
     pub command: Vec<String>,
+    /// Files that it is given in the folder `{files}`: names and texts.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
     /// What the report is written in.
     pub format: ReportFormat,
     /// For one scan.

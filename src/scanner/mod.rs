@@ -19,8 +19,10 @@ pub struct Tool {
     pub kind: ScanKind,
     /// The image that it runs in, on the engine that builds. None: it is a process on this server.
     pub image: Option<String>,
-    /// Program and arguments, in which `{source}`, `{image}`, `{url}` and `{report}` are filled in.
+    /// Program and arguments, in which `{source}`, `{image}`, `{url}`, `{report}` and `{files}` are filled in.
     pub command: Vec<String>,
+    /// Files that it is given in the folder `{files}`: names and texts, in which the same is filled in.
+    pub files: Vec<(String, String)>,
     /// What its report is written in.
     pub format: Format,
     /// For one run.
@@ -40,11 +42,11 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// Whether its command names a placeholder, like `source`.
+    /// Whether its command or one of its files names a placeholder, like `source`.
     #[must_use]
     pub fn wants(&self, placeholder: &str) -> bool {
         let word = format!("{{{placeholder}}}");
-        self.command.iter().any(|argument| argument.contains(&word))
+        self.command.iter().chain(self.files.iter().map(|(_, text)| text)).any(|text| text.contains(&word))
     }
 }
 

@@ -26,6 +26,7 @@ mod pipelines;
 mod policy;
 mod rooms;
 mod run_status;
+mod scanning;
 mod schema;
 mod secrets;
 mod servers;

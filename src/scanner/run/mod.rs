@@ -25,12 +25,14 @@ mod said;
 mod watch;
 
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::{Instant, timeout_at};
 
-use self::fill::Values;
+use self::fill::Places;
 use self::folder::RunFolder;
 use super::{ScanError, Target, Tool};
 use crate::domain::secret::SecretString;
@@ -141,32 +143,42 @@ impl ToolRunner {
         Self { most_scratch, ..self }
     }
 
-    async fn prepare(&self, job: &Job<'_>) -> Result<(RunFolder, Values), ScanError> {
-        let folder = RunFolder::make(&self.root, &job.mark.scan_id)
-            .map_err(|error| ScanError::Failed(format!("no folder can be made for {}: {error}", job.tool.name)))?;
-        let values = Values::of(job)?;
-        if values.wants_image() {
-            image::save(job, &folder.image(), self.most_scratch).await?;
+    /// What a run has on this server, and what of the placeholders is there.
+    async fn prepare(&self, job: &Job<'_>) -> Result<(RunFolder, Places), ScanError> {
+        let name = &job.tool.name;
+        let failed = |error| ScanError::Failed(format!("no folder can be made for {name}: {error}"));
+        let folder = RunFolder::make(&self.root, &job.mark.scan_id).map_err(failed)?;
+        let mut places = Places { report: text(&folder.report()), files: text(&folder.files()), ..Places::default() };
+        let lacks = |what: &str| ScanError::Failed(format!("{name} looks at {what}, and there is none"));
+        if job.tool.wants("source") {
+            let source = job.target.source.as_ref().ok_or_else(|| lacks("source code"))?;
+            places.source = Some(text(&source.canonicalize().map_err(failed)?));
         }
-        Ok((folder, values))
+        if job.tool.wants("url") {
+            places.url = Some(fill::address(job.target.url.as_ref().ok_or_else(|| lacks("an address"))?)?);
+        }
+        if job.tool.wants("image") {
+            let image = job.target.image.as_ref().ok_or_else(|| lacks("an image"))?;
+            image::save(job, image, &folder.image(), self.most_scratch).await?;
+            places.image = Some(text(&folder.image()));
+        }
+        Ok((folder, places))
     }
 }
 
 #[async_trait]
 impl Scanners for ToolRunner {
     async fn run(&self, job: &Job<'_>, said: &dyn Said) -> Result<Ran, ScanError> {
-        let work = async {
-            let (folder, values) = self.prepare(job).await?;
-            match &job.tool.image {
-                None => process::run(self, job, &folder, &values, said).await,
-                Some(image) => container::run(self, job, &folder, (image, &values), said).await,
-            }
+        let end = Instant::now() + job.tool.timeout;
+        let (folder, places) = timeout_at(end, self.prepare(job)).await.map_err(|_| late(job.tool))??;
+        let run = Run { job, folder: &folder, places, end, most_scratch: self.most_scratch };
+        let outcome = match &job.tool.image {
+            None => process::run(&run, &self.path, said).await,
+            Some(image) => container::run(&run, image, said).await,
         };
-        let limit = job.tool.timeout;
-        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-            let (name, limit) = (&job.tool.name, humantime::format_duration(limit));
-            Err(ScanError::TimedOut(format!("{name} took longer than {limit} (scan.tools.{name}.timeout)")))
-        })
+        // It may be large.
+        let _ = tokio::task::spawn_blocking(move || drop(folder)).await;
+        outcome
     }
 
     async fn clear(&self, scan_id: &str, engine: Option<&EngineConnection>) -> Result<(), ScanError> {
@@ -178,6 +190,65 @@ impl Scanners for ToolRunner {
             None => Ok(()),
         }
     }
+}
+
+/// A run that is at work.
+struct Run<'a> {
+    job: &'a Job<'a>,
+    folder: &'a RunFolder,
+    /// As they are on this server.
+    places: Places,
+    /// When its time is over.
+    end: Instant,
+    most_scratch: u64,
+}
+
+impl Run<'_> {
+    /// Moves the report that came into the run's folder to where it is wanted, and says its length.
+    ///
+    /// # Errors
+    /// [`ScanError::Failed`] when there is none, [`ScanError::Unreadable`] when it is no file or too large.
+    async fn deliver(&self) -> Result<u64, ScanError> {
+        let (tool, from, to) = (self.job.tool, self.folder.report(), self.job.report.to_owned());
+        let name = &tool.name;
+        let meta = match tokio::fs::symlink_metadata(&from).await {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(ScanError::Failed(format!("{name} wrote no report")));
+            }
+            meta => meta.map_err(|error| ScanError::Failed(format!("the report of {name} can't be had: {error}")))?,
+        };
+        // A link could lead to anything that the server may read; so could a second name of a file.
+        if !meta.is_file() || meta.nlink() > 1 {
+            return Err(ScanError::Unreadable(format!("what {name} left as its report is no file of its own")));
+        }
+        if meta.len() == 0 {
+            return Err(ScanError::Failed(format!("{name} wrote nothing into its report")));
+        }
+        if meta.len() > tool.max_report_bytes {
+            return Err(watch::too_large(tool));
+        }
+        let moved = tokio::task::spawn_blocking(move || folder::take(&from, &to)).await;
+        let moved = moved.map_err(std::io::Error::other).flatten();
+        moved.map_err(|error| ScanError::Failed(format!("the report of {name} can't be kept: {error}")))?;
+        Ok(meta.len())
+    }
+}
+
+/// Its time is over.
+fn late(tool: &Tool) -> ScanError {
+    let (name, limit) = (&tool.name, humantime::format_duration(tool.timeout));
+    ScanError::TimedOut(format!("{name} took longer than {limit} (scan.tools.{name}.timeout)"))
+}
+
+/// How a tool may not end.
+fn ended_badly(tool: &Tool, exit_code: i64) -> Option<ScanError> {
+    let is_ok = tool.ok_exit_codes.iter().any(|code| i64::from(*code) == exit_code);
+    (!is_ok).then(|| ScanError::Failed(format!("{} ended with exit code {exit_code}", tool.name)))
+}
+
+/// A path as an argument.
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 /// How long what a tool printed may arrive after its end.
