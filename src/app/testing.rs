@@ -31,6 +31,8 @@ use crate::runtime::{
     Applied, InstanceLine, InstanceState, LocalImage, LogQuery, Progress, Rollout, Runtime, RuntimeConnection,
     RuntimeError, RuntimeEvent, RuntimeInfo, Runtimes, Volumes,
 };
+use crate::scanner::ScanError;
+use crate::scanner::run::{EngineConnection as ScanEngine, Job, Ran, Said, Scanners};
 use crate::vault::{Key, Keys, Vault};
 
 /// An application on a fresh database with two organizations.

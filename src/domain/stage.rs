@@ -95,7 +95,9 @@ impl Stages {
     /// scans saw, and whether enough of them did.
     #[must_use]
     pub fn passed(&self, kind: StageKind) -> bool {
-        self.get(kind).is_some_and(|stage| matches!(stage.status, RunStatus::Succeeded | RunStatus::Incomplete | RunStatus::Skipped))
+        self.get(kind).is_some_and(|stage| {
+            matches!(stage.status, RunStatus::Succeeded | RunStatus::Incomplete | RunStatus::Skipped)
+        })
     }
 
     /// A stage comes to where it stands from now on. Staying where it is, is no step and no fault: a worker that goes on

@@ -23,7 +23,7 @@ use kiops::graphql::schemas;
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, caller, code};
-use crate::support::shop::{Shop, shared_engine, web};
+use crate::support::shop::{Shop, scanning_engine, web};
 
 /// How each root field that takes an id is called, with one's own ids. Those that take something away come last.
 fn calls(own: &Shop) -> Vec<(&'static str, Value)> {
@@ -41,6 +41,8 @@ fn calls(own: &Shop) -> Vec<(&'static str, Value)> {
         ("Query.rollbackPreview", deploy.clone()),
         ("Subscription.pipeline", json!({ "id": own.pipeline })),
         ("Subscription.pipelineLog", json!({ "id": own.pipeline })),
+        ("Subscription.scan", json!({ "id": own.scan })),
+        ("Query.findings", json!({ "serviceId": own.built })),
         ("Subscription.deployment", json!({ "id": own.deployment })),
         ("Subscription.deploymentLog", json!({ "id": own.deployment })),
         ("Subscription.serviceChanged", json!({ "id": own.service })),
@@ -78,6 +80,8 @@ fn calls(own: &Shop) -> Vec<(&'static str, Value)> {
         ("Mutation.startPipeline", json!({ "input": { "serviceId": own.built } })),
         ("Mutation.retryPipeline", json!({ "input": { "id": own.pipeline } })),
         ("Mutation.cancelPipeline", json!({ "input": { "id": own.queued } })),
+        ("Mutation.startScan", json!({ "input": { "serviceId": own.built, "kind": "SAST" } })),
+        ("Mutation.setFindingState", json!({ "input": { "id": own.finding, "state": "IGNORED", "reason": "x" } })),
         ("Mutation.rollbackService", deploy.clone()),
         ("Mutation.deployService", deploy_built),
         ("Mutation.resolveApproval", json!({ "input": { "id": own.waiting, "approve": true } })),
@@ -106,7 +110,7 @@ enum Silence {
 fn silence(field: &str) -> Silence {
     match field {
         "Query.node" | "Query.service" | "Query.runtime" => Silence::Null,
-        "Query.services" | "Query.auditEvents" => Silence::Empty,
+        "Query.services" | "Query.auditEvents" | "Query.findings" => Silence::Empty,
         _ => Silence::NotFound,
     }
 }
@@ -219,12 +223,14 @@ fn foreign(own: &str, theirs: &Shop) -> (String, String) {
         NodeKind::Deployment => &theirs.deployment,
         NodeKind::Pipeline => &theirs.pipeline,
         NodeKind::WebhookDelivery => &theirs.delivery,
+        NodeKind::Scan => &theirs.scan,
+        NodeKind::Finding => &theirs.finding,
     };
     (id.clone(), kind.id("01900000-0000-7000-8000-ffffffffffff").to_string())
 }
 
 async fn two() -> (TestApp, Shop, Shop) {
-    let test = TestApp::with(shared_engine(&["acme", "other"])).await;
+    let test = TestApp::with(scanning_engine(&["acme", "other"])).await;
     let theirs = Shop::open(&test, "acme").await;
     let own = Shop::open(&test, "other").await;
     test.gits.of(Provider::Gitlab).add("group/shop", &["main"]);

@@ -27,6 +27,7 @@ mod policy;
 mod rooms;
 mod run_status;
 mod scanning;
+mod scans;
 mod schema;
 mod secrets;
 mod servers;

@@ -27,7 +27,11 @@ pub struct BlockRule {
 ///
 /// # Errors
 /// INTERNAL when the database does not answer, or a row holds something else.
-pub async fn blocking(app: &App, scope: &Scope, service_ids: &[String]) -> Result<HashMap<String, Arc<Vec<BlockRule>>>> {
+pub async fn blocking(
+    app: &App,
+    scope: &Scope,
+    service_ids: &[String],
+) -> Result<HashMap<String, Arc<Vec<BlockRule>>>> {
     let subjects = service_ids.iter().chain([&scope.organization_id]);
     let rows = scope.security_gates().filter(security_gate::Column::Subject.is_in(subjects)).all(app.db.read()).await?;
     let mut rules: HashMap<String, Arc<Vec<BlockRule>>> = HashMap::new();

@@ -116,7 +116,12 @@ pub async fn by_ids(app: &App, scope: &Scope, ids: &[String]) -> Result<HashMap<
 ///
 /// # Errors
 /// BAD_USER_INPUT for a cursor of another list, INTERNAL when the database does not answer.
-pub async fn findings(app: &App, actor: &Actor, filter: &Filter, request: &PageRequest) -> Result<Page<finding::Model>> {
+pub async fn findings(
+    app: &App,
+    actor: &Actor,
+    filter: &Filter,
+    request: &PageRequest,
+) -> Result<Page<finding::Model>> {
     waivers::open_expired(app).await?;
     let all = [FindingState::Open, FindingState::Fixed, FindingState::Ignored];
     let mut states: Vec<FindingState> = filter.states.clone().unwrap_or_else(|| all.to_vec());

@@ -22,8 +22,8 @@ use crate::builder::{Journal, Output};
 use crate::domain::scan::ScanKind;
 use crate::domain::status::RunStatus;
 use crate::queue::Claim;
-use crate::scanner::run::Mark;
 use crate::scanner::report::{Found, Key};
+use crate::scanner::run::Mark;
 use crate::scanner::{Format, ScanError, Tool};
 use crate::vault::Masker;
 
@@ -106,7 +106,8 @@ impl Look<'_> {
         }
         let Some(now) = self.tell(&row, states).await? else { return Ok(None) };
         row = now;
-        let runs: Vec<BoxFuture<'_, Ended>> = tools.iter().map(|tool| self.run_tool(tool, &mark, key).boxed()).collect();
+        let runs: Vec<BoxFuture<'_, Ended>> =
+            tools.iter().map(|tool| self.run_tool(tool, &mark, key).boxed()).collect();
         let mut runs = stream::iter(runs).buffer_unordered(at_once);
         let mut ended = Vec::new();
         while let Some(one) = runs.next().await {

@@ -11,9 +11,9 @@ use crate::domain::status::RunStatus;
 use crate::queue::Claim;
 use crate::scanner::run::EngineConnection;
 
+pub(in crate::app) use super::targets::Targets;
 pub(in crate::app) use look::{Look, afresh};
 pub(in crate::app) use settle::Ending;
-pub(in crate::app) use super::targets::Targets;
 
 /// The scans of a pipeline's SCAN stage, in the contract's order of kinds: those that are there, and those that are not yet.
 /// None: the job is another's.

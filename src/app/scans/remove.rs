@@ -2,9 +2,7 @@
 
 use entity::{finding, scan, scan_finding, security_gate, service};
 use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
-use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _,
-};
+use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _};
 
 use super::{prune, settle};
 use crate::app::{App, Event, Result};
@@ -22,7 +20,8 @@ pub(in crate::app) async fn cancel_all(app: &App, service: &service::Model) -> R
     for row in at_work(app.db.read_write(), &service.id).await? {
         let tx = app.begin().await?;
         let held = crate::app::services::update::for_change(&tx, &super::look::scope_of(&row), &service.id).await?;
-        let Some(row) = scan::Entity::find_by_id(&row.id).one(&tx).await?.filter(|row| row.finished_at.is_none()) else {
+        let Some(row) = scan::Entity::find_by_id(&row.id).one(&tx).await?.filter(|row| row.finished_at.is_none())
+        else {
             continue;
         };
         if queue::withdraw(&tx, &row.id, super::RUN).await? > 0 {
@@ -105,10 +104,7 @@ pub(in crate::app) async fn forget_all(tx: &impl ConnectionTrait, service_id: &s
             .and_where(scan::Column::ServiceId.eq(service_id))
             .take()
     };
-    scan_finding::Entity::delete_many()
-        .filter(scan_finding::Column::ScanId.in_subquery(scans()))
-        .exec(tx)
-        .await?;
+    scan_finding::Entity::delete_many().filter(scan_finding::Column::ScanId.in_subquery(scans())).exec(tx).await?;
     entity::scan_document::Entity::delete_many()
         .filter(entity::scan_document::Column::ScanId.in_subquery(scans()))
         .exec(tx)

@@ -218,7 +218,11 @@ pub(in crate::app) fn not_configured(kind: ScanKind) -> Error {
 }
 
 /// The environment that is scanned, in which something serves.
-async fn place(app: &App, scope: &Scope, (service, name): (&service::Model, Option<&str>)) -> Result<environment::Model> {
+async fn place(
+    app: &App,
+    scope: &Scope,
+    (service, name): (&service::Model, Option<&str>),
+) -> Result<environment::Model> {
     let found = environments::meant(app.db.read(), scope, &service.id, name).await?;
     let place = match (found, name) {
         (Some(place), _) => place,

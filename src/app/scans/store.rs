@@ -73,10 +73,8 @@ impl Storing<'_> {
 
     async fn store(&self, tx: &impl ConnectionTrait, batch: &[Finding], on_default: bool) -> Result<()> {
         let known = self.known(tx, batch).await?;
-        let rows: Vec<finding::ActiveModel> = batch
-            .iter()
-            .map(|found| self.row(found, known.get(&found.identity), on_default))
-            .collect::<Result<_>>()?;
+        let rows: Vec<finding::ActiveModel> =
+            batch.iter().map(|found| self.row(found, known.get(&found.identity), on_default)).collect::<Result<_>>()?;
         use finding::Column as C;
         let again = OnConflict::columns([C::ServiceId, C::Kind, C::Identity])
             .update_columns([

@@ -7,8 +7,8 @@ use super::targets::Aim;
 use crate::app::pipelines::engine;
 use crate::app::{App, Result};
 use crate::builder::{BuilderConnection, Journal, Output};
-use crate::scanner::run::{EngineConnection, Job, Mark, Said};
 use crate::scanner::report::{self, Found, Input, Key};
+use crate::scanner::run::{EngineConnection, Job, Mark, Said};
 use crate::scanner::{Finding, ScanError, Tool};
 
 /// Where a tool in an image sees the source.
@@ -84,9 +84,11 @@ pub(super) fn merge(found: Vec<Found>, key: &Key) -> Vec<Finding> {
 pub(in crate::app) async fn engine_of(app: &App) -> Result<std::result::Result<EngineConnection, String>> {
     Ok(match engine::connection(app).await? {
         Ok(BuilderConnection::Engine(engine)) => Ok(EngineConnection { host: engine.host, tls: engine.tls }),
-        Ok(BuilderConnection::Cluster(_)) => Err("builds run on a Kubernetes cluster, where tools in an image, and those \
+        Ok(BuilderConnection::Cluster(_)) => {
+            Err("builds run on a Kubernetes cluster, where tools in an image, and those \
              that look at an image, can't be run: declare one with a command alone that looks at the source"
-            .to_owned()),
+                .to_owned())
+        }
         Err(why) => Err(why),
     })
 }

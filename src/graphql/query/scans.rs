@@ -25,7 +25,10 @@ impl ScanQuery {
         #[graphql(desc = "Part of the title, the rule or the place.")] search: Option<String>,
         #[graphql(desc = "Of one of these kinds.")] kind: Option<Vec<ScanKind>>,
         #[graphql(desc = "Of one of these severities.")] severity: Option<Vec<Severity>>,
-        #[graphql(desc = "In one of these states; every one when null.", default_with = "Some(vec![FindingState::Open])")]
+        #[graphql(
+            desc = "In one of these states; every one when null.",
+            default_with = "Some(vec![FindingState::Open])"
+        )]
         state: Option<Vec<FindingState>>,
         #[graphql(desc = "So many from the beginning; 20 when left out, at most 100.")] first: Option<i32>,
         #[graphql(desc = "Those after this cursor.")] after: Option<String>,

@@ -27,11 +27,7 @@ const BATCH: u64 = 500;
 
 /// What can be followed.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(
-    pipelines::PipelineSubscription,
-    deployments::DeploymentSubscription,
-    scans::ScanSubscription,
-);
+pub struct Subscription(pipelines::PipelineSubscription, deployments::DeploymentSubscription, scans::ScanSubscription);
 
 /// An answer of a use case, as an item of a stream.
 fn look<T>(answer: crate::app::Result<T>) -> async_graphql::Result<T> {

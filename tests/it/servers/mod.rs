@@ -21,6 +21,7 @@ use kiops::app::{Actor, App, Events};
 use kiops::boot::{RandomIds, SystemClock};
 use kiops::domain::git::Provider;
 use kiops::graphql::{Schemas, schemas};
+use kiops::scanner::run::ToolRunner;
 use kiops::vault::{Key, Keys, Vault};
 use kiops::worker::{self, WorkerSettings};
 use migration::{Migrator, MigratorTrait as _};
@@ -114,6 +115,7 @@ impl Town {
             runtimes: Arc::new(FakeEngine(self.runtimes.clone())),
             sources: Arc::new(Outside(self.world.clone())),
             builders: Arc::new(Outside(self.world.clone())),
+            scanners: Arc::new(ToolRunner::new(&self.folder.path().join(format!("tools-{number}"))).unwrap()),
             settings: Arc::new(settings),
         };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());

@@ -19,6 +19,7 @@ use kiops::domain::secret::SecretString;
 use kiops::git::GitProviders;
 use kiops::graphql::guard::Caller;
 use kiops::graphql::{Schemas, schemas};
+use kiops::scanner::run::ToolRunner;
 use kiops::vault::{Key, Keys, Vault};
 use migration::{Migrator, MigratorTrait as _};
 use sea_orm::{ConnectionTrait as _, Database, FromQueryResult as _, JsonValue, Statement};
@@ -104,6 +105,7 @@ impl TestApp {
             runtimes: Arc::new(FakeEngine(runtimes.clone())),
             sources: sources.clone(),
             builders,
+            scanners: Arc::new(ToolRunner::new(&folder.path().join("tools")).unwrap()),
             settings: Arc::new(settings),
         };
         let schemas = schemas(Some(app.clone()));

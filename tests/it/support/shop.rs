@@ -11,11 +11,13 @@ use kiops::app::deployments::{control, jobs, leftovers, remove};
 use kiops::app::settings::{LocalEngine, Settings};
 use kiops::app::webhooks::handle;
 use kiops::app::webhooks::intake::{Intake, Received};
-use kiops::app::{Actor, Result, Scope, pipelines};
+use kiops::app::{Actor, Result, Scope, pipelines, scans};
 use kiops::domain::git::Provider;
+use kiops::domain::scan::ScanKind;
 use kiops::domain::secret::ExposeSecret as _;
 use kiops::graphql::ids::decode;
 use kiops::queue::{self, Limit};
+use kiops::scanner::{Format, Tool};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
@@ -59,12 +61,58 @@ pub struct Shop {
     pub delivery: String,
     /// A deployment's that waits for an approval.
     pub waiting: String,
+    /// A scan's of the pipeline, which saw something.
+    pub scan: String,
+    /// What it saw.
+    pub finding: String,
 }
 
 /// A configuration under which these organizations may share the one fake engine.
 pub fn shared_engine(slugs: &[&str]) -> Settings {
     let slugs = slugs.iter().map(|s| (*s).to_owned()).collect();
     Settings { local_engine: LocalEngine::Only(slugs), ..settings() }
+}
+
+/// The same, with a tool that finds one thing in every source.
+pub fn scanning_engine(slugs: &[&str]) -> Settings {
+    Settings { scanners: vec![finder()], ..shared_engine(slugs) }
+}
+
+/// A tool that finds one thing in every source.
+fn finder() -> Tool {
+    let result = json!({
+        "ruleId": "finder.rule", "level": "error", "message": { "text": "something" },
+        "locations": [{ "physicalLocation": { "artifactLocation": { "uri": "Dockerfile" }, "region": { "startLine": 1 } } }],
+    });
+    let driver = json!({ "name": "finder", "version": "1", "rules": [{ "id": "finder.rule" }] });
+    let report = json!({ "version": "2.1.0", "runs": [{ "tool": { "driver": driver }, "results": [result] }] });
+    Tool {
+        files: vec![("report.json".to_owned(), report.to_string())],
+        ..process(
+            "finder",
+            ScanKind::Sast,
+            &["/bin/sh", "-c", "cp \"$1/report.json\" \"$3\"", "-", "{files}", "{source}", "{report}"],
+        )
+    }
+}
+
+/// A tool that is a process of this machine, with plain limits.
+pub fn process(name: &str, kind: ScanKind, command: &[&str]) -> Tool {
+    Tool {
+        name: name.to_owned(),
+        kind,
+        image: None,
+        command: command.iter().map(|word| (*word).to_owned()).collect(),
+        files: Vec::new(),
+        format: Format::Sarif,
+        timeout: Duration::from_secs(60),
+        ok_exit_codes: vec![0],
+        network: false,
+        cpu: 2.0,
+        memory: 1 << 30,
+        max_report_bytes: 1 << 30,
+        mounts: Vec::new(),
+    }
 }
 
 impl Shop {
@@ -90,6 +138,8 @@ impl Shop {
             queued: id(),
             delivery: id(),
             waiting: id(),
+            scan: id(),
+            finding: id(),
         }
     }
 
@@ -103,9 +153,16 @@ impl Shop {
         });
         mutate(test, &self.admin, "saveRegistry", login).await;
         self.built = pipelines_of::git_service(test, &self.admin, name, &self.runtime).await;
+        let scans =
+            "mutation($id: ID!) { saveBuildSettings(input: {serviceId: $id, scans: [SAST]}) { service { id } } }";
+        test.data(&self.admin, scans, json!({ "id": self.built })).await;
         let start = json!({ "serviceId": self.built });
         self.pipeline = mutate(test, &self.admin, "startPipeline", start.clone()).await;
         work(test).await;
+        let ask = "query($id: ID!) { node(id: $id) { ... on Pipeline { scans { id findings { nodes { id } } } } } }";
+        let seen = test.data(&self.admin, ask, json!({ "id": self.pipeline })).await;
+        self.scan = text(&seen["node"]["scans"][0]["id"]);
+        self.finding = text(&seen["node"]["scans"][0]["findings"]["nodes"][0]["id"]);
         self.delivery = delivered(test, &self.admin, &self.built).await;
         self.queued = mutate(test, &self.admin, "startPipeline", start).await;
         let save =
@@ -162,6 +219,8 @@ impl Shop {
             queued: String::new(),
             delivery: String::new(),
             waiting: String::new(),
+            scan: String::new(),
+            finding: String::new(),
             admin,
         }
     }
@@ -242,6 +301,7 @@ async fn work_off(test: &TestApp) -> Vec<Result<Outcome>> {
             jobs::REMOVE_ENVIRONMENT => remove::run_environment(&test.app, &claim).await,
             jobs::REMOVE_SERVICE => remove::run_service(&test.app, &claim).await,
             jobs::TAKE_DOWN => leftovers::run(&test.app, &claim).await,
+            scans::RUN => scans::run::run(&test.app, &claim).await,
             pipelines::REPORT => pipelines::report::run(&test.app, &claim).await,
             pipelines::RUN | pipelines::RESUME => pipelines::run::run(&test.app, &claim).await,
             other => panic!("nobody knows jobs of kind {other}"),
