@@ -25,7 +25,12 @@ impl Layers {
         let mut layers = vec![("the built-in defaults".to_owned(), defaults.clone())];
         let path: PathBuf = file.map_or_else(|| dir.join("kiops.toml"), |f| dir.join(f));
         match std::fs::read_to_string(&path) {
-            Ok(text) => layers.push((path.display().to_string(), toml(&text, &path.display().to_string())?)),
+            Ok(text) => {
+                let name = path.display().to_string();
+                let file = toml(&text, &name)?;
+                layers[0].1 = without_replaced(layers[0].1.clone(), &file);
+                layers.push((name, file));
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && file.is_none() => {}
             Err(e) => return Err(ConfigError::new("--config", path.display().to_string(), e.to_string())),
         }
@@ -45,6 +50,25 @@ impl Layers {
         let found = self.layers.iter().rev().find(|(_, value)| find(value, &keys).is_some());
         found.map_or_else(|| "the configuration".to_owned(), |(name, _)| name.clone())
     }
+}
+
+/// The defaults without the scanners that a file declares itself. Whoever gives a command means all of that tool: what
+/// comes with KIOPS under the same name, its image and that it is off, would be a surprise.
+fn without_replaced(defaults: Value, file: &Value) -> Value {
+    let of = |value: &Value| match find(value, &["scan".to_owned(), "tools".to_owned()]) {
+        Some(Value::Dict(_, tools)) => tools.clone(),
+        _ => Dict::new(),
+    };
+    let command = ["command".to_owned()];
+    let declared: Vec<String> =
+        of(file).into_iter().filter(|(_, tool)| find(tool, &command).is_some()).map(|(name, _)| name).collect();
+    let Value::Dict(tag, mut all) = defaults else { return defaults };
+    if let Some(Value::Dict(_, scan)) = all.get_mut("scan")
+        && let Some(Value::Dict(_, tools)) = scan.get_mut("tools")
+    {
+        tools.retain(|name, _| !declared.contains(name));
+    }
+    Value::Dict(tag, all)
 }
 
 fn toml(text: &str, from: &str) -> Result<Value, ConfigError> {

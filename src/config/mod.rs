@@ -15,6 +15,7 @@ pub mod organizations;
 pub mod providers;
 pub mod runtimes;
 pub mod scan;
+mod scan_rules;
 mod secret_files;
 pub mod secrets;
 pub mod server;
@@ -22,6 +23,8 @@ pub mod telemetry;
 mod validate;
 pub mod value;
 
+#[cfg(test)]
+mod scan_tests;
 #[cfg(test)]
 mod tests;
 

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret as _;
 use super::runtimes::LocalEngine;
 use super::*;
 
-fn load(file: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+pub(super) fn load(file: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("kiops.toml"), file).unwrap();
     std::fs::write(dir.path().join("password"), "from a file\n").unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Config;
+use super::{Config, scan_rules};
 
 /// What is left of the 15 seconds that a server has to end is for requests at work.
 const MOST_DRAIN: Duration = Duration::from_secs(5);
@@ -79,9 +79,12 @@ impl Config {
             }
         }
         for (name, tool) in &self.scan.tools {
-            if tool.command.is_empty() {
-                return fault(&format!("scan.tools.{name}.command"), "a program is needed");
+            if !scan_rules::is_name(name) {
+                let message =
+                    "a tool's name has 63 letters, digits, - _ and . at most, and starts with one of the first two";
+                return fault(&format!("scan.tools.{name}"), message);
             }
+            tool.validate().map_err(|(key, message)| (format!("scan.tools.{name}.{key}"), message))?;
         }
         self.validate_organizations()
     }

@@ -9,8 +9,9 @@ async fn a_process_that_is_given_up_is_gone() {
     let lines = Lines::default();
     let probe = script(&format!("setsid sleep {nap} & echo begun; sleep {other}"));
     let report = place.temp.path().join("report");
+    let job = place.job(&probe, &report);
     tokio::select! {
-        done = place.runner.run(&place.job(&probe, &report), &lines) => panic!("{done:?}"),
+        done = place.runner.run(&job, &lines) => panic!("{done:?}"),
         () = within(30, "both are at work", || is_at_work(&nap) && is_at_work(&other)) => {}
     }
     // The future has been dropped.
@@ -26,8 +27,9 @@ async fn a_container_that_is_given_up_is_gone_when_clear_returns() {
     let lines = Lines::default();
     let probe = Tool { network: true, ..boxed(&format!("echo begun; busybox sleep {nap}")) };
     let report = place.temp.path().join("report");
+    let job = place.job(&probe, &report);
     tokio::select! {
-        done = place.runner.run(&place.job(&probe, &report), &lines) => panic!("{done:?}"),
+        done = place.runner.run(&job, &lines) => panic!("{done:?}"),
         () = within(30, "it has begun", || lines.has("begun")) => {}
     }
     assert_ne!(place.left(), "");
@@ -55,8 +57,9 @@ async fn one_scan_is_cleared_and_the_other_goes_on() {
         let going = Lines::default();
         let probe = boxed(&format!("echo begun; busybox sleep {nap}"));
         let report = one.temp.path().join("report");
+        let job = one.job(&probe, &report);
         tokio::select! {
-            done = one.runner.run(&one.job(&probe, &report), &going) => panic!("{done:?}"),
+            done = one.runner.run(&job, &going) => panic!("{done:?}"),
             () = within(30, "both have begun", || going.has("begun") && lines.has("begun")) => {}
         }
         one.runner.clear(&one.mark.scan_id, one.engine.as_ref()).await.unwrap();
