@@ -54,6 +54,9 @@ pub struct Model {
     pub image_id: Option<String>,
     /// The engine that built it.
     pub engine_id: Option<String>,
+    /// The worst that the security gate said of its deployments.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub gate: Option<Json>,
     /// Somebody wants it ended.
     pub cancel_requested: bool,
     /// The state that the Git provider was last told.

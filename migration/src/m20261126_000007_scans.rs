@@ -9,9 +9,11 @@ pub struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let mut gate = Table::alter();
-        gate.table(Alias::new("deployment")).add_column(ColumnDef::new(Alias::new("gate")).json_binary());
-        manager.alter_table(gate).await?;
+        for table in ["deployment", "pipeline"] {
+            let mut gate = Table::alter();
+            gate.table(Alias::new(table)).add_column(ColumnDef::new(Alias::new("gate")).json_binary());
+            manager.alter_table(gate).await?;
+        }
         for table in [scan(), scan_document(), finding(), scan_finding(), security_gate()] {
             manager.create_table(table).await?;
         }

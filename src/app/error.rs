@@ -59,6 +59,8 @@ pub enum Precondition {
     ScannerNotConfigured,
     /// Something else is at work on it.
     InProgress,
+    /// The security gate keeps it back.
+    GateBlocked,
     /// This organization may not use this machine's own engine.
     LocalEngineNotAllowed,
     /// It is stated in kiops.toml.
@@ -126,6 +128,7 @@ impl Precondition {
             Self::NoEarlierRevision => "NO_EARLIER_REVISION",
             Self::ScannerNotConfigured => "SCANNER_NOT_CONFIGURED",
             Self::InProgress => "IN_PROGRESS",
+            Self::GateBlocked => "GATE_BLOCKED",
             Self::LocalEngineNotAllowed => "LOCAL_ENGINE_NOT_ALLOWED",
             Self::Declared => "DECLARED",
             Self::NamespaceNotOwned => "NAMESPACE_NOT_OWNED",

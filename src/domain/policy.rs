@@ -42,10 +42,14 @@ pub enum Action {
     CreateGitlabAccounts,
     /// Ignore a finding that the security gate counts.
     IgnoreBlocked,
+    /// Save and remove security gates.
+    ChangeGates,
+    /// Deploy what the security gate keeps back.
+    OverrideGate,
 }
 
 /// Every action.
-pub const ACTIONS: [Action; 14] = [
+pub const ACTIONS: [Action; 16] = [
     Action::WorkOnServices,
     Action::DeleteVolumes,
     Action::SetApproval,
@@ -60,6 +64,8 @@ pub const ACTIONS: [Action; 14] = [
     Action::ChangeGitSettings,
     Action::CreateGitlabAccounts,
     Action::IgnoreBlocked,
+    Action::ChangeGates,
+    Action::OverrideGate,
 ];
 
 impl Action {
@@ -78,7 +84,9 @@ impl Action {
             | Self::ReadAuditTrail
             | Self::ChangeGitSettings
             | Self::CreateGitlabAccounts
-            | Self::IgnoreBlocked => Standing::Admin,
+            | Self::IgnoreBlocked
+            | Self::ChangeGates
+            | Self::OverrideGate => Standing::Admin,
         }
     }
 
@@ -100,6 +108,8 @@ impl Action {
             Self::ChangeGitSettings => "see or change Git settings",
             Self::CreateGitlabAccounts => "create GitLab accounts",
             Self::IgnoreBlocked => "ignore a finding that the security gate keeps back",
+            Self::ChangeGates => "change security gates",
+            Self::OverrideGate => "deploy what the security gate keeps back",
         }
     }
 }
@@ -135,6 +145,7 @@ pub const ROOT_FIELDS: &[(&str, &str, Standing)] = &[
     ("Query", "pipelines", Standing::Member),
     ("Query", "deployments", Standing::Member),
     ("Query", "findings", Standing::Member),
+    ("Query", "securityGate", Standing::Member),
     ("Query", "users", Standing::Admin),
     ("Query", "auditEvents", Standing::Admin),
     ("Query", "apiTokens", Standing::Member),
@@ -172,6 +183,8 @@ pub const ROOT_FIELDS: &[(&str, &str, Standing)] = &[
     ("Mutation", "retryPipeline", Standing::Member),
     ("Mutation", "startScan", Standing::Member),
     ("Mutation", "setFindingState", Standing::Member),
+    ("Mutation", "saveSecurityGate", Standing::Admin),
+    ("Mutation", "removeSecurityGate", Standing::Admin),
     ("Mutation", "deployService", Standing::Member),
     ("Mutation", "rollbackService", Standing::Member),
     ("Mutation", "resolveApproval", Standing::Member),
@@ -205,7 +218,7 @@ pub const NODES: &[(&str, Standing)] = &[
 ];
 
 /// Fields of other types, fields of inputs, and arguments (`field.argument`) that exist for admins alone.
-pub const ADMIN_PARTS: &[(&str, &str)] = &[];
+pub const ADMIN_PARTS: &[(&str, &str)] = &[("DeployServiceInput", "gateOverride")];
 
 /// The types whose fields are all in [`ROOT_FIELDS`].
 pub const ROOTS: [&str; 3] = ["Query", "Mutation", "Subscription"];

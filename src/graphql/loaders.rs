@@ -13,9 +13,10 @@ use super::errors::Result;
 use crate::app::deployments::environments;
 use crate::app::git;
 use crate::app::identity::{Person, users};
-use crate::app::scans::gates::{self, BlockRule};
+use crate::app::scans::gates::{self, Gate};
 use crate::app::{self, App, Error, Scope, lookup, pipelines, scans, webhooks};
 use crate::domain::scan::{Severity, SeverityCounts};
+use crate::scanner::gate::Rule;
 
 /// As long as the fields of one level take to ask.
 const GATHER: Duration = Duration::from_micros(200);
@@ -93,8 +94,10 @@ loaders! {
     risks, risk: Risks(scans::counts::risks) -> Severity;
     /// By service: how many open findings of each severity it has.
     finding_counts, open_findings: FindingCounts(scans::counts::of_services) -> SeverityCounts;
+    /// By service: the gate that holds for it.
+    gates, gate: Gates(gates::of_services) -> Arc<Gate>;
     /// By service: the rules of its gate that keep a deployment back.
-    block_rules, block_rules_of: BlockRules(gates::blocking) -> Arc<Vec<BlockRule>>;
+    block_rules, block_rules_of: BlockRules(gates::blocking) -> Arc<Vec<Rule>>;
     /// A deployment; none for another organization's.
     deployments, deployment: Deployments(lookup::deployments) -> Arc<deployment::Model>;
 }

@@ -9,10 +9,12 @@ use super::environments::Place;
 use super::plan::{self, Plan};
 use super::request::{DeployInput, RollbackInput, current_spec, refuse_while_removing};
 use super::{built, cluster, environments, moving, resolve};
+use crate::app::scans::gates::judge::{self, Wish};
 use crate::app::services::spec::{cluster_of, spec_of, strategy_of};
 use crate::app::{App, Error, Precondition, Result, Scope, runtimes};
 use crate::domain::image::Tag;
 use crate::domain::spec::{ClusterSpec, Spec};
+use crate::scanner::gate::{Verdict, Way};
 
 /// A plan with the facts that it was made from.
 pub(super) struct Draft {
@@ -24,6 +26,8 @@ pub(super) struct Draft {
     pub tags: BTreeMap<String, Tag>,
     /// The pipeline whose image it is.
     pub pipeline_id: Option<String>,
+    /// What the security gate says.
+    pub gate: Option<Verdict>,
 }
 
 /// Whether tags are given their meaning now, or when the deployment is at work.
@@ -65,7 +69,10 @@ pub(super) async fn deployment(app: &App, scope: &Scope, input: &DeployInput, di
     let current = current_spec(db, scope, &place.row).await?;
     let plan = plan::compare(&*app.runtimes, (spec, current.as_ref()), course, warnings);
     let trigger = DeploymentTrigger::Manual;
-    Ok(Draft { service, place, plan, trigger, rollback_of: None, tags, pipeline_id: pipeline.map(|p| p.id) })
+    let wish = Wish { service: &service, pipeline: pipeline.as_ref(), environment: &place.row, way: Way::Forward };
+    let gate = judge::verdict(app, db, scope, &wish).await?;
+    let pipeline_id = pipeline.map(|p| p.id);
+    Ok(Draft { service, place, plan, trigger, rollback_of: None, tags, pipeline_id, gate })
 }
 
 /// What a rollback would be.
@@ -109,9 +116,11 @@ pub(super) async fn rollback(app: &App, scope: &Scope, input: &RollbackInput) ->
     }
     let course = moving::course(db, scope, &row, &runtime).await?;
     let plan = plan::compare(&*app.runtimes, (spec, current.as_ref()), course, Vec::new());
+    let wish = Wish { service: &service, pipeline: pipeline.as_ref(), environment: &row, way: Way::Back };
+    let gate = judge::verdict(app, db, scope, &wish).await?;
     let (place, pipeline_id) = (Place { row, exists: true }, to.pipeline_id.clone());
     let trigger = DeploymentTrigger::Rollback;
-    Ok(Draft { service, place, plan, trigger, rollback_of: Some(to), tags: BTreeMap::new(), pipeline_id })
+    Ok(Draft { service, place, plan, trigger, rollback_of: Some(to), tags: BTreeMap::new(), pipeline_id, gate })
 }
 
 async fn revision_to_go_back_to(

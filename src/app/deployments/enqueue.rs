@@ -153,7 +153,7 @@ async fn insert(
         plan_hash: Set(plan.hash()),
         pipeline_id: Set(draft.pipeline_id.clone()),
         approval: Set(approval),
-        gate: Set(None),
+        gate: Set(draft.gate.as_ref().map(serde_json::to_value).transpose()?),
         cancel_requested: Set(false),
         definition_version: Set(draft.service.definition_version),
         settings_version: Set(environment.settings_version),
@@ -187,6 +187,8 @@ async fn record(
             "backTo": draft.rollback_of.as_ref().map(|d| d.revision),
             "trigger": asked.trigger,
             "waitsForApproval": asked.status == RunStatus::WaitingApproval,
+            "gate": draft.gate.as_ref().map(|gate| gate.outcome),
+            "gateOverride": draft.gate.as_ref().and_then(|gate| gate.override_reason.as_ref()),
         }),
     };
     audit::record(app, tx, by.clone(), entry).await

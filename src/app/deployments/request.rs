@@ -10,9 +10,12 @@ use super::enqueue::enqueue;
 use super::plan::{self, Plan, Tags};
 use super::{built, environments};
 use crate::app::audit::By;
+use crate::app::scans::gates::judge;
 use crate::app::services::spec::spec_of;
 use crate::app::{Actor, App, Error, Precondition, Result, Scope};
+use crate::domain::policy::Action;
 use crate::domain::spec::Spec;
+use crate::scanner::gate::Verdict;
 
 /// Keys that begin like this are those of pipelines.
 pub(super) const KEY_OF_PIPELINES: &str = "pipeline:";
@@ -32,6 +35,8 @@ pub struct DeployInput {
     pub plan_hash: Option<String>,
     /// The same key again answers with the first call's deployment.
     pub idempotency_key: Option<String>,
+    /// Why it is deployed although the gate keeps it back: for admins.
+    pub gate_override: Option<String>,
 }
 
 /// What `rollbackService` and `rollbackPreview` take.
@@ -49,6 +54,15 @@ pub struct RollbackInput {
     pub idempotency_key: Option<String>,
 }
 
+/// What a deployment would change, and what the security gate says of it.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// What it would change.
+    pub plan: Plan,
+    /// None where there is no gate.
+    pub gate: Option<Verdict>,
+}
+
 /// How many times a request is planned anew because something changed meanwhile.
 const TRIES: usize = 5;
 
@@ -56,25 +70,34 @@ const TRIES: usize = 5;
 ///
 /// # Errors
 /// NOT_FOUND, BAD_USER_INPUT, FAILED_PRECONDITION; UPSTREAM_ERROR when an image does not exist.
-pub async fn preview(app: &App, actor: &Actor, input: &DeployInput) -> Result<Plan> {
-    Ok(draft::deployment(app, &actor.scope, input, Digests::Resolve).await?.plan)
+pub async fn preview(app: &App, actor: &Actor, input: &DeployInput) -> Result<Preview> {
+    if input.gate_override.is_some() {
+        actor.require(Action::OverrideGate)?;
+    }
+    let draft = draft::deployment(app, &actor.scope, input, Digests::Resolve).await?;
+    Ok(Preview { plan: draft.plan, gate: draft.gate })
 }
 
 /// What a rollback would change.
 ///
 /// # Errors
 /// As [`preview`].
-pub async fn rollback_preview(app: &App, actor: &Actor, input: &RollbackInput) -> Result<Plan> {
-    Ok(draft::rollback(app, &actor.scope, input).await?.plan)
+pub async fn rollback_preview(app: &App, actor: &Actor, input: &RollbackInput) -> Result<Preview> {
+    let draft = draft::rollback(app, &actor.scope, input).await?;
+    Ok(Preview { plan: draft.plan, gate: draft.gate })
 }
 
 /// Queues a deployment. Where the environment asks for an approval, this one waits for it, whoever asks and however: by
 /// hand, by a pipeline, or back to an earlier revision.
 ///
 /// # Errors
-/// As [`preview`], and CONFLICT when it would no longer do what was shown.
+/// As [`preview`]; CONFLICT when it would no longer do what was shown; FAILED_PRECONDITION, GATE_BLOCKED, when the security
+/// gate keeps it back; FORBIDDEN for a member who gives a reason why it should not.
 pub async fn deploy(app: &App, actor: &Actor, input: &DeployInput) -> Result<deployment::Model> {
     check_key(input.idempotency_key.as_deref())?;
+    if input.gate_override.is_some() {
+        actor.require(Action::OverrideGate)?;
+    }
     ask(app, &By::from(actor), input, DeploymentTrigger::Manual).await
 }
 
@@ -95,8 +118,10 @@ pub(super) async fn ask(
             return Ok(first);
         }
         let digests = if input.plan_hash.is_some() { Digests::Resolve } else { Digests::Later };
-        let draft = draft::Draft { trigger, ..draft::deployment(app, &scope, input, digests).await? };
+        let draft = draft::deployment(app, &scope, input, digests).await?;
         check_hash(&draft.plan, input.plan_hash.as_deref())?;
+        let gate = judge::admit(by, draft.gate, input.gate_override.as_deref())?;
+        let draft = draft::Draft { trigger, gate, ..draft };
         if let Some(asked) = enqueue(app, by, &draft, input.idempotency_key.clone()).await? {
             return Ok(asked);
         }

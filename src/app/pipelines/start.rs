@@ -208,6 +208,7 @@ pub(in crate::app) async fn enqueue(
         image_digest: Set(None),
         image_id: Set(None),
         engine_id: Set(None),
+        gate: Set(None),
         cancel_requested: Set(false),
         reported: Set(None),
         created_at: Set(now),

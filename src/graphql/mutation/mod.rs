@@ -3,6 +3,7 @@
 mod account;
 mod deployments;
 mod environments;
+mod gates;
 mod git;
 mod pipelines;
 mod registries;
@@ -26,6 +27,7 @@ pub struct Mutation(
     environments::EnvironmentMutation,
     pipelines::PipelineMutation,
     scans::ScanMutation,
+    gates::GateMutation,
     webhooks::WebhookMutation,
     deployments::DeploymentMutation,
 );

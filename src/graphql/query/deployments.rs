@@ -29,6 +29,8 @@ pub struct DeployServiceInput {
     pub plan_hash: Option<String>,
     /// The same key again answers with the first call's deployment.
     pub idempotency_key: Option<String>,
+    /// Why it is deployed although the gate blocks; audited.
+    pub gate_override: Option<String>,
 }
 
 /// A new tag for a named container.
@@ -68,6 +70,7 @@ impl DeployServiceInput {
             pipeline_id: self.pipeline_id.map(|id| NodeKind::Pipeline.row(&id)).transpose()?,
             plan_hash: self.plan_hash,
             idempotency_key: self.idempotency_key,
+            gate_override: self.gate_override,
         })
     }
 }
@@ -96,8 +99,8 @@ impl DeploymentQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "What would be passed to deployService.")] input: DeployServiceInput,
     ) -> Result<Option<DeploymentPreview>> {
-        let plan = request::preview(guard::app(ctx)?, guard::actor(ctx)?, &input.read()?).await?;
-        Ok(Some(DeploymentPreview(plan)))
+        let preview = request::preview(guard::app(ctx)?, guard::actor(ctx)?, &input.read()?).await?;
+        Ok(Some(DeploymentPreview(preview)))
     }
 
     /// What rollbackService would change, before it is made.
@@ -106,8 +109,8 @@ impl DeploymentQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "What would be passed to rollbackService.")] input: RollbackServiceInput,
     ) -> Result<Option<DeploymentPreview>> {
-        let plan = request::rollback_preview(guard::app(ctx)?, guard::actor(ctx)?, &input.read()?).await?;
-        Ok(Some(DeploymentPreview(plan)))
+        let preview = request::rollback_preview(guard::app(ctx)?, guard::actor(ctx)?, &input.read()?).await?;
+        Ok(Some(DeploymentPreview(preview)))
     }
 
     /// The organization's deployments, newest first.

@@ -3,6 +3,7 @@
 mod audit;
 mod compose;
 pub mod deployments;
+mod gates;
 mod git;
 mod identity;
 mod images;
@@ -31,6 +32,6 @@ pub struct Query(
     compose::ComposeQuery,
     pipelines::PipelineQuery,
     scans::ScanQuery,
+    gates::GateQuery,
     deployments::DeploymentQuery,
-    compose::ComposeQuery,
 );

@@ -9,7 +9,8 @@ use entity::{RunStatus as StoredStatus, deployment};
 
 use crate::app::deployments::approvals::{self, approval_of};
 use crate::app::deployments::list::{self, Filter};
-use crate::app::deployments::plan::{self, Plan};
+use crate::app::deployments::plan;
+use crate::app::deployments::request::Preview;
 use crate::app::log::{self, Line};
 use crate::app::{App, Error};
 use crate::domain::paging::{Cursor, Direction, PageLimits};
@@ -20,6 +21,7 @@ use crate::graphql::guard;
 use crate::graphql::ids::NodeKind;
 use crate::graphql::loaders::loaders;
 use crate::graphql::types::environment::Environment;
+use crate::graphql::types::gate::GateVerdict;
 use crate::graphql::types::identity::User;
 use crate::graphql::types::pipeline::Pipeline;
 use crate::graphql::types::runtime::Runtime;
@@ -139,7 +141,7 @@ pub enum StageKind {
 pub struct LogLine(pub Line);
 
 /// What a deployment would change, before it is made.
-pub struct DeploymentPreview(pub Plan);
+pub struct DeploymentPreview(pub Preview);
 
 /// A page of a log, oldest first.
 pub type LogConnection = Connection<String, LogLine, EmptyFields, EmptyFields, LogName, LogEdgeName>;
@@ -281,6 +283,11 @@ impl Deployment {
     /// When it ended.
     async fn finished_at(&self) -> Option<DateTime<Utc>> {
         self.0.finished_at
+    }
+
+    /// What the security gate said of it; null where there was none.
+    async fn gate(&self) -> Result<Option<GateVerdict>> {
+        GateVerdict::of_deployment(&self.0)
     }
 
     /// Kept, succeeded and not current.
@@ -431,31 +438,36 @@ impl LogLine {
 impl DeploymentPreview {
     /// Pass it to deployService: a deployment that would no longer do what was shown is refused (CONFLICT).
     async fn plan_hash(&self) -> String {
-        self.0.hash()
+        self.0.plan.hash()
     }
 
     /// A Compose file or manifests: exactly what would be applied, secrets masked.
     async fn manifest(&self) -> &str {
-        &self.0.manifest
+        &self.0.plan.manifest
     }
 
     /// Unified diff against the current revision's manifest; empty when nothing changes.
     async fn diff(&self) -> &str {
-        &self.0.diff
+        &self.0.plan.diff
     }
 
     /// Whether the service stops answering for a while.
     async fn downtime(&self) -> bool {
-        !self.0.downtime.is_empty()
+        !self.0.plan.downtime.is_empty()
     }
 
     /// Why ('web keeps host port 80, which must change hands').
     async fn downtime_reasons(&self) -> &[String] {
-        &self.0.downtime
+        &self.0.plan.downtime
     }
 
     /// What the person should know before.
     async fn warnings(&self) -> Vec<&String> {
-        self.0.notes.iter().chain(&self.0.warnings).collect()
+        self.0.plan.notes.iter().chain(&self.0.plan.warnings).collect()
+    }
+
+    /// What the security gate says of it; null where there is none.
+    async fn gate(&self) -> Option<GateVerdict> {
+        self.0.gate.clone().map(GateVerdict::from)
     }
 }

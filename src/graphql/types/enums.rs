@@ -162,6 +162,8 @@ pub enum Precondition {
     NoEarlierRevision,
     /// No tool is configured for what is to be scanned.
     ScannerNotConfigured,
+    /// The security gate keeps it back.
+    GateBlocked,
     /// Something else is at work on it.
     InProgress,
     /// This organization may not use the engine of the server's own machine.

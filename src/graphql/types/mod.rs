@@ -8,6 +8,7 @@ pub mod deployment;
 pub mod enums;
 pub mod environment;
 pub mod finding;
+pub mod gate;
 pub mod git;
 pub mod identity;
 pub mod image;

@@ -9,6 +9,7 @@ use entity::{RunStatus as StoredStatus, pipeline, service};
 use super::container::EnvVar;
 use super::deployment::{Deployment, LogConnection, RunStatus, StageKind, log_page};
 use super::enums::ScanKind;
+use super::gate::GateVerdict;
 use super::git::Commit;
 use super::identity::User;
 use super::scan::Scan;
@@ -198,6 +199,11 @@ impl Pipeline {
     /// When it ended.
     async fn finished_at(&self) -> Option<DateTime<Utc>> {
         self.0.finished_at
+    }
+
+    /// The worst that the security gate said of where it goes; null where there is none, or it goes nowhere.
+    async fn gate(&self) -> Result<Option<GateVerdict>> {
+        GateVerdict::of_pipeline(&self.0)
     }
 
     /// 1 is next; null once it runs.

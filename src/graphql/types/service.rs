@@ -11,6 +11,7 @@ use super::deployment::{Deployment, RunStatus, page_of_deployments};
 use super::enums::{FindingState, Precondition, ScanKind, ServiceStatus, Severity, SourceKind};
 use super::environment::Environment;
 use super::finding::{Finding, Narrow, page_of_findings};
+use super::gate::SecurityGate;
 use super::git::GitSource;
 use super::identity::User;
 use super::pipeline::{BuildSettings, Pipeline, page_of_pipelines};
@@ -180,6 +181,11 @@ impl Service {
     /// Open ones.
     async fn finding_counts(&self, ctx: &Context<'_>) -> Result<SeverityCounts> {
         Ok(loaders(ctx)?.open_findings(&self.0.id).await?.unwrap_or_default().into())
+    }
+
+    /// What it may carry to deployment; null where nobody has said anything.
+    async fn security_gate(&self, ctx: &Context<'_>) -> Result<Option<SecurityGate>> {
+        Ok(loaders(ctx)?.gate(&self.0.id).await?.map(|gate| SecurityGate(Arc::unwrap_or_clone(gate))))
     }
 
     /// Where it runs, or will run.

@@ -6,16 +6,18 @@ use std::collections::BTreeSet;
 use entity::{PipelineTrigger, RunStatus, deployment, environment, pipeline};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, ConnectionTrait, EntityTrait as _, QueryFilter, QueryOrder as _,
-    QuerySelect as _,
+    QuerySelect as _, Set,
 };
 
 use super::{Step, Work, internal};
 use crate::app::deployments::{built, environments};
 use crate::app::pipelines::{cancel, machine};
+use crate::app::scans::gates::judge::{self, Wish};
 use crate::app::{Code, Result};
 use crate::builder::{Journal as _, Output};
 use crate::domain::stage::StageKind;
 use crate::domain::status::RunStatus as Status;
+use crate::scanner::gate::{Outcome, Verdict, Way};
 
 /// Where a pipeline's image goes.
 pub(super) struct Targets {
@@ -34,6 +36,9 @@ impl Work<'_> {
                 let text = format!("{name} has pipeline {newer} already: it is not taken back");
                 self.log.line(Output::System, &text).await;
             }
+            if !self.note_gate(&targets.wanted).await? {
+                return Ok(Step::Lost);
+            }
             for name in &targets.wanted {
                 match built::deploy_built(self.app, &self.pipeline, name).await {
                     Ok(_) => {}
@@ -44,6 +49,28 @@ impl Work<'_> {
         }
         cancel::end_deployments(self.app, &self.pipeline.id).await?;
         self.await_them(faults).await
+    }
+
+    /// Keeps the worst that the gate says of where it goes, once: also what is kept back shows why. False: the
+    /// job is another's.
+    async fn note_gate(&mut self, targets: &BTreeSet<String>) -> Result<bool> {
+        if self.pipeline.gate.is_some() {
+            return Ok(true);
+        }
+        let (app, db) = (self.app, self.app.db.read());
+        let mut worst: Option<Verdict> = None;
+        for name in targets {
+            let place = environments::meant_or_new(app, db, &self.scope, &self.service, Some(name)).await;
+            let Ok(place) = place else { continue };
+            let (service, pipeline, environment) = (&self.service, Some(&self.pipeline), &place.row);
+            let wish = Wish { service, pipeline, environment, way: Way::Forward };
+            let verdict = judge::verdict(app, db, &self.scope, &wish).await?;
+            worst = worst.into_iter().chain(verdict).max_by_key(|verdict| verdict.outcome == Outcome::Blocked);
+        }
+        let Some(worst) = worst else { return Ok(true) };
+        let mut change: pipeline::ActiveModel = self.pipeline.clone().into();
+        change.gate = Set(Some(serde_json::to_value(&worst)?));
+        self.write(change).await
     }
 
     /// Whether there is anything to deploy, or that was.
