@@ -6,6 +6,7 @@ pub mod run;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::scan::{ScanKind, Severity};
@@ -95,7 +96,8 @@ pub enum Place {
 /// One thing that was found, the same however many tools report it and however far its line has moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Says whether two are the same: SHA-256 in hexadecimal over what [`report`] says for its kind.
+    /// Says whether two are the same: HMAC-SHA-256 in hexadecimal over what
+    /// [`report::identity`] says for its kind.
     pub identity: String,
     /// The advisory, like `CVE-2026-1234`, or the tool's rule.
     pub rule: String,
@@ -107,8 +109,8 @@ pub struct Finding {
     pub severity: Severity,
     /// Where.
     pub place: Place,
-    /// More of it; at most 8 KiB.
-    pub description: Option<String>,
+    /// More of it; at most 8 KiB. Shared, since a hundred thousand findings of a rule say the same.
+    pub description: Option<Arc<str>>,
     /// The first version that has it no more.
     pub fixed_version: Option<String>,
     /// Where there is more to read: http or https.
