@@ -3,6 +3,7 @@
 
 mod documents;
 mod findings;
+mod gates;
 mod kinds;
 mod many;
 mod stages;

@@ -221,6 +221,7 @@ pub fn of(service: &service::Model, number: i32, id: String) -> pipeline::Model 
         image_digest: Some(format!("sha256:{}", format!("{number:02x}").repeat(32))),
         image_id: Some(id_of(number)),
         engine_id: Some("fake".to_owned()),
+        gate: None,
         cancel_requested: false,
         reported: None,
         created_at: now,
