@@ -1,1 +1,0 @@
-//! Reading what tools write.
