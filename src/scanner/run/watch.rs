@@ -38,7 +38,7 @@ pub(super) async fn watch(watched: Watched, tool: &Tool) -> ScanError {
         if report > tool.max_report_bytes {
             return too_large(tool);
         }
-        if round % SELDOM != 0 {
+        if !round.is_multiple_of(SELDOM) {
             continue;
         }
         let place = watched.clone();

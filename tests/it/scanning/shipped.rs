@@ -101,11 +101,21 @@ async fn checkov_reports_and_does_what_no_source_tells_it() {
     place.runner = place.runner.with_most_scratch(1 << 30);
     let marker = place.temp.path().join("marker");
     source(&place, "Dockerfile", "FROM nginx:1.27\nADD x /x\nEXPOSE 22\n");
-    source(&place, ".checkov.yaml", "external-checks-dir:\n- evil\nskip-check:\n- CKV_DOCKER_1\n");
-    source(&place, "evil/__init__.py", &format!("open({:?}, 'w')\n", marker.to_str().unwrap()));
+    let evil = place.target.source.as_ref().unwrap().join("evil");
+    let config = format!("external-checks-dir:\n- {evil:?}\nskip-check:\n- CKV_DOCKER_1\n");
+    source(&place, ".checkov.yaml", &config);
+    for name in ["evil/__init__.py", "evil/check.py"] {
+        source(&place, name, &format!("open({:?}, 'w')\n", marker.to_str().unwrap()));
+    }
     let (report, _) = place.report(&tool).await;
     assert!(rules(&report).iter().any(|rule| rule == "CKV_DOCKER_1"), "{report}");
     assert!(!marker.exists());
+    // In two arguments it would be told: why they are one.
+    let mut told = tool;
+    let folder = told.command.iter().position(|argument| argument == "--directory={source}").unwrap();
+    told.command.splice(folder..=folder, ["--directory".to_owned(), "{source}".to_owned()]);
+    let _ = place.run(&told).await;
+    assert!(marker.exists());
 }
 
 #[tokio::test]
