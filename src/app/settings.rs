@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::builder::ClusterPlace;
 use crate::domain::paging::PageLimits;
-use crate::scanner::Tool;
+pub use crate::scanner::Tool;
 
 /// Plain values; `boot` fills them from kiops.toml.
 #[derive(Debug, Clone)]

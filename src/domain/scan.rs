@@ -146,4 +146,22 @@ impl SeverityCounts {
             Severity::Info => self.info += more,
         }
     }
+
+    /// How many there are of a severity.
+    #[must_use]
+    pub const fn of(&self, severity: Severity) -> u64 {
+        match severity {
+            Severity::Critical => self.critical,
+            Severity::High => self.high,
+            Severity::Medium => self.medium,
+            Severity::Low => self.low,
+            Severity::Info => self.info,
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.critical + self.high + self.medium + self.low + self.info
+    }
 }

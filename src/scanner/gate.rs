@@ -1,11 +1,9 @@
 //! What a gate lets through: pure. The findings that its rules count were counted before.
 
-use std::fmt::Write as _;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::scan::{ScanKind, Severity};
+use crate::domain::scan::{ScanKind, Severity, SeverityCounts};
 
 /// A rule, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +54,7 @@ pub struct Counted {
     /// The rule.
     pub rule: Rule,
     /// Findings that it does not let through.
-    pub count: u64,
+    pub counts: SeverityCounts,
     /// Whether there is a result at all.
     pub looked: Looked,
 }
@@ -118,7 +116,7 @@ pub fn judge(mode: Mode, way: Way, counted: Vec<Counted>) -> Verdict {
     for one in counted {
         let Some(message) = message(&one) else { continue };
         blocks |= one.looked != Looked::NotYet;
-        violations.push(Violation { rule: one.rule, count: one.count, message });
+        violations.push(Violation { count: one.counts.total(), rule: one.rule, message });
     }
     let outcome = match (violations.is_empty(), mode, way) {
         (true, ..) => Outcome::Passed,
@@ -136,18 +134,21 @@ fn message(one: &Counted) -> Option<String> {
         Looked::NotYet => {
             Some(format!("there is no result of {kind} yet: it looks at what runs, and nothing runs there"))
         }
-        Looked::Yes if one.count == 0 => None,
+        Looked::Yes if one.counts.total() == 0 => None,
         Looked::Yes => {
-            let mut text = one.count.to_string();
-            if *only_new {
-                text.push_str(" new");
-            }
-            let plural = if one.count == 1 { "finding" } else { "findings" };
-            // Writing to a String does not fail.
-            let _ok = write!(text, " {kind} {plural} above {max_severity}");
-            Some(text)
+            let new = if *only_new { "new " } else { "" };
+            let plural = if one.counts.total() == 1 { "finding" } else { "findings" };
+            let each = each(&one.counts);
+            Some(format!("{} {new}{kind} {plural} above {max_severity}: {each}", one.counts.total()))
         }
     }
+}
+
+/// Like `1 CRITICAL, 2 HIGH`.
+fn each(counts: &SeverityCounts) -> String {
+    let there = Severity::ALL.into_iter().rev().map(|severity| (counts.of(severity), severity));
+    let there = there.filter(|(count, _)| *count > 0).map(|(count, severity)| format!("{count} {severity}"));
+    there.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -157,7 +158,7 @@ mod tests {
     fn counted(only_new: bool, count: u64, looked: Looked) -> Counted {
         let rule =
             Rule { kind: ScanKind::Sast, max_severity: Severity::Medium, only_new, saved_at: DateTime::UNIX_EPOCH };
-        Counted { rule, count, looked }
+        Counted { rule, counts: SeverityCounts { high: count, ..SeverityCounts::default() }, looked }
     }
 
     #[test]
@@ -193,7 +194,7 @@ mod tests {
         let verdict = judge(Mode::Block, Way::Forward, all);
         assert_eq!(
             verdict.sentence(),
-            "2 SAST findings above MEDIUM; 1 new SAST finding above MEDIUM; there is no result of SAST: none of its \
+            "2 SAST findings above MEDIUM: 2 HIGH; 1 new SAST finding above MEDIUM: 1 HIGH; there is no result of SAST: none of its \
              tools has looked at this with success"
         );
         assert_eq!(verdict.violations.iter().map(|v| v.count).collect::<Vec<_>>(), [2, 1, 0]);

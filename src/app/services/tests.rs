@@ -311,7 +311,8 @@ async fn menus_and_actions_say_why() {
     let states: Vec<_> = states.iter().filter(|s| !builds(s)).collect();
     let reasons: Vec<_> = states.iter().map(|s| s.obstacle.as_ref().and_then(|o| o.reason)).collect();
     let nothing = Some(Precondition::NothingDeployed);
-    assert_eq!(reasons, [None, nothing, nothing, nothing, None]);
+    let unscannable = Some(Precondition::ScannerNotConfigured);
+    assert_eq!(reasons, [None, nothing, nothing, nothing, unscannable, None]);
 }
 
 #[tokio::test]

@@ -3,8 +3,7 @@
 use async_graphql::SimpleObject;
 
 use super::enums::ScanKind;
-use crate::app::settings::{self, Settings};
-use crate::scanner::Tool;
+use crate::app::settings::{self, Settings, Tool};
 
 /// What kiops.toml offers and forms must show.
 #[derive(SimpleObject)]

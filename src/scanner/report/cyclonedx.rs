@@ -1,4 +1,5 @@
-//! CycloneDX 1.4 to 1.6 in JSON: what an image or a source is made of, and vulnerabilities of that.
+//! CycloneDX 1.4 to 1.6 in JSON: what an image or a source is made of, and vulnerabilities of that. 1.7, which newer
+//! tools write, only adds to that what is passed over here.
 //!
 //! A document without a component says that nothing was found to look at, so neither an SBOM nor a search for known
 //! vulnerabilities has succeeded with one. A component of the type `file` doesn't count: it is no package.
@@ -18,7 +19,7 @@ use crate::domain::scan::{ScanKind, Severity};
 use crate::scanner::{Place, ScanError};
 
 /// Versions of the format that are read.
-const VERSIONS: [&str; 3] = ["1.4", "1.5", "1.6"];
+const VERSIONS: [&str; 4] = ["1.4", "1.5", "1.6", "1.7"];
 /// Bytes that the table of components may take.
 const MOST_BYTES: usize = 128 * 1024 * 1024;
 /// Ways to rate, the newest first; any other comes after them.
@@ -178,7 +179,7 @@ impl<'de> Visitor<'de> for First<'_> {
             Some(version) if is_it && VERSIONS.contains(&version.as_str()) => Ok(()),
             Some(version) if is_it => {
                 let version = text::line(&version, 20);
-                Err(A::Error::custom(format!("it is CycloneDX {version}, and 1.4 to 1.6 are what is read")))
+                Err(A::Error::custom(format!("it is CycloneDX {version}, and 1.4 to 1.7 are what is read")))
             }
             _ => Err(A::Error::custom("it is no CycloneDX document: it lacks bomFormat or specVersion")),
         }

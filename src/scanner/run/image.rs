@@ -7,6 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::Job;
 use super::container::{connect, error};
+use super::watch::is_full;
 use crate::engine::EngineError;
 use crate::scanner::ScanError;
 
@@ -31,6 +32,10 @@ pub(super) async fn save(job: &Job<'_>, image: &str, to: &Path, most: u64) -> Re
         bytes += part.len() as u64;
         if bytes > most {
             let text = format!("the image that {name} looks at is larger than {} MiB", most >> 20);
+            return Err(ScanError::Failed(text));
+        }
+        if is_full(to) {
+            let text = format!("the image that {name} looks at has no room on the disk of this server");
             return Err(ScanError::Failed(text));
         }
         file.write_all(&part).await.map_err(unkept)?;

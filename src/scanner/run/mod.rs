@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | time | its whole tree is killed | the container is killed |
 //! | report | its size is looked at five times a second | once a second, and no file may be larger |
-//! | disk | what it writes is looked at each second, and no file may be larger | it can write to its report's folder only |
+//! | disk | what it writes is looked at each second, and no file may be larger | each file; how many there are, an engine does not limit |
 //! | memory | looked at each second; data of one process (`RLIMIT_DATA`) | control group, no swap |
 //! | cores | those that it is put on, at low priority; it could ask for others | control group |
 //! | network | as the server has it | none, unless the tool declares it or a service is scanned |

@@ -14,6 +14,8 @@ const OFTEN: Duration = Duration::from_millis(200);
 const SELDOM: u32 = 5;
 /// Files and folders that a run may make.
 const MOST_ENTRIES: u64 = 500_000;
+/// Bytes of the disk that are left alone.
+const LEAST_FREE: u64 = 256 << 20;
 
 /// What is watched.
 #[derive(Debug, Clone)]
@@ -36,16 +38,16 @@ pub(super) async fn watch(watched: Watched, tool: &Tool) -> ScanError {
         if report > tool.max_report_bytes {
             return too_large(tool);
         }
-        if round % SELDOM != 0 {
+        if !round.is_multiple_of(SELDOM) {
             continue;
         }
         let place = watched.clone();
         // A look that can't be made is made the next time.
         let look = tokio::task::spawn_blocking(move || {
             let memory = left::memory(&[place.folder.as_os_str().as_bytes(), b"/"].concat());
-            (memory, usage(&place.folder))
+            (memory, usage(&place.folder), is_full(&place.folder))
         });
-        let Ok((memory, (bytes, entries))) = look.await else { continue };
+        let Ok((memory, (bytes, entries), is_full)) = look.await else { continue };
         let name = &tool.name;
         if memory > tool.memory {
             let most = tool.memory >> 20;
@@ -56,10 +58,18 @@ pub(super) async fn watch(watched: Watched, tool: &Tool) -> ScanError {
             let most = watched.most_scratch >> 20;
             return ScanError::Failed(format!("{name} wrote more than {most} MiB to its folder"));
         }
+        if is_full {
+            return ScanError::Failed(format!("{name} was stopped: the disk of this server is nearly full"));
+        }
         if entries > MOST_ENTRIES {
             return ScanError::Failed(format!("{name} made more than {MOST_ENTRIES} files"));
         }
     }
+}
+
+/// Whether there is so little left of the disk that the server itself is in danger.
+pub(super) fn is_full(folder: &Path) -> bool {
+    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_FREE)
 }
 
 /// A report that is too large.

@@ -86,7 +86,7 @@ async fn the_server_that_is_killed() {
     place.engine = (!host.is_empty()).then(|| EngineConnection { host: host.to_owned(), tls: None });
     let report = place.temp.path().join("report");
     let process = script(&format!("setsid sleep {nap} & sleep {nap}"));
-    let container = Tool { network: true, ..boxed(&format!("busybox sleep {nap}.5")) };
+    let container = Tool { network: true, ..boxed(&format!("busybox sleep {nap}5")) };
     let lines = Lines::default();
     let (process, container) = (place.job(&process, &report), place.job(&container, &report));
     let boxed = async {
@@ -104,7 +104,7 @@ async fn what_a_killed_server_left_is_found() {
     let test = "what_a_killed_server_left_is_found";
     let Some(place) = Place::on_engine(test) else { return };
     let nap = nap();
-    let boxed = format!("{nap}.5");
+    let boxed = format!("{nap}5");
     let host = &place.engine.as_ref().unwrap().host;
     let runs = place.runs().canonicalize().unwrap();
     let begin = || {

@@ -5,6 +5,7 @@ mod clearing;
 mod containers;
 mod containment;
 mod processes;
+mod shipped;
 mod takers;
 
 use std::fs;

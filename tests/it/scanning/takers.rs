@@ -87,8 +87,9 @@ async fn memory_has_its_limit() {
     let (failure, _) = place.failure(&tool).await;
     assert!(matches!(failure, ScanError::Failed(_)), "{failure:?}");
     // Several that are small, and together are not.
-    let part = "x=0123456789abcdef; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21; do x=$x$x; done";
-    let text = format!("for n in 1 2 3 4; do ({part}; sleep 30) & done; wait");
+    // The end of what comes is kept until there is no more.
+    let part = "(head -c 40000000 /dev/zero; sleep 30) | tail -c 40000000 > /dev/null";
+    let text = format!("for n in 1 2 3 4; do {part} & done; wait");
     let tool = Tool { memory: 100 << 20, ..script(&text) };
     let (failure, _) = place.failure(&tool).await;
     let why = "probe took more than 100 MiB of memory (scan.tools.probe.memory)";

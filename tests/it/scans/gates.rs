@@ -143,7 +143,7 @@ async fn going_back_is_warned_of_and_not_kept_back() {
     let verdict = &back["rollbackService"]["deployment"]["gate"];
     assert_eq!(verdict["outcome"], "WARNED", "{back}");
     // It is fixed in the commit that came after, and in the one that comes back it is not.
-    assert_eq!(verdict["violations"][0]["message"], "1 SAST finding above MEDIUM");
+    assert_eq!(verdict["violations"][0]["message"], "1 SAST finding above MEDIUM: 1 HIGH");
     let asked = format!("query($i: RollbackServiceInput!) {{ rollbackPreview(input: $i) {{ {GATE} }} }}");
     let shown = yard.test.data(&yard.member, &asked, json!({ "i": { "serviceId": yard.service } })).await;
     assert_eq!(shown["rollbackPreview"]["gate"]["outcome"], "WARNED");

@@ -15,6 +15,11 @@ fn prober(told: &std::path::Path) -> Vec<Tool> {
     vec![crate::support::shop::process("zap", ScanKind::Dast, &command)]
 }
 
+/// An address as programs write it.
+fn whole(url: &str) -> String {
+    url::Url::parse(url).unwrap().into()
+}
+
 impl Yard {
     fn addresses(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.told.join("addresses")).unwrap_or_default();
@@ -34,6 +39,9 @@ async fn what_a_pipeline_deploys_is_scanned_while_it_runs() {
     let yard = Yard::with(prober).await;
     yard.hits("zap", &[EVAL]);
     yard.save_scans(&["DAST"]).await;
+    let document = "mutation($i: SaveBuildSettingsInput!) { saveBuildSettings(input: $i) { service { id } } }";
+    let input = json!({ "serviceId": yard.service, "imageRepository": "registry.example/team/shop" });
+    yard.test.data(&yard.member, document, json!({ "i": input })).await;
     let id = yard.start_pipeline(json!({ "deployTo": "production" })).await;
     work(&yard.test).await;
     let pipeline = yard.pipeline(&id).await;
@@ -41,7 +49,7 @@ async fn what_a_pipeline_deploys_is_scanned_while_it_runs() {
     let scan = &pipeline["scans"][0];
     assert_eq!((&scan["kind"], &scan["status"]), (&json!("DAST"), &json!("SUCCEEDED")), "{scan}");
     assert_eq!(scan["environment"]["name"], "production");
-    let expected: Vec<String> = yard.endpoints(&yard.service).await.iter().map(|url| format!("{url}/")).collect();
+    let expected: Vec<String> = yard.endpoints(&yard.service).await.iter().map(|url| whole(url)).collect();
     assert_eq!(yard.addresses(), expected);
     assert!(!expected.is_empty());
     // A rollback brings up nothing new.
@@ -87,7 +95,7 @@ async fn dast_goes_to_endpoints_and_nowhere_else() {
     let id = yard.start(dast(json!({ "environment": "production" }))).await;
     work(&yard.test).await;
     assert_eq!(yard.look(&id).await["status"], "SUCCEEDED");
-    let expected: Vec<String> = yard.endpoints(&service).await.iter().map(|url| format!("{url}/")).collect();
+    let expected: Vec<String> = yard.endpoints(&service).await.iter().map(|url| whole(url)).collect();
     assert_eq!(yard.addresses(), expected, "the database is nobody's business");
     assert_eq!(expected.len(), 1);
 

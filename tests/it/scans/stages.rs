@@ -35,7 +35,7 @@ async fn what_is_built_is_scanned_before_it_is_tested() {
     let eval = yard.finding("py.eval").await;
     assert_eq!(eval["detectedBy"], json!(["bandit", "semgrep"]));
     assert_eq!((&eval["severity"], &eval["location"]), (&json!("HIGH"), &json!("src/app.py:10")));
-    let url = format!("https://gitlab.example/team/shop/-/blob/{}/src/app.py#L10", "01".repeat(20));
+    let url = format!("https://git.example/team/shop/-/blob/{}/src/app.py#L10", "01".repeat(20));
     assert_eq!(eval["locationUrl"], url);
     assert_eq!(yard.risk().await["risk"], "HIGH");
 }

@@ -3,15 +3,15 @@
 use entity::{FindingState, GateMode, RunStatus, environment, finding, pipeline, scan, scan_finding, service};
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, QueryTrait as _,
 };
 
 use super::in_force;
 use crate::app::audit::By;
-use crate::app::scans::list::rank_of;
+use crate::app::scans::list::{rank_of, severity_of};
 use crate::app::{App, Error, Precondition, Result, Scope};
-use crate::domain::scan::ScanKind;
+use crate::domain::scan::{ScanKind, SeverityCounts};
 use crate::scanner::gate::{self, Counted, Looked, Mode, Outcome, Rule, Verdict, Way};
 
 /// Longest reason of an override, in bytes.
@@ -45,11 +45,11 @@ pub async fn verdict(app: &App, db: &impl ConnectionTrait, scope: &Scope, wish: 
             None if rule.kind == ScanKind::Dast && wish.environment.current_deployment_id.is_none() => Looked::NotYet,
             None => Looked::No,
         };
-        let count = match scan {
+        let counts = match scan {
             Some(scan) => count(app, db, &scan, &rule).await?,
-            None => 0,
+            None => SeverityCounts::default(),
         };
-        counted.push(Counted { rule, count, looked });
+        counted.push(Counted { rule, counts, looked });
     }
     let mode = match found.mode {
         GateMode::Block => Mode::Block,
@@ -154,7 +154,7 @@ async fn evidence(db: &impl ConnectionTrait, scope: &Scope, wish: &Wish<'_>, kin
 
 /// How many findings of a scan a rule does not let through. One that is fixed by now in a later commit is in this one
 /// still; one that is ignored is not counted until its time has passed.
-async fn count(app: &App, db: &impl ConnectionTrait, scan: &str, rule: &Rule) -> Result<u64> {
+async fn count(app: &App, db: &impl ConnectionTrait, scan: &str, rule: &Rule) -> Result<SeverityCounts> {
     let now = app.clock.now();
     let ignored = Condition::all()
         .add(finding::Column::State.eq(FindingState::Ignored))
@@ -176,5 +176,17 @@ async fn count(app: &App, db: &impl ConnectionTrait, scan: &str, rule: &Rule) ->
             .filter(finding::Column::FirstSeenAt.gt(rule.saved_at))
             .filter(finding::Column::DeployedAt.is_null());
     }
-    Ok(counted.count(db).await?)
+    let ranks: Vec<(i32, i64)> = counted
+        .select_only()
+        .column(finding::Column::Rank)
+        .column_as(finding::Column::Id.count(), "of_it")
+        .group_by(finding::Column::Rank)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let mut counts = SeverityCounts::default();
+    for (rank, of_it) in ranks {
+        counts.add_many(severity_of(rank), of_it.unsigned_abs());
+    }
+    Ok(counts)
 }

@@ -116,7 +116,7 @@ fn syft() {
 /// What comes of each of the examples that others wrote: findings, and what else is to be said.
 #[test]
 fn examples_of_the_format_are_all_read() {
-    let mut said: BTreeMap<String, String> = BTreeMap::new();
+    let mut said: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for folder in ["sarif-tutorials", "iam-sarif-report"] {
         for entry in std::fs::read_dir(fixture(folder)).unwrap() {
             let path = entry.unwrap().path();
@@ -125,13 +125,15 @@ fn examples_of_the_format_are_all_read() {
             }
             let outcome = read_file(&tool("tool", ScanKind::Sast, Format::Sarif), &path, None);
             let line = match outcome {
-                Ok((read, found)) => format!(
-                    "{} found, {} suppressed{}",
-                    found.len(),
-                    read.suppressed,
-                    read.incomplete.map(|why| format!("; {why}")).unwrap_or_default()
-                ),
-                Err(error) => format!("{error:?}"),
+                Ok((read, found)) => {
+                    let mut said = vec![format!("{} suppressed", read.suppressed)];
+                    said.extend(read.incomplete);
+                    said.extend(found.iter().map(|Found { finding, .. }| {
+                        format!("{} {} {}: {}", finding.rule, path_of(finding), finding.severity, finding.title)
+                    }));
+                    said
+                }
+                Err(error) => vec![format!("{error:?}")],
             };
             said.insert(path.file_name().unwrap().to_string_lossy().into_owned(), line);
         }

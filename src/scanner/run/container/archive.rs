@@ -10,6 +10,9 @@ use tar::{Builder, EntryType, Header};
 /// Folders in folders.
 const MAX_DEPTH: usize = 200;
 
+/// Whose it all is: nobody's that an image is likely to have. Root, without its rights, can't change what is another's.
+const NOBODY: u64 = 65_533;
+
 /// What a container is given.
 pub(super) struct Content {
     /// A folder, as `source/`.
@@ -113,8 +116,8 @@ fn header(kind: EntryType, mode: u32, size: u64) -> Header {
     header.set_entry_type(kind);
     header.set_mode(mode);
     header.set_size(size);
-    header.set_uid(0);
-    header.set_gid(0);
+    header.set_uid(NOBODY);
+    header.set_gid(NOBODY);
     // Some archives that tools make of what they find know no earlier year than 1980.
     header.set_mtime(1_000_000_000);
     header

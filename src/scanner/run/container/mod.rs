@@ -37,12 +37,13 @@ pub(super) async fn run(run: &Run<'_>, image: &str, said: &dyn Said) -> Result<R
         return Err(ScanError::Missing(format!("scan.tools.{}: {text}", tool.name)));
     };
     let engine = connect(connection)?;
+    let api = engine.api().await.map_err(error)?;
     // What is sent may be large, and an answer comes when all of it has arrived.
-    let api = engine.api().await.map_err(error)?.clone().with_timeout(tool.timeout);
+    let patient = api.clone().with_timeout(api.timeout().max(tool.timeout));
     let mut listener = Listener::new(said);
-    let container = Container { api: &api, run, name: run.folder.name() };
+    let container = Container { api: &patient, run, name: run.folder.name() };
     let outcome = timeout_at(run.end, container.run(image, &mut listener)).await;
-    container.remove().await;
+    Container { api, ..container }.remove().await;
     listener.end().await;
     match outcome.unwrap_or_else(|_| Err(late(tool))) {
         Ok(exit_code) => {

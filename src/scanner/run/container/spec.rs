@@ -22,6 +22,8 @@ pub(super) const IMAGE: &str = "/kiops/image.tar";
 pub(super) const FILES: &str = "/kiops/files";
 /// The report in it, in the one folder there that the tool may write to.
 pub(super) const REPORT: &str = "/kiops/out/report.json";
+/// The folder of the report; also where it starts: whatever it leaves there goes with the volume.
+const OUT: &str = "/kiops/out";
 /// HOME, in memory.
 const HOME: &str = "/home/kiops";
 
@@ -79,7 +81,7 @@ pub(super) fn container(
         cmd: Some(words.collect()),
         // What the image says of its environment stays, PATH above all.
         env: Some(vec![format!("HOME={HOME}"), "TMPDIR=/tmp".to_owned()]),
-        working_dir: Some(HOME.to_owned()),
+        working_dir: Some(OUT.to_owned()),
         labels: Some(labels(job)),
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
         attach_stdout: Some(true),
