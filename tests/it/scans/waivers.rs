@@ -18,7 +18,7 @@ async fn yard() -> (Yard, String) {
 }
 
 impl Yard {
-    fn later(&self, minutes: i64) -> String {
+    pub(super) fn later(&self, minutes: i64) -> String {
         let at = self.test.app.clock.now() + TimeDelta::minutes(minutes);
         at.to_rfc3339_opts(SecondsFormat::Secs, true)
     }

@@ -29,6 +29,7 @@ fn tool(name: &str, kind: ScanKind, format: Format) -> Tool {
         kind,
         image: None,
         command: Vec::new(),
+        files: Vec::new(),
         format,
         timeout: Duration::from_secs(60),
         ok_exit_codes: vec![0],
