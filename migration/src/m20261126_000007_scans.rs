@@ -23,7 +23,7 @@ impl MigrationTrait for Migration {
             ("scan_pipeline", "scan", &["pipeline_id", "kind"], false),
             ("finding_identity", "finding", &["service_id", "kind", "identity"], true),
             ("finding_listed", "finding", &["organization_id", "state", "rank", "-id"], false),
-            ("finding_service", "finding", &["service_id", "state", "rank", "-id"], false),
+            ("finding_service", "finding", &["organization_id", "service_id", "state", "rank", "-id"], false),
             ("finding_waived", "finding", &["state", "ignored_until"], false),
             ("scan_finding_listed", "scan_finding", &["scan_id", "rank", "-finding_id"], false),
             ("scan_finding_finding", "scan_finding", &["finding_id", "scan_id"], true),

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use entity::{FindingState, finding};
-use sea_orm::sea_query::{Expr, ExprTrait as _, Query, SelectStatement};
+use entity::{FindingState, finding, service};
+use sea_orm::sea_query::{Expr, ExprTrait as _, Query, SelectStatement, SimpleExpr};
 use sea_orm::{ColumnTrait as _, QueryFilter as _, QuerySelect as _};
 
 use super::list::severity_of;
@@ -43,18 +43,17 @@ pub async fn of_services(app: &App, scope: &Scope, ids: &[String]) -> Result<Has
 /// INTERNAL when the database does not answer.
 pub async fn risks(app: &App, scope: &Scope, ids: &[String]) -> Result<HashMap<String, Severity>> {
     waivers::open_expired(app).await?;
-    let rows: Vec<(String, i32)> = scope
-        .findings()
+    // The first entry of an index for each, however many findings there are.
+    let rows: Vec<(String, Option<i32>)> = scope
+        .services()
         .select_only()
-        .column(finding::Column::ServiceId)
-        .column_as(finding::Column::Rank.min(), "worst")
-        .filter(finding::Column::ServiceId.is_in(ids))
-        .filter(finding::Column::State.eq(FindingState::Open))
-        .group_by(finding::Column::ServiceId)
+        .column(service::Column::Id)
+        .expr_as(SimpleExpr::SubQuery(None, Box::new(worst_rank().into())), "worst")
+        .filter(service::Column::Id.is_in(ids))
         .into_tuple()
         .all(app.db.read())
         .await?;
-    Ok(rows.into_iter().map(|(service, rank)| (service, severity_of(rank))).collect())
+    Ok(rows.into_iter().filter_map(|(service, rank)| Some((service, severity_of(rank?)))).collect())
 }
 
 /// The rank of a service's worst open finding, for a statement about services.
@@ -63,8 +62,11 @@ pub(in crate::app) fn worst_rank() -> SelectStatement {
         .expr(Expr::col((finding::Entity, finding::Column::Rank)).min())
         .from(finding::Entity)
         .and_where(
-            Expr::col((finding::Entity, finding::Column::ServiceId))
-                .equals((entity::service::Entity, entity::service::Column::Id)),
+            Expr::col((finding::Entity, finding::Column::ServiceId)).equals((service::Entity, service::Column::Id)),
+        )
+        .and_where(
+            Expr::col((finding::Entity, finding::Column::OrganizationId))
+                .equals((service::Entity, service::Column::OrganizationId)),
         )
         .and_where(finding::Column::State.eq(FindingState::Open))
         .take()

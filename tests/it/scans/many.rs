@@ -1,4 +1,5 @@
-//! A report with 100,000 findings: seconds, bounded memory, and pages of it without a slow query.
+//! A report with 100,000 findings: seconds, bounded memory, and pages of it without a slow query. Where nothing is optimised,
+//! SQLite neither, it has a fifth of that: `cargo nextest run --release --test it -E 'test(/^scans::many/)'` has all of it.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Yard;
 
-const MANY: usize = 100_000;
+const MANY: usize = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
 
 /// A SARIF report with so many findings, each in a place of its own.
 fn large(findings: usize) -> String {
@@ -46,7 +47,7 @@ fn peak() -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_thousand_findings_are_stored_and_listed() {
+async fn many_findings_are_stored_and_listed() {
     let yard = Yard::new(&["semgrep"]).await;
     yard.tell("semgrep", &large(MANY));
     let before = peak();
@@ -81,10 +82,10 @@ async fn a_hundred_thousand_findings_are_stored_and_listed() {
         "{MANY} findings: the first time {first:.1?}, again {again:.1?}, fixed {fixed:.1?}, {} MiB more, slowest page {slowest:.0?}",
         memory >> 20
     );
-    // What is optimised takes a tenth of it.
-    assert!(first < Duration::from_secs(180) && again < Duration::from_secs(180), "{first:?} {again:?}");
+    // Generous: other tests run beside it.
+    assert!(first < Duration::from_secs(120) && again < Duration::from_secs(120), "{first:?} {again:?}");
     assert!(memory < 768 << 20, "{memory}");
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
 }
 
 #[tokio::test]
@@ -104,7 +105,17 @@ async fn lists_are_read_in_the_order_of_an_index() {
         (
             "SELECT * FROM finding WHERE organization_id = 'x' AND service_id = 'y' AND state = 'OPEN' \
              ORDER BY rank ASC, id DESC LIMIT 101",
-            "finding_",
+            "finding_service",
+        ),
+        (
+            "SELECT rank, COUNT(*) FROM finding WHERE organization_id = 'x' AND service_id IN ('y') AND state = 'OPEN' \
+             GROUP BY service_id, rank",
+            "COVERING INDEX finding_service",
+        ),
+        (
+            "SELECT id, (SELECT MIN(rank) FROM finding WHERE finding.service_id = service.id \
+             AND finding.organization_id = service.organization_id AND state = 'OPEN') FROM service WHERE id = 'y'",
+            "COVERING INDEX finding_service",
         ),
         (
             "SELECT * FROM scan_finding WHERE scan_id = 'x' ORDER BY rank ASC, finding_id DESC LIMIT 101",
