@@ -152,14 +152,18 @@ fn validate_image(image: &str) -> Result<(), Fault> {
         Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
         _ => (named, None),
     };
-    let is_host = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:".contains(&b));
+    let is_host = |part: &str| {
+        (part.contains(['.', ':']) || part == "localhost")
+            && part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:".contains(&b))
+    };
     let is_part = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
             && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b))
     };
     let (first, rest) = name.split_once('/').unwrap_or((name, ""));
     let is_named = (is_part(first) && rest.is_empty() && !name.contains('/'))
-        || ((is_part(first) || is_host(first)) && !first.is_empty() && rest.split('/').all(is_part));
+        || ((is_part(first) || is_host(first)) && rest.split('/').all(is_part));
     let is_tag = |tag: &str| {
         (1..=128).contains(&tag.len())
             && !tag.starts_with(['-', '.'])

@@ -76,7 +76,7 @@ fn each_fault_of_a_tool_is_named() {
         assert_eq!(error.key, format!("scan.tools.one.{key}"), "{line}: {error}");
         assert!(error.message.contains(part), "{line}: {error}");
         // A name with dots in it can't be looked for by its key.
-        assert!(error.origin.contains("kiops.toml") || key.contains(".."), "{line}: {error}");
+        assert!(error.origin.contains("kiops.toml") || key.matches('.').count() > 1, "{line}: {error}");
     }
     let error = load(&with("enabled = true").replace("tools.one", "tools.'a b'"), &[]).unwrap_err();
     assert_eq!(error.key, "scan.tools.a b");
