@@ -1,6 +1,7 @@
 //! From what a report says of one thing to a finding, in the same way for every format.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Input;
 use super::identity::{self, Digest, Key, What};
@@ -95,6 +96,7 @@ pub struct Maker<'a> {
     tool: BTreeSet<String>,
     kind: ScanKind,
     key: &'a Key,
+    titles: Shared,
     descriptions: Shared,
     hide: Hide,
 }
@@ -106,6 +108,7 @@ impl<'a> Maker<'a> {
             tool: [input.tool.name.clone()].into(),
             kind: input.tool.kind,
             key: input.key,
+            titles: Shared::default(),
             descriptions: Shared::default(),
             hide: Hide::new([]),
         }
@@ -114,26 +117,7 @@ impl<'a> Maker<'a> {
     /// Makes one.
     pub fn make(&mut self, mut seen: Seen<'_>) -> Found {
         let trace = self.trace(&mut seen);
-        let known = seen.secret.as_ref().map(|secret| Hide::new(secret.values()));
-        let hide = known.as_ref().unwrap_or(&self.hide);
-        let message = seen.message.trim();
-        let opening = message.lines().next().unwrap_or_default();
-        let is_package = matches!(seen.place, Place::Package { .. });
-        let unnamed = match &seen.place {
-            Place::Package { name, .. } => format!("{} in {name}", seen.rule),
-            _ => seen.rule.clone(),
-        };
-        let heading = match seen.rule_title {
-            Some(title) if opening.is_empty() || is_package => title,
-            _ if opening.is_empty() => &unnamed,
-            _ => opening,
-        };
-        let title = text::line(&hide.hide(heading), text::TITLE);
-        let is_told = message.is_empty() || message == heading && heading.chars().count() <= text::TITLE;
-        let body = seen.rule_body.filter(|body| !body.trim().is_empty() && body.trim() != message);
-        let parts: Vec<&str> = [Some(message).filter(|_| !is_told), body].into_iter().flatten().collect();
-        let description = (!parts.is_empty()).then(|| text::body(&hide.hide(&parts.join("\n\n")), text::DESCRIPTION));
-        let description = description.filter(|text| !text.is_empty()).map(|text| self.descriptions.get(&text));
+        let (title, description) = self.texts(&seen);
         let identity = match &trace {
             Trace::Spot { rule, weakness, .. } => weakness.unwrap_or(*rule),
             Trace::Advisory { subject, manifest } => merge::advisory(self.key, subject, &seen.rule, manifest),
@@ -143,7 +127,7 @@ impl<'a> Maker<'a> {
             identity: hex::encode(identity),
             rule: seen.rule,
             aliases: seen.aliases.into_iter().take(32).collect(),
-            title: if title.is_empty() { "unnamed".to_owned() } else { title },
+            title,
             severity: seen.severity,
             place: seen.place,
             description,
@@ -152,6 +136,46 @@ impl<'a> Maker<'a> {
             detected_by: self.tool.clone(),
         };
         Found { finding, trace }
+    }
+
+    /// Title and description: what is said of this one, then what is said of all of its kind. Of what comes with every
+    /// result of a rule the work is done once.
+    fn texts(&mut self, seen: &Seen<'_>) -> (String, Option<Arc<str>>) {
+        let known = seen.secret.as_ref().map(|secret| Hide::new(secret.values()));
+        let hide = known.as_ref().unwrap_or(&self.hide);
+        let message = hide.hide(seen.message.trim());
+        let opening = message.lines().next().unwrap_or_default();
+        let unnamed = match &seen.place {
+            Place::Package { name, .. } => format!("{} in {name}", seen.rule),
+            _ => seen.rule.clone(),
+        };
+        let is_package = matches!(seen.place, Place::Package { .. });
+        let of_rule = seen.rule_title.filter(|_| opening.is_empty() || is_package).map(|title| match &known {
+            Some(hide) => hide.hide(title).into(),
+            None => self.titles.get(title, |title| hide.hide(title)),
+        });
+        let heading = match &of_rule {
+            Some(title) => title,
+            None if opening.is_empty() => unnamed.as_str(),
+            None => opening,
+        };
+        let title = text::line(heading, text::TITLE);
+        let title = if title.is_empty() { "unnamed".to_owned() } else { title };
+        let is_told = message.is_empty() || message == heading && heading.chars().count() <= text::TITLE;
+        let body = seen.rule_body.filter(|body| !body.trim().is_empty() && body.trim() != seen.message.trim());
+        let description = match (is_told, body) {
+            (true, None) => return (title, None),
+            (true, Some(body)) if known.is_none() => {
+                self.descriptions.get(body, |body| text::body(&hide.hide(body), text::DESCRIPTION))
+            }
+            (true, Some(body)) => text::body(&hide.hide(body), text::DESCRIPTION).into(),
+            (false, None) => text::body(&message, text::DESCRIPTION).into(),
+            (false, Some(body)) => {
+                let whole = format!("{message}\n\n{}", hide.hide(body));
+                self.descriptions.get(&whole, |whole| text::body(whole, text::DESCRIPTION))
+            }
+        };
+        (title, Some(description).filter(|text| !text.is_empty()))
     }
 
     /// What the identity is made of.

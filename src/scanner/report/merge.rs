@@ -1,13 +1,15 @@
 //! What several tools of a kind found, as one list.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::identity::{Digest, Key, What};
-use super::package;
+use super::{package, text};
 use crate::scanner::{Finding, Place};
 
 /// Aliases that are kept of a finding.
 const ALIASES: usize = 32;
+/// Other places of a secret that are named.
+const PLACES: usize = 20;
 
 /// A finding of one report, before it is known what else there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,7 @@ pub fn merge(mut found: Vec<Found>, key: &Key) -> Vec<Finding> {
     let advisories = Advisories::of(&found);
     let spots = Spots::of(&found);
     let mut merged: HashMap<Digest, usize> = HashMap::new();
+    let mut elsewhere: HashMap<usize, BTreeSet<String>> = HashMap::new();
     let mut findings: Vec<Finding> = Vec::new();
     for Found { mut finding, trace } in found {
         let identity = match &trace {
@@ -61,7 +64,16 @@ pub fn merge(mut found: Vec<Found>, key: &Key) -> Vec<Finding> {
             Trace::Whole(digest) => *digest,
         };
         match merged.get(&identity) {
-            Some(at) => unite(&mut findings[*at], finding),
+            Some(at) => {
+                // A secret is one wherever it is; whoever takes it out wants to know every place.
+                if matches!(trace, Trace::Whole(_)) && finding.place != findings[*at].place {
+                    let places = elsewhere.entry(*at).or_default();
+                    if places.len() < PLACES {
+                        places.extend(written(&finding.place));
+                    }
+                }
+                unite(&mut findings[*at], finding);
+            }
             None => {
                 merged.insert(identity, findings.len());
                 finding.identity = hex::encode(identity);
@@ -69,8 +81,22 @@ pub fn merge(mut found: Vec<Found>, key: &Key) -> Vec<Finding> {
             }
         }
     }
+    for (at, places) in elsewhere {
+        let places: Vec<String> = places.into_iter().collect();
+        let also = format!("Also in {}.", places.join(", "));
+        let description = findings[at].description.as_deref().map(|text| format!("{also}\n\n{text}")).unwrap_or(also);
+        findings[at].description = Some(text::body(&description, text::DESCRIPTION).into());
+    }
     findings.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.identity.cmp(&b.identity)));
     findings
+}
+
+fn written(place: &Place) -> Option<String> {
+    match place {
+        Place::Code { path, line: Some(line) } => Some(format!("{path}:{line}")),
+        Place::Code { path, line: None } => Some(path.clone()),
+        _ => None,
+    }
 }
 
 /// The identity of a vulnerable package.

@@ -65,29 +65,30 @@ pub fn help(address: &str) -> Option<String> {
     (matches!(url.scheme(), "http" | "https") && url.has_host()).then(|| url.to_string())
 }
 
-/// Descriptions, of which equal ones are one in memory.
+/// Texts that are made of others, once for equal ones, which are one in memory.
 #[derive(Default)]
 pub struct Shared {
-    known: HashMap<Arc<str>, ()>,
+    made: HashMap<Box<str>, Arc<str>>,
     bytes: usize,
 }
 
 impl Shared {
     /// Bytes that are remembered; beyond that it forgets and begins anew.
-    const MOST: usize = 8 * 1024 * 1024;
+    const MOST: usize = 4 * 1024 * 1024;
 
-    /// The one of this text.
-    pub fn get(&mut self, text: &str) -> Arc<str> {
-        if let Some((known, ())) = self.known.get_key_value(text) {
-            return Arc::clone(known);
+    /// What is made of this text.
+    pub fn get(&mut self, text: &str, make: impl FnOnce(&str) -> String) -> Arc<str> {
+        if let Some(made) = self.made.get(text) {
+            return Arc::clone(made);
         }
-        if self.bytes + text.len() > Self::MOST {
-            self.known.clear();
+        let made: Arc<str> = make(text).into();
+        let bytes = text.len() + made.len();
+        if self.bytes + bytes > Self::MOST {
+            self.made.clear();
             self.bytes = 0;
         }
-        let made: Arc<str> = text.into();
-        self.bytes += made.len();
-        self.known.insert(Arc::clone(&made), ());
+        self.bytes += bytes;
+        self.made.insert(text.into(), Arc::clone(&made));
         made
     }
 }

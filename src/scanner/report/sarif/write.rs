@@ -166,8 +166,8 @@ fn descriptor(rule: &Rule) -> impl Serialize {
         "defaultConfiguration": { "level": level(rule.severity) },
         "properties": { "security-severity": score(rule.severity), "tags": ["security"] },
     });
-    if let Some(url) = &rule.help_url {
-        descriptor["helpUri"] = url.clone().into();
+    if let Some(url) = rule.help_url.as_ref().filter(|url| url::Url::parse(url).is_ok()) {
+        descriptor["helpUri"] = address(url).into();
     }
     descriptor
 }
@@ -205,7 +205,7 @@ fn outcome(finding: &Finding, index: usize) -> impl Serialize {
             outcome["locations"] = json!([location]);
         }
         Place::Url { url, parameter } => {
-            let mut location = json!({ "physicalLocation": { "artifactLocation": { "uri": url } } });
+            let mut location = json!({ "physicalLocation": { "artifactLocation": { "uri": address(url) } } });
             if let Some(parameter) = parameter {
                 location["logicalLocations"] = json!([{ "name": parameter, "kind": "parameter" }]);
             }
@@ -265,6 +265,31 @@ fn encoded(path: &str) -> String {
                 out.push(byte.into());
             }
             _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// An address with what RFC 3986 does not let stand in one encoded: servers and tools are less strict.
+fn address(url: &str) -> String {
+    let Ok(parsed) = url::Url::parse(url) else { return encoded(url) };
+    let url = parsed.as_str();
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let path = url[host..].find(['/', '?', '#']).map_or(url.len(), |at| host + at);
+    let fragment = url.find('#').unwrap_or(url.len());
+    let mut out = String::with_capacity(url.len());
+    for (at, byte) in url.bytes().enumerate() {
+        let is_escape = || url.as_bytes().get(at + 1..at + 3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+        let stays = match byte {
+            b'%' => is_escape(),
+            b'#' => at == fragment,
+            b'[' | b']' => at < path,
+            byte => byte.is_ascii_alphanumeric() || b"-._~:/?@!$&'()*+,;=".contains(&byte),
+        };
+        if stays {
+            out.push(byte.into());
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
         }
     }
     out

@@ -101,6 +101,19 @@ fn two_faults_of_a_tool_in_a_line_stay_two() {
 }
 
 #[test]
+fn a_secret_names_every_place_that_it_is_in() {
+    let leak = |path: &str, line: u32| {
+        json!({ "ruleId": "key", "message": { "text": "A key." }, "locations": [{ "physicalLocation": {
+            "artifactLocation": { "uri": path },
+            "region": { "startLine": line, "snippet": { "text": "k3y-0123456789abcdef" } } } }] })
+    };
+    let report = log(json!({ "name": "T" }), json!([leak("b", 2), leak("a", 1), leak("c", 3), leak("a", 1)]));
+    let all = findings(read_sarif(ScanKind::Secret, &report));
+    assert_eq!((all.len(), path_of(&all[0]).as_str()), (1, "a:1"));
+    assert_eq!(all[0].description.as_deref(), Some("Also in b:2, c:3."));
+}
+
+#[test]
 fn a_hundred_thousand_are_merged_soon() {
     let one = fault("t", &[("r", 1, "CWE-78")]).remove(0);
     let started = std::time::Instant::now();

@@ -143,8 +143,11 @@ proptest! {
     #[test]
     fn whatever_is_found_is_written_validly(
         rule in "\\PC{1,20}", title in "\\PC{1,40}", path in "\\PC{1,30}", line in prop::option::of(any::<u32>()),
+        rest in "(/[\\PC]{0,12}|[a-z%#\\[\\]{}|<>? ]{0,12})",
     ) {
-        let finding = Finding { title, ..finding(&rule, Place::Code { path, line }) };
-        assert_valid(&written(&[finding]));
+        let url = format!("http://[::1]:8080{rest}");
+        let code = Finding { title, help_url: Some(url.clone()), ..finding(&rule, Place::Code { path, line }) };
+        let at = finding(&rule, Place::Url { url, parameter: None });
+        assert_valid(&written(&[code, at]));
     }
 }
