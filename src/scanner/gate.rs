@@ -1,7 +1,6 @@
 //! What a gate lets through: pure. It judges what is stored; nothing is scanned again for it.
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;
 
 use std::collections::BTreeSet;

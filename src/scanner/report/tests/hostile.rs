@@ -46,7 +46,8 @@ fn what_is_no_report_is_refused_with_the_reason() {
 
 #[test]
 fn what_is_deep_is_refused_where_it_would_be_kept() {
-    let deep = format!(r#"{{"version":"2.1.0","runs":[{{"results":[{{"properties":{{"tags":{}"#, "[".repeat(100_000));
+    let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
+    let deep = format!(r#"{{"version":"2.1.0","runs":[{{"results":[{{"properties":{{"tags":{open}{close}}}}}]}}]}}"#);
     assert!(refusal(Format::Sarif, ScanKind::Sast, deep).contains("recursion limit exceeded"));
 }
 
