@@ -34,7 +34,6 @@ fn what_is_no_report_is_refused_with_the_reason() {
             (b"\"text\"", "not of its format"),
             // What is passed over may be as deep as it likes: it takes no stack.
             (deep.as_bytes(), "ends in the middle"),
-            (b"{\"a\":\"\xff\"} x", "trailing characters at line 1 column"),
         ] {
             let said = refusal(format, kind, report);
             let is_list = format == Format::Trivy && report == b"[]";
@@ -45,8 +44,21 @@ fn what_is_no_report_is_refused_with_the_reason() {
 }
 
 #[test]
+fn what_comes_after_a_report_and_what_is_no_utf8_are_refused() {
+    let whole = log(json!({ "name": "T" }), json!([{ "ruleId": "r" }])).to_string();
+    let said = refusal(Format::Sarif, ScanKind::Sast, format!("{whole}\n{whole}"));
+    assert!(said.contains("trailing characters at line 2 column 1"), "{said}");
+    let mut bytes = whole.into_bytes();
+    let at = bytes.windows(3).position(|three| three == b"\"r\"").unwrap();
+    bytes[at + 1] = 0xff;
+    let said = refusal(Format::Sarif, ScanKind::Sast, bytes);
+    assert!(said.contains("invalid unicode code point at line 1 column"), "{said}");
+}
+
+#[test]
 fn what_is_deep_is_refused_where_it_would_be_kept() {
-    let deep = format!(r#"{{"version":"2.1.0","runs":[{{"results":[{{"properties":{{"tags":{}"#, "[".repeat(100_000));
+    let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
+    let deep = format!(r#"{{"version":"2.1.0","runs":[{{"results":[{{"properties":{{"tags":{open}{close}}}}}]}}]}}"#);
     assert!(refusal(Format::Sarif, ScanKind::Sast, deep).contains("recursion limit exceeded"));
 }
 
