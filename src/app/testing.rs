@@ -266,6 +266,10 @@ impl Runtimes for FakeRuntimes {
     fn manifests(&self, spec: &Spec, before: Option<&Spec>) -> String {
         crate::runtime::kubernetes::manifest::shown(spec, before)
     }
+
+    fn notices(&self, spec: &Spec) -> Vec<String> {
+        crate::runtime::kubernetes::manifest::warnings(spec)
+    }
 }
 
 fn nothing<T>() -> Result<T, RuntimeError> {

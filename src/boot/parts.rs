@@ -25,7 +25,7 @@ use crate::net::{Outbound, Policy, Timeouts};
 use crate::registry::{RegistryClient, RegistrySettings};
 use crate::runtime::docker::DockerRuntime;
 use crate::runtime::kubernetes::KubernetesRuntime;
-use crate::runtime::kubernetes::manifest::shown;
+use crate::runtime::kubernetes::manifest::{self, shown};
 use crate::runtime::{Runtime, RuntimeConnection, RuntimeError, Runtimes};
 
 /// The system's clock.
@@ -123,6 +123,10 @@ impl Runtimes for Engines {
 
     fn manifests(&self, spec: &Spec, before: Option<&Spec>) -> String {
         shown(spec, before)
+    }
+
+    fn notices(&self, spec: &Spec) -> Vec<String> {
+        manifest::warnings(spec)
     }
 }
 
