@@ -65,6 +65,8 @@ pub struct App {
     pub builders: Arc<dyn Builders>,
     /// What the configuration says.
     pub settings: Arc<Settings>,
+    /// Deliveries of webhooks that are coming in.
+    pub traffic: webhooks::Traffic,
 }
 
 impl App {

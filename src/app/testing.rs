@@ -64,6 +64,7 @@ pub async fn world() -> World {
         sources: Arc::new(NoBuilds),
         builders: Arc::new(NoBuilds),
         settings: Arc::new(settings()),
+        traffic: crate::app::webhooks::Traffic::default(),
     };
     let home = organization_of(&app, "default").await;
     let away = organization_of(&app, "away").await;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use entity::Db;
 
+use crate::app::webhooks::Traffic;
 use crate::app::{App, Events};
 use crate::builder::source::GitSources;
 use crate::config::Config;
@@ -54,5 +55,6 @@ fn assemble(config: &Config, db: Db, vault: Vault) -> anyhow::Result<App> {
         sources: Arc::new(GitSources::new(outbound)),
         builders: Arc::new(parts::AllBuilders::new(config)),
         settings: Arc::new(parts::settings(config)?),
+        traffic: Traffic::default(),
     })
 }

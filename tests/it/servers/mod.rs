@@ -17,6 +17,7 @@ use kiops::app::events::relay;
 use kiops::app::identity::organizations;
 use kiops::app::identity::sessions::{self, Login};
 use kiops::app::settings::{Builds, Settings};
+use kiops::app::webhooks::Traffic;
 use kiops::app::{Actor, App, Events};
 use kiops::boot::{RandomIds, SystemClock};
 use kiops::domain::git::Provider;
@@ -115,6 +116,7 @@ impl Town {
             sources: Arc::new(Outside(self.world.clone())),
             builders: Arc::new(Outside(self.world.clone())),
             settings: Arc::new(settings),
+            traffic: Traffic::default(),
         };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         {
