@@ -69,6 +69,8 @@ pub struct App {
     pub scanners: Arc<dyn Scanners>,
     /// What the configuration says.
     pub settings: Arc<Settings>,
+    /// Deliveries of webhooks that are coming in.
+    pub traffic: webhooks::Traffic,
 }
 
 impl App {

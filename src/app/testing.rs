@@ -67,6 +67,7 @@ pub async fn world() -> World {
         builders: Arc::new(NoBuilds),
         scanners: Arc::new(NoBuilds),
         settings: Arc::new(settings()),
+        traffic: crate::app::webhooks::Traffic::default(),
     };
     let home = organization_of(&app, "default").await;
     let away = organization_of(&app, "away").await;
@@ -280,6 +281,10 @@ impl Runtimes for FakeRuntimes {
 
     fn manifests(&self, spec: &Spec, before: Option<&Spec>) -> String {
         crate::runtime::kubernetes::manifest::shown(spec, before)
+    }
+
+    fn notices(&self, spec: &Spec) -> Vec<String> {
+        crate::runtime::kubernetes::manifest::warnings(spec)
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use entity::Db;
 
+use crate::app::webhooks::Traffic;
 use crate::app::{App, Events};
 use crate::builder::source::GitSources;
 use crate::config::Config;
@@ -55,5 +56,6 @@ fn assemble(config: &Config, db: Db, vault: Vault) -> anyhow::Result<App> {
         builders: Arc::new(parts::AllBuilders::new(config)),
         scanners: Arc::new(parts::scanners(config)?),
         settings: Arc::new(parts::settings(config)?),
+        traffic: Traffic::default(),
     })
 }

@@ -26,7 +26,7 @@ use crate::net::{Outbound, Policy, Timeouts};
 use crate::registry::{RegistryClient, RegistrySettings};
 use crate::runtime::docker::DockerRuntime;
 use crate::runtime::kubernetes::KubernetesRuntime;
-use crate::runtime::kubernetes::manifest::shown;
+use crate::runtime::kubernetes::manifest::{self, shown};
 use crate::runtime::{Runtime, RuntimeConnection, RuntimeError, Runtimes};
 use crate::scanner::run::ToolRunner;
 use crate::scanner::{Format, Tool};
@@ -126,6 +126,10 @@ impl Runtimes for Engines {
 
     fn manifests(&self, spec: &Spec, before: Option<&Spec>) -> String {
         shown(spec, before)
+    }
+
+    fn notices(&self, spec: &Spec) -> Vec<String> {
+        manifest::warnings(spec)
     }
 }
 

@@ -25,10 +25,10 @@ use super::connector::Connector;
 use super::{ClusterError, InCluster};
 use crate::domain::kubeconfig::{ClusterAccess, ClusterLogin};
 
-/// How long an answer may take to begin, and each part of it; watches and followed logs wait as long as they like, and
-/// TCP's keepalive ends them when the other side is gone.
+/// How long an answer may take to begin, and each part of it; the parts of watches and followed logs come when they like,
+/// and TCP's keepalive ends them when the other side is gone.
 const ANSWER: Duration = Duration::from_secs(30);
-/// The most that one answer may hold, but for watches and followed logs.
+/// The most that one answer may hold; of watches and followed logs, one line.
 const MOST: usize = 64 * 1024 * 1024;
 
 pub(super) fn client(access: &ClusterAccess, surroundings: Option<&InCluster>) -> Result<Client, ClusterError> {
@@ -126,20 +126,123 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let endless = is_endless(request.uri().query().unwrap_or_default());
+        let length = Length::of(request.uri().query().unwrap_or_default());
         let answer = self.0.call(request);
         Box::pin(async move {
-            if endless {
-                return Ok(answer.await?.map(|body| body.map_err(BoxError::from).boxed()));
-            }
-            let late = |_| BoxError::from(format!("it took more than {} seconds to answer", ANSWER.as_secs()));
-            let answer = tokio::time::timeout(ANSWER, answer).await.map_err(late)??;
-            Ok(answer.map(|body| TimeoutBody::new(ANSWER, Limited::new(body, MOST)).boxed()))
+            // A followed log begins with its first line, whenever the container prints it.
+            let answer = if length == Length::Log {
+                answer.await?
+            } else {
+                let late = |_| BoxError::from(format!("it took more than {} seconds to answer", ANSWER.as_secs()));
+                tokio::time::timeout(ANSWER, answer).await.map_err(late)??
+            };
+            Ok(match length {
+                Length::Bounded => answer.map(|body| TimeoutBody::new(ANSWER, Limited::new(body, MOST)).boxed()),
+                Length::Watch | Length::Log => answer.map(|body| Lines { body, since_its_end: 0 }.boxed()),
+            })
         })
     }
 }
 
-/// Whether a request's answer ends when the other side likes: a watch, or a log that is followed.
-fn is_endless(query: &str) -> bool {
-    query.split('&').any(|part| matches!(part, "watch=true" | "watch=1" | "follow=true" | "follow=1"))
+/// How long the answer to a request gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Length {
+    /// It is one object, or a page of a list.
+    Bounded,
+    /// It ends when the other side likes: objects that change, a line each.
+    Watch,
+    /// Likewise: what a container prints.
+    Log,
+}
+
+impl Length {
+    fn of(query: &str) -> Self {
+        let has = |name: &str| {
+            query.split('&').any(|part| {
+                part.split_once('=').is_some_and(|(key, value)| key == name && matches!(value, "true" | "1"))
+            })
+        };
+        match (has("watch"), has("follow")) {
+            (true, _) => Self::Watch,
+            (false, true) => Self::Log,
+            (false, false) => Self::Bounded,
+        }
+    }
+}
+
+/// A body without an end whose lines have one: whoever reads it keeps a line in memory until it is whole.
+struct Lines<B> {
+    body: B,
+    /// Bytes since the last line end.
+    since_its_end: usize,
+}
+
+impl<B> hyper::body::Body for Lines<B>
+where
+    B: hyper::body::Body<Data = bytes::Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Data = bytes::Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        let Some(frame) = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx)) else { return Poll::Ready(None) };
+        let frame = frame.map_err(Into::into)?;
+        if let Some(data) = frame.data_ref() {
+            self.since_its_end = match data.iter().rposition(|byte| *byte == b'\n') {
+                Some(end) => data.len() - end - 1,
+                None => self.since_its_end + data.len(),
+            };
+            if self.since_its_end > MOST {
+                return Poll::Ready(Some(Err(BoxError::from("it sends a line that does not end"))));
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::{StreamExt as _, stream};
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_without_an_end_is_not_kept() {
+        let part = Bytes::from(vec![b'x'; 1 << 20]);
+        let endless = stream::repeat(part).map(|part| Ok::<_, BoxError>(Frame::data(part)));
+        let mut body = Lines { body: StreamBody::new(endless), since_its_end: 0 };
+        let mut read = 0;
+        let why = loop {
+            match body.frame().await.unwrap() {
+                Ok(frame) => read += frame.into_data().unwrap().len(),
+                Err(why) => break why.to_string(),
+            }
+        };
+        assert_eq!((why.as_str(), read), ("it sends a line that does not end", MOST));
+        let lines = stream::repeat(Bytes::from(vec![b'\n'; 1 << 20])).take(200);
+        let body =
+            Lines { body: StreamBody::new(lines.map(|part| Ok::<_, BoxError>(Frame::data(part)))), since_its_end: 0 };
+        assert_eq!(body.collect().await.unwrap().to_bytes().len(), 200 << 20, "many short ones are");
+    }
+
+    #[test]
+    fn only_watches_and_followed_logs_are_without_an_end() {
+        for (query, expected) in [
+            ("", Length::Bounded),
+            ("limit=500", Length::Bounded),
+            ("watch=false", Length::Bounded),
+            ("allowWatchBookmarks=true&watch=true", Length::Watch),
+            ("tailLines=5&follow=true", Length::Log),
+        ] {
+            assert_eq!(Length::of(query), expected, "{query}");
+        }
+    }
 }

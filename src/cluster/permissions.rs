@@ -9,6 +9,7 @@ use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessR
 use kube::Client;
 use kube::api::{Api, PostParams};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::ClusterError;
 
@@ -52,6 +53,16 @@ pub enum Subject {
     },
 }
 
+impl Subject {
+    fn hash(&self) -> String {
+        let text = match self {
+            Self::User(name) => format!("user:{name}"),
+            Self::ServiceAccount { namespace, name } => format!("account:{namespace}/{name}"),
+        };
+        hex::encode(&Sha256::digest(text.as_bytes())[..4])
+    }
+}
+
 pub(super) async fn missing(client: &Client, needed: &[Permission]) -> Result<Vec<Permission>, ClusterError> {
     let asked = stream::iter(needed.iter().copied());
     let asked = asked.map(|one| async move { Ok::<_, ClusterError>((one, may(client, &one).await?)) });
@@ -90,10 +101,13 @@ pub(super) async fn who(client: &Client) -> Result<Subject, ClusterError> {
     })
 }
 
-/// The YAML of a ClusterRole and a ClusterRoleBinding, both called `name`, that grant the permissions to the subject.
-/// Give it all that is needed, not only what is missing: applied, it takes the place of the one before.
+/// The YAML of a ClusterRole and a ClusterRoleBinding that grant the permissions to the subject. Both are called `role` and
+/// a hash of the subject, so that the grant of one login does not take the place of another's. Give it all that is needed,
+/// not only what is missing: applied, it takes the place of the one before.
 #[must_use]
-pub fn grant_manifest(name: &str, permissions: &[Permission], subject: &Subject) -> String {
+pub fn grant_manifest(role: &str, permissions: &[Permission], subject: &Subject) -> String {
+    let name = format!("{role}-{}", subject.hash());
+    let name = name.as_str();
     let mut verbs: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for one in permissions {
         let verbs = verbs.entry((one.group, one.resource)).or_default();

@@ -16,6 +16,9 @@ pub const ENVIRONMENT: &str = "kiops.dev/environment";
 pub const CONTAINER: &str = "kiops.dev/container";
 /// The revision's number.
 pub const REVISION: &str = "kiops.dev/revision";
+/// On a namespace whose environment was removed and whose volumes were kept: the next environment of the organization
+/// that wants the namespace has it, with them.
+pub const KEPT: &str = "kiops.dev/kept";
 /// repository:tag of what runs.
 pub const IMAGE: &str = "kiops.dev/image";
 

@@ -295,4 +295,7 @@ pub trait Runtimes: Send + Sync {
     /// The Kubernetes manifests (YAML) of a spec, secrets masked. The same spec always gives the same text; the revision is
     /// not in it. With `before`, a secret that has another value than there shows as changed, and nothing else about it.
     fn manifests(&self, spec: &Spec, before: Option<&Spec>) -> String;
+
+    /// What the person should know of a spec on a Kubernetes cluster, although it can be applied: what is not as it looks.
+    fn notices(&self, spec: &Spec) -> Vec<String>;
 }

@@ -36,6 +36,7 @@ pub(super) async fn run(app: App, poll: Duration, stop: CancellationToken) {
                     handled.remove(&done.service_id);
                     prune(&app, &done.service_id).await;
                 }
+                app.traffic.give_way().await;
             }
             Ok(None) => {
                 failures = 0;

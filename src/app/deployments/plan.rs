@@ -94,7 +94,7 @@ pub fn compare(
     runtimes: &dyn Runtimes,
     (mut spec, current): (Spec, Option<&Spec>),
     course: Course,
-    warnings: Vec<String>,
+    mut warnings: Vec<String>,
 ) -> Plan {
     if course.leaves().is_some() {
         spec.containers.iter_mut().for_each(|c| c.host_port = None);
@@ -111,6 +111,9 @@ pub fn compare(
         (Some(current), None) => removed(&spec, current).chain(downtime(&spec, current)).collect(),
     };
     let notes = course.notes(&spec, current);
+    if spec.cluster.is_some() {
+        warnings.extend(runtimes.notices(&spec));
+    }
     Plan { manifest, diff, downtime, course, notes, warnings, spec }
 }
 

@@ -122,6 +122,7 @@ impl Intake {
     }
 
     async fn take(&self, provider: Provider, service_id: Option<&str>, sent: Sent, body: Bytes) -> Result<Received> {
+        let _underway = self.app.traffic.enter();
         let now = self.app.clock.now();
         let door = match service_id {
             Some(id) => self.doors.find(&self.app, id).await?,

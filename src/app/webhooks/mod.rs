@@ -13,6 +13,8 @@ mod proof;
 mod prune;
 pub mod replay;
 pub mod save;
+mod traffic;
 mod write;
 
 pub use prune::of_service as prune;
+pub use traffic::Traffic;

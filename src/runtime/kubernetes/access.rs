@@ -21,11 +21,12 @@ const fn global(verb: &'static str, resource: &'static str) -> Permission {
 
 /// All that the code of this module asks a cluster for. A server-side apply of an object that is not there needs `create`
 /// beside `patch`.
-const NEEDED: [Permission; 46] = [
+const NEEDED: [Permission; 47] = [
     global("get", "namespaces"),
     global("list", "namespaces"),
     global("watch", "namespaces"),
     global("create", "namespaces"),
+    global("patch", "namespaces"),
     global("delete", "namespaces"),
     namespaced("get", "apps", "deployments"),
     namespaced("list", "apps", "deployments"),

@@ -37,7 +37,7 @@ const LONGEST_VALUE: usize = 60;
 impl KubernetesRuntime {
     pub(super) async fn what_changed(&self, serving: &Rollout) -> Result<Vec<String>, RuntimeError> {
         let target = &serving.spec.target;
-        if self.standing(target).await? != Standing::Ours {
+        if !matches!(self.standing(target).await?, Standing::Ours(_)) {
             return Ok(vec![format!("Namespace {} is gone", target.namespace)]);
         }
         let objects = manifest::objects(serving)?;

@@ -11,7 +11,7 @@ use kube::api::{ListParams, LogParams};
 use tokio::time::Instant;
 
 use super::rollout::{self, Kind, Others, Trouble};
-use super::watch::{Heard, Known, Watched};
+use super::watch::{Heard, Known, MOST_OBJECTS, Watched};
 use super::{KubernetesRuntime, error, selector_of};
 use crate::cluster::ClusterError;
 use crate::engine::neutralise;
@@ -38,6 +38,8 @@ pub(super) struct Following<'a> {
     sets: Vec<ReplicaSet>,
     /// Since when a container has been in a kind of trouble.
     since: HashMap<(String, Kind), Instant>,
+    /// How often each pod had been started again when it was looked at first.
+    restarts: HashMap<String, i32>,
     /// What registries said of images that they will not give, by pod.
     refusals: HashMap<String, String>,
     /// The last warning about each pod.
@@ -66,6 +68,7 @@ impl<'a> Following<'a> {
             pods: Known::default(),
             sets: Vec::new(),
             since: HashMap::new(),
+            restarts: HashMap::new(),
             refusals: HashMap::new(),
             warnings: HashMap::new(),
             told: HashSet::new(),
@@ -184,7 +187,8 @@ impl<'a> Following<'a> {
             let deployment = deployment.clone();
             let pods: Vec<Pod> = self.pods.all.values().filter(|p| rollout::container_of(p) == name).cloned().collect();
             for pod in pods.iter().filter(|pod| !rollout::is_leaving(pod)) {
-                if let Some(trouble) = rollout::trouble_of_pod(pod, others)
+                let before = *self.restarts.entry(pod.name_any()).or_insert_with(|| rollout::restarts(pod));
+                if let Some(trouble) = rollout::trouble_of_pod(pod, others, before)
                     && self.is_new(pod, &deployment).await
                 {
                     found.push(self.with_memory(trouble));
@@ -312,6 +316,9 @@ impl<'a> Following<'a> {
     /// An event becomes a line once, and remembers why a pod is not well.
     async fn event(&mut self, event: &ClusterEvent) {
         let about = event.involved_object.name.clone().unwrap_or_default();
+        if self.warnings.len() >= MOST_OBJECTS && !self.warnings.contains_key(&about) {
+            return;
+        }
         let reason = event.reason.clone().unwrap_or_default();
         let message = neutralise(event.message.as_deref().unwrap_or_default()).replace('\n', " ");
         let message = mask(self.rollout, &message);

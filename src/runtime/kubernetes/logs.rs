@@ -14,9 +14,9 @@ use kube::runtime::watcher;
 use kube::{Api, ResourceExt as _};
 
 use super::prune::ours;
-use super::watch::{Known, watch};
+use super::watch::Known;
 use super::{KubernetesRuntime, error, rollout, selector_of};
-use crate::cluster::ClusterError;
+use crate::cluster::{ClusterError, watch};
 use crate::domain::spec::Target;
 use crate::engine::{LineAssembler, MAX_LINE};
 use crate::runtime::lines::stored;

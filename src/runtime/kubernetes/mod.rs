@@ -17,8 +17,11 @@ mod rollout;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod rollout_tests;
+mod routes;
 mod undo;
 mod watch;
+
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
@@ -28,12 +31,12 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource, ResourceExt as _};
 
-use super::labels::{ENVIRONMENT, KIOPS, MANAGED_BY};
+use super::labels::{self, ENVIRONMENT, KIOPS, MANAGED_BY};
 use super::{
     Applied, InstanceLine, InstanceState, LocalImage, LogQuery, Progress, Rollout, Runtime, RuntimeError, RuntimeEvent,
     RuntimeInfo, Volumes,
 };
-use crate::cluster::{Cluster, ClusterError, InCluster};
+use crate::cluster::{self, Cluster, ClusterError, InCluster};
 use crate::domain::image::{Repository, Tag};
 use crate::domain::kubeconfig::ClusterAccess;
 use crate::domain::spec::Target;
@@ -75,7 +78,8 @@ fn error(error: ClusterError) -> RuntimeError {
 
 /// The label selector of an environment's objects.
 fn selector_of(target: &Target) -> String {
-    format!("{MANAGED_BY}={KIOPS},{ENVIRONMENT}={}", target.environment_id)
+    let all: BTreeMap<String, String> = labels::of(target);
+    all.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
 #[async_trait]
@@ -150,7 +154,7 @@ impl Runtime for KubernetesRuntime {
     /// One watch on all pods of ours, in every namespace.
     async fn events(&self) -> Result<BoxStream<'static, Result<RuntimeEvent, RuntimeError>>, RuntimeError> {
         let ours = watcher::Config::default().labels(&format!("{MANAGED_BY}={KIOPS}"));
-        let mut heard = watch::watch(Api::<Pod>::all(self.cluster.client()), ours);
+        let mut heard = cluster::watch(Api::<Pod>::all(self.cluster.client()), ours);
         // The caller looks at everything once as soon as it hears, so that nothing may be missed from then on.
         loop {
             match heard.next().await {

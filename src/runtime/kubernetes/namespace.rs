@@ -1,25 +1,30 @@
 //! Whose a namespace is.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::watcher;
 use kube::{Api, ResourceExt as _};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::watch::{Known, watch};
+use super::watch::Known;
 use super::{KubernetesRuntime, error, manifest};
-use crate::cluster::{ClusterError, FIELD_MANAGER};
+use crate::cluster::{ClusterError, FIELD_MANAGER, watch};
 use crate::domain::spec::Target;
 use crate::runtime::RuntimeError;
-use crate::runtime::labels::{self, KIOPS, MANAGED_BY};
+use crate::runtime::labels::{self, ENVIRONMENT, KEPT, KIOPS, MANAGED_BY, ORGANIZATION, SERVICE};
 
 /// What the namespace of an environment is to us.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Standing {
     /// It is not there.
     Absent,
-    /// It was made for this very environment.
-    Ours,
+    /// It was made for this very environment. Its uid, so that nobody else's of the same name is meant later.
+    Ours(String),
+    /// It was left with its volumes by an environment of the same organization that was removed.
+    Left(Box<Namespace>),
     /// It is ours and being deleted.
     Leaving,
 }
@@ -42,8 +47,13 @@ impl KubernetesRuntime {
             Err(ClusterError::NotFound(_)) => return Ok(Standing::Absent),
             Err(why) => return Err(error(why)),
         };
-        let ours: std::collections::BTreeMap<String, String> = labels::of(target);
-        if ours.iter().any(|(key, value)| found.labels().get(key) != Some(value)) {
+        let leaves = found.metadata.deletion_timestamp.is_some();
+        let ours: BTreeMap<String, String> = labels::of(target);
+        let has = |key: &str| found.labels().get(key) == ours.get(key);
+        if found.labels().contains_key(KEPT) && has(MANAGED_BY) && has(ORGANIZATION) {
+            return Ok(if leaves { Standing::Leaving } else { Standing::Left(Box::new(found)) });
+        }
+        if !ours.keys().all(|key| has(key)) {
             let whose = match found.labels().get(MANAGED_BY).map(String::as_str) {
                 Some(KIOPS) => "belongs to another service or environment",
                 _ => "exists already and was not made by KIOPS",
@@ -52,8 +62,7 @@ impl KubernetesRuntime {
                 "the namespace {name} {whose}: give the environment another one, or remove it"
             )));
         }
-        let leaves = found.metadata.deletion_timestamp.is_some();
-        Ok(if leaves { Standing::Leaving } else { Standing::Ours })
+        Ok(if leaves { Standing::Leaving } else { Standing::Ours(found.uid().unwrap_or_default()) })
     }
 
     /// Makes the namespace where it is not there. It is created and not applied, so that one which somebody else makes at
@@ -64,7 +73,13 @@ impl KubernetesRuntime {
     pub(super) async fn claim_namespace(&self, target: &Target, until: Instant) -> Result<(), RuntimeError> {
         loop {
             match self.standing(target).await? {
-                Standing::Ours => return Ok(()),
+                Standing::Ours(_) => return Ok(()),
+                Standing::Left(left) => match self.relabel(&left, &adopted(target)).await {
+                    Ok(()) => return Ok(()),
+                    // Somebody changed it meanwhile: whose is it now?
+                    Err(ClusterError::Conflict(_) | ClusterError::NotFound(_)) => {}
+                    Err(why) => return Err(error(why)),
+                },
                 Standing::Leaving => self.until_gone(target, until).await?,
                 Standing::Absent => {
                     let by = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..Default::default() };
@@ -80,9 +95,32 @@ impl KubernetesRuntime {
         }
     }
 
-    /// Deletes the namespace with all that is in it. Returns at once; see [`Self::until_gone`].
-    pub(super) async fn delete_namespace(&self, target: &Target) -> Result<(), RuntimeError> {
-        let deleted = self.namespaces().delete(&target.namespace, &DeleteParams::background()).await;
+    /// Leaves the namespace to the next environment that wants it, for the sake of what is in its volumes.
+    pub(super) async fn leave_namespace(&self, target: &Target) -> Result<(), RuntimeError> {
+        let found = match self.namespaces().get(&target.namespace).await.map_err(ClusterError::from) {
+            Ok(found) => found,
+            Err(ClusterError::NotFound(_)) => return Ok(()),
+            Err(why) => return Err(error(why)),
+        };
+        let left = json!({ SERVICE: null, ENVIRONMENT: null, KEPT: "true" });
+        self.relabel(&found, &left).await.map_err(error)
+    }
+
+    /// Changes labels of a namespace that is still as it was read.
+    async fn relabel(&self, found: &Namespace, labels: &Value) -> Result<(), ClusterError> {
+        let change = json!({ "metadata": {
+            "uid": found.metadata.uid, "resourceVersion": found.metadata.resource_version, "labels": labels,
+        } });
+        let by = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..Default::default() };
+        self.namespaces().patch(&found.name_any(), &by, &Patch::Merge(&change)).await?;
+        Ok(())
+    }
+
+    /// Deletes the namespace that has the uid, with all that is in it. Returns at once; see [`Self::until_gone`].
+    pub(super) async fn delete_namespace(&self, target: &Target, uid: String) -> Result<(), RuntimeError> {
+        let this_one = Preconditions { uid: Some(uid), resource_version: None };
+        let how = DeleteParams { preconditions: Some(this_one), ..DeleteParams::background() };
+        let deleted = self.namespaces().delete(&target.namespace, &how).await;
         match deleted.map_err(ClusterError::from) {
             // It is on its way already.
             Ok(_) | Err(ClusterError::NotFound(_) | ClusterError::Conflict(_)) => Ok(()),
@@ -118,4 +156,14 @@ impl KubernetesRuntime {
     fn namespaces(&self) -> Api<Namespace> {
         Api::all(self.cluster.client())
     }
+}
+
+/// The labels of an environment's own namespace, as a change of one that was left.
+fn adopted(target: &Target) -> Value {
+    let mut change: serde_json::Map<String, Value> = labels::of::<BTreeMap<String, String>>(target)
+        .into_iter()
+        .map(|(key, value)| (key, Value::from(value)))
+        .collect();
+    change.insert(KEPT.to_owned(), Value::Null);
+    Value::Object(change)
 }

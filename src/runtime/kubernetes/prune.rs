@@ -17,6 +17,7 @@ use super::manifest::{self, Object};
 use super::{KubernetesRuntime, error, selector_of};
 use crate::cluster::ClusterError;
 use crate::domain::spec::Target;
+use crate::runtime::labels::{KIOPS, MANAGED_BY};
 use crate::runtime::{Rollout, RuntimeError};
 
 /// What is to stay: kinds and names.
@@ -49,9 +50,10 @@ impl KubernetesRuntime {
         self.remove_kind::<HorizontalPodAutoscaler>(target, "HorizontalPodAutoscaler", kept).await
     }
 
-    /// Whether the environment has a volume.
+    /// Whether there is a volume in the environment's own namespace, be it of an environment that had it before.
     pub(super) async fn has_volumes(&self, target: &Target) -> Result<bool, RuntimeError> {
-        let listed = self.api_in::<PersistentVolumeClaim>(&target.namespace).list_metadata(&ours(target)).await;
+        let any = ListParams::default().labels(&format!("{MANAGED_BY}={KIOPS}"));
+        let listed = self.api_in::<PersistentVolumeClaim>(&target.namespace).list_metadata(&any).await;
         Ok(!listed.map_err(|why| error(why.into()))?.items.is_empty())
     }
 

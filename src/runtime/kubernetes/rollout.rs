@@ -100,10 +100,11 @@ pub fn trouble_of_deployment(deployment: &Deployment) -> Option<Trouble> {
 }
 
 /// What is wrong with a pod, or will be if it goes on like this. `others` says whether containers that it may need are
-/// still coming up.
-pub fn trouble_of_pod(pod: &Pod, others: Others) -> Option<Trouble> {
+/// still coming up, `before` how often the pod had been started again when it was looked at first: one that the rollout
+/// leaves as it is may have years behind it.
+pub fn trouble_of_pod(pod: &Pod, others: Others, before: i32) -> Option<Trouble> {
     let (kind, text) = match main_status(pod) {
-        Some(status) => of_container(status, others).or_else(|| unscheduled(pod)),
+        Some(status) => of_container(status, others, before).or_else(|| unscheduled(pod)),
         None => unscheduled(pod),
     }?;
     Some(Trouble { container: container_of(pod).to_owned(), pod: Some(pod.name_any()), kind, text })
@@ -118,7 +119,7 @@ pub enum Others {
     Come,
 }
 
-fn of_container(status: &ContainerStatus, others: Others) -> Option<(Kind, String)> {
+fn of_container(status: &ContainerStatus, others: Others, before: i32) -> Option<(Kind, String)> {
     let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
     let reason = waiting.and_then(|w| w.reason.as_deref()).unwrap_or_default();
     let text = waiting.and_then(|w| w.message.clone()).unwrap_or_default();
@@ -139,11 +140,12 @@ fn of_container(status: &ContainerStatus, others: Others) -> Option<(Kind, Strin
         _ => {}
     }
     let most = if others == Others::Come { RESTARTS_BESIDE_OTHERS } else { RESTARTS };
-    if status.restart_count < most || status.ready {
+    let restarts = status.restart_count - before;
+    if restarts < most || status.ready {
         return None;
     }
     let ended = last_end(status)?;
-    Some((Kind::Crash, format!("{}, {} times by now", how_it_ended(ended), status.restart_count)))
+    Some((Kind::Crash, format!("{}, {} times by now", how_it_ended(ended), restarts)))
 }
 
 /// Whether a registry's answer is one that will not change by asking again.
@@ -193,6 +195,11 @@ pub fn last_end(status: &ContainerStatus) -> Option<&ContainerStateTerminated> {
 pub fn main_status(pod: &Pod) -> Option<&ContainerStatus> {
     let statuses = pod.status.as_ref()?.container_statuses.as_deref()?;
     statuses.iter().find(|status| status.name == container_of(pod)).or(statuses.first())
+}
+
+/// How often a pod's container was started again.
+pub fn restarts(pod: &Pod) -> i32 {
+    main_status(pod).map_or(0, |status| status.restart_count)
 }
 
 /// The service's name for a pod's container.

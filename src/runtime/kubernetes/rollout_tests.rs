@@ -86,20 +86,22 @@ fn pods_say_what_is_wrong_with_them() {
         (ended("OOMKilled", 137), Value::Null, 3, Some(Kind::Crash)),
     ];
     for (state, last, restarts, expected) in cases {
-        let found = trouble_of_pod(&container(&state, &last, restarts), Others::Stand);
+        let found = trouble_of_pod(&container(&state, &last, restarts), Others::Stand, 0);
         assert_eq!(found.as_ref().map(|t| t.kind), expected, "{state}");
         assert!(found.is_none_or(|t| t.container == "web" && t.pod.as_deref() == Some("web-1-a")));
     }
     let crash = container(&waiting("CrashLoopBackOff", ""), &ended("Error", 7), 3);
-    assert_eq!(trouble_of_pod(&crash, Others::Stand).unwrap().text, "exits with code 7, 3 times by now");
-    assert_eq!(trouble_of_pod(&crash, Others::Come), None, "what it needs may still be coming up");
+    assert_eq!(trouble_of_pod(&crash, Others::Stand, 0).unwrap().text, "exits with code 7, 3 times by now");
+    assert_eq!(trouble_of_pod(&crash, Others::Come, 0), None, "what it needs may still be coming up");
     let memory = container(&ended("OOMKilled", 137), &Value::Null, 3);
-    assert!(trouble_of_pod(&memory, Others::Stand).unwrap().text.contains("out of memory (OOMKilled, exit code 137)"));
+    assert!(
+        trouble_of_pod(&memory, Others::Stand, 0).unwrap().text.contains("out of memory (OOMKilled, exit code 137)")
+    );
     let said = "0/3 nodes are available: 3 Insufficient cpu.";
     let pending = pod(&json!({ "phase": "Pending", "conditions": [
         { "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said },
     ]}));
-    let trouble = trouble_of_pod(&pending, Others::Stand).unwrap();
+    let trouble = trouble_of_pod(&pending, Others::Stand, 0).unwrap();
     assert_eq!((trouble.kind, trouble.text.as_str()), (Kind::Unschedulable, said));
 }
 

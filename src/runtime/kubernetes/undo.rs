@@ -11,8 +11,9 @@ use super::follow::Following;
 use super::manifest;
 use super::namespace::Standing;
 use super::prune::{self, Kept};
-use super::watch::{Known, watch};
+use super::watch::Known;
 use super::{KubernetesRuntime, selector_of};
+use crate::cluster::watch;
 use crate::domain::spec::Target;
 use crate::runtime::{Progress, Rollout, RuntimeError, Volumes};
 
@@ -44,32 +45,47 @@ impl KubernetesRuntime {
 
     /// Nothing ran before: everything goes but volumes, which may hold something by now.
     pub(super) async fn take_back(&self, target: &Target) -> Result<(), RuntimeError> {
-        match self.standing(target).await {
-            Ok(Standing::Ours) => {}
+        let uid = match self.standing(target).await {
+            Ok(Standing::Ours(uid)) => uid,
             // Nothing of ours is in somebody else's.
-            Ok(Standing::Absent | Standing::Leaving) | Err(RuntimeError::NotOwned(_)) => return Ok(()),
+            Ok(Standing::Absent | Standing::Left(_) | Standing::Leaving) | Err(RuntimeError::NotOwned(_)) => {
+                return Ok(());
+            }
             Err(why) => return Err(why),
-        }
+        };
         if self.has_volumes(target).await? {
             return self.remove_others(target, &Kept::new()).await;
         }
-        self.delete_namespace(target).await
+        self.delete_namespace(target, uid).await
     }
 
     pub(super) async fn remove_all(&self, target: &Target, volumes: Volumes) -> Result<(), RuntimeError> {
         let until = Instant::now() + GONE;
-        match self.standing(target).await {
-            Ok(Standing::Ours) => {}
+        let uid = match self.standing(target).await {
+            Ok(Standing::Ours(uid)) => uid,
             Ok(Standing::Leaving) => return self.until_gone(target, until).await,
-            Ok(Standing::Absent) | Err(RuntimeError::NotOwned(_)) => return Ok(()),
+            // It was left by an earlier try, or by an environment before this one.
+            Ok(Standing::Absent | Standing::Left(_)) => return Ok(()),
+            Err(RuntimeError::NotOwned(_)) => return self.remove_from_elsewhere(target, until).await,
             Err(why) => return Err(why),
-        }
+        };
         if volumes == Volumes::Keep && self.has_volumes(target).await? {
             self.remove_others(target, &Kept::new()).await?;
-            return self.until_no_pods(target, until).await;
+            self.until_no_pods(target, until).await?;
+            return self.leave_namespace(target).await;
         }
-        self.delete_namespace(target).await?;
+        self.delete_namespace(target, uid).await?;
         self.until_gone(target, until).await
+    }
+
+    /// The namespace is not ours, or does not say so any more: what is in it and says that it is the environment's goes,
+    /// and the namespace stays. Where we may not look there is nothing of ours.
+    async fn remove_from_elsewhere(&self, target: &Target, until: Instant) -> Result<(), RuntimeError> {
+        match self.remove_others(target, &Kept::new()).await {
+            Ok(()) => self.until_no_pods(target, until).await,
+            Err(RuntimeError::Unauthorized(_)) => Ok(()),
+            Err(why) => Err(why),
+        }
     }
 
     /// Waits for the last pod to be gone.

@@ -4,26 +4,21 @@
 //! The watches begin anew by themselves when the API server was away or has forgotten where they were.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Event as ClusterEvent, Pod};
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, Resource, ResourceExt as _};
+use kube::{Resource, ResourceExt as _};
 
 use super::{KubernetesRuntime, selector_of};
-use crate::cluster::ClusterError;
+use crate::cluster::{ClusterError, watch};
 use crate::domain::spec::Target;
 
-/// Waits between two tries to watch.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// After so long without an error the waits are short again.
-const CALM: Duration = Duration::from_secs(20);
+/// The most objects of a kind that are kept in mind: an environment has a few hundred at most, and what is beyond comes
+/// from an API server that means no good.
+pub(super) const MOST_OBJECTS: usize = 10_000;
 
 /// One thing that was heard.
 pub(super) enum Heard {
@@ -76,34 +71,6 @@ impl KubernetesRuntime {
     }
 }
 
-/// Watches until the stream is dropped, and tries again after every error, which it also tells.
-pub(super) fn watch<K>(api: Api<K>, config: watcher::Config) -> BoxStream<'static, Result<Event<K>, ClusterError>>
-where
-    K: Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
-{
-    let tries = watcher::watcher(api, config).backoff(ResetTimerBackoff::new(Waits(FIRST_WAIT), CALM));
-    tries.map(|result| result.map_err(ClusterError::from)).boxed()
-}
-
-/// Each wait is twice as long as the one before.
-struct Waits(Duration);
-
-impl Iterator for Waits {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let wait = self.0;
-        self.0 = (wait * 2).min(LONGEST_WAIT);
-        Some(wait)
-    }
-}
-
-impl Backoff for Waits {
-    fn reset(&mut self) {
-        self.0 = FIRST_WAIT;
-    }
-}
-
 /// The objects of one watch, by name.
 #[derive(Debug)]
 pub(super) struct Known<K> {
@@ -125,20 +92,23 @@ impl<K: Resource<DynamicType = ()>> Known<K> {
     /// Takes what a watch said.
     pub fn take(&mut self, event: Event<K>) {
         match event {
-            Event::Apply(object) => {
-                self.all.insert(object.name_any(), object);
-            }
+            Event::Apply(object) => keep(&mut self.all, object),
             Event::Delete(object) => {
                 self.all.remove(&object.name_any());
             }
             Event::Init => self.coming.clear(),
-            Event::InitApply(object) => {
-                self.coming.insert(object.name_any(), object);
-            }
+            Event::InitApply(object) => keep(&mut self.coming, object),
             Event::InitDone => {
                 self.all = std::mem::take(&mut self.coming);
                 self.is_whole = true;
             }
         }
+    }
+}
+
+fn keep<K: Resource<DynamicType = ()>>(known: &mut BTreeMap<String, K>, object: K) {
+    let name = object.name_any();
+    if known.len() < MOST_OBJECTS || known.contains_key(&name) {
+        known.insert(name, object);
     }
 }

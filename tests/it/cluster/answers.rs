@@ -142,7 +142,9 @@ async fn missing_permissions_are_named_with_the_manifest_that_grants_them() {
         let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("rbac.authorization.k8s.io", "v1", &kind.kind));
         admin.apply(&object, &kind).await.unwrap();
     }
-    assert!(double.get("ClusterRoleBinding", "", "kiops").is_some());
+    let bound = double.list("ClusterRoleBinding", "");
+    assert_eq!(bound.len(), 1);
+    assert!(bound[0]["metadata"]["name"].as_str().unwrap().starts_with("kiops-"));
 }
 
 #[tokio::test]

@@ -119,6 +119,15 @@ async fn what_was_changed_by_hand_is_said_in_the_preview() {
 }
 
 #[tokio::test]
+async fn what_will_not_be_as_it_looks_is_said_in_the_preview() {
+    let shop = Shop::new().await;
+    shop.save(json!({ "name": "production", "tls": { "issuer": "letsencrypt" } })).await;
+    let warnings = shop.preview().await["warnings"].take();
+    assert_eq!(warnings.as_array().unwrap().len(), 1, "{warnings}");
+    assert!(text(&warnings[0]).contains("the environment has no domain"), "{warnings}");
+}
+
+#[tokio::test]
 async fn somebody_elses_namespace_is_refused_by_whoever_asks() {
     let shop = Shop::new().await;
     let refused = || RuntimeError::NotOwned("namespace shop exists, and KIOPS did not make it".to_owned());

@@ -8,7 +8,7 @@ use kiops::runtime::{Progress, Runtime as _, RuntimeError};
 
 use super::place;
 use crate::contract_runtime::kubernetes::{ClusterPlace, connect};
-use crate::contract_runtime::{Lines, Place as _, deploy, web};
+use crate::contract_runtime::{Lines, Place as _, deploy, plain, web};
 use crate::support::cluster::{Behaviour, Image};
 
 const BAD: &str = "registry.test/bad:1";
@@ -223,4 +223,48 @@ async fn secrets_are_in_no_line_and_no_failure() {
     let (failure, lines) = place.failure(&place.revision(1, vec![container], Duration::from_secs(100))).await;
     assert!(failure.to_string().contains("broken ***"), "{failure}");
     assert!(lines.iter().all(|line| !line.contains("s3cret")), "{lines:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_with_another_port_that_fails_leaves_the_old_one_reached() {
+    let Some(place) = place("a_revision_with_another_port_that_fails_leaves_the_old_one_reached") else { return };
+    let good = place.revision(1, vec![web(&place, "web", "x")], Duration::from_secs(400));
+    deploy(&place, &good).await;
+    let name = place.target.namespace.as_str();
+    let serving = place.cluster().resolve(name, "web");
+    assert_eq!(serving.len(), 1);
+    let mut moved = web(&place, "web", "y");
+    moved.port = moved.port.map(|port| port + 1);
+    moved.env.insert("FAIL".into(), plain("1"));
+    let (failure, _) = place.failure(&place.revision(2, vec![moved], Duration::from_secs(400))).await;
+    assert!(failure.to_string().contains("exits with code 7"), "{failure}");
+    assert_eq!(place.cluster().resolve(name, "web"), serving, "by the new number too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restarts_from_before_a_revision_do_not_count() {
+    let Some(place) = place("restarts_from_before_a_revision_do_not_count") else { return };
+    let first = place.revision(1, vec![web(&place, "web", "x")], Duration::from_secs(400));
+    deploy(&place, &first).await;
+    let name = place.target.namespace.as_str();
+    let pod = place.cluster().list("Pod", name)[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    let status = || place.cluster().get("Pod", name, &pod).unwrap()["status"]["containerStatuses"][0].clone();
+    for times in 1..=3 {
+        place.cluster().end((name, &pod), "web", 1);
+        until(|| status()["restartCount"] == times && status()["ready"] == true).await;
+    }
+    // It waits to be started once more, when a revision comes that leaves it as it is.
+    place.cluster().end((name, &pod), "web", 1);
+    deploy(&place, &place.revision(2, vec![web(&place, "web", "x")], Duration::from_secs(400))).await;
+    assert_eq!(status()["restartCount"], 4);
+}
+
+async fn until(mut done: impl FnMut() -> bool) {
+    for _ in 0..600 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it did not come to it");
 }

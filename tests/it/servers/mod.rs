@@ -17,6 +17,7 @@ use kiops::app::events::relay;
 use kiops::app::identity::organizations;
 use kiops::app::identity::sessions::{self, Login};
 use kiops::app::settings::{Builds, Settings};
+use kiops::app::webhooks::Traffic;
 use kiops::app::{Actor, App, Events};
 use kiops::boot::{RandomIds, SystemClock};
 use kiops::domain::git::Provider;
@@ -117,6 +118,7 @@ impl Town {
             builders: Arc::new(Outside(self.world.clone())),
             scanners: Arc::new(ToolRunner::new(&self.folder.path().join(format!("tools-{number}"))).unwrap()),
             settings: Arc::new(settings),
+            traffic: Traffic::default(),
         };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         {

@@ -12,6 +12,7 @@ use kiops::app::identity::sessions::{self, Login, Session};
 use kiops::app::identity::users::{self, NewUser};
 use kiops::app::identity::{Person, organizations};
 use kiops::app::settings::{BuildProfile, Builds, LocalEngine, Settings};
+use kiops::app::webhooks::Traffic;
 use kiops::app::{Actor, App, Events};
 use kiops::builder::{Builders, ClusterPlace};
 use kiops::domain::paging::PageLimits;
@@ -107,6 +108,7 @@ impl TestApp {
             builders,
             scanners: Arc::new(ToolRunner::new(&folder.path().join("tools")).unwrap()),
             settings: Arc::new(settings),
+            traffic: Traffic::default(),
         };
         let schemas = schemas(Some(app.clone()));
         Self { app, clock, gits, registries, runtimes, sources, builder, schemas, folder }

@@ -14,7 +14,7 @@ use kiops::domain::kubeconfig::ClusterAccess;
 use kiops::domain::secret::RegistryLogin;
 use kiops::domain::spec::{Spec, Target};
 use kiops::registry::{HubRepository, ListedTag, Registries, RegistryError, TagPage, TagRequest};
-use kiops::runtime::kubernetes::manifest::shown;
+use kiops::runtime::kubernetes::manifest::{self, shown};
 use kiops::runtime::{
     Applied, InstanceLine, InstanceState, LocalImage, LogQuery, Progress, Rollout, Runtime, RuntimeConnection,
     RuntimeError, RuntimeEvent, RuntimeInfo, Runtimes, Volumes,
@@ -299,6 +299,10 @@ impl Runtimes for FakeEngine {
 
     fn manifests(&self, spec: &Spec, before: Option<&Spec>) -> String {
         shown(spec, before)
+    }
+
+    fn notices(&self, spec: &Spec) -> Vec<String> {
+        manifest::warnings(spec)
     }
 }
 

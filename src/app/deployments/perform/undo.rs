@@ -7,7 +7,7 @@ use super::{ATTEMPTS, Step, Work};
 use crate::app::Result;
 use crate::app::runtimes::same::Sameness;
 use crate::domain::spec::Target;
-use crate::runtime::Progress as _;
+use crate::runtime::{Progress as _, RuntimeError};
 
 impl Work<'_> {
     pub(super) async fn undo(&mut self) -> Result<Step> {
@@ -32,7 +32,7 @@ impl Work<'_> {
                 self.stay_stopped(&failed.spec.target).await;
                 self.volumes_stay().await
             }
-            Err(error) if self.claim.job.attempts < 4 * ATTEMPTS => Ok(Step::Again(self.log.mask(&error.to_string()))),
+            Err(error) if self.claim.job.attempts < tries(&error) => Ok(Step::Again(self.log.mask(&error.to_string()))),
             Err(error) => {
                 self.log.line(&format!("what ran before could not be brought back: {error}")).await;
                 if !self.leave_to_a_job().await? {
@@ -51,5 +51,13 @@ impl Work<'_> {
         if let Err(error) = self.runtime.stop(target).await {
             self.log.line(&format!("warning: it was stopped before, and runs now: {error}")).await;
         }
+    }
+}
+
+/// How often undoing is tried: an engine that does not answer comes back, one that refuses rarely changes its mind.
+fn tries(error: &RuntimeError) -> i32 {
+    match error {
+        RuntimeError::Unreachable(_) | RuntimeError::TimedOut(_) => 4 * ATTEMPTS,
+        _ => ATTEMPTS,
     }
 }

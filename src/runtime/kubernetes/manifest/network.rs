@@ -17,6 +17,10 @@ use crate::domain::spec::{ContainerSpec, Exposure};
 /// <https://cert-manager.io/docs/usage/ingress/#supported-annotations>.
 const ISSUER: &str = "cert-manager.io/cluster-issuer";
 
+/// What a container's port is called, in its pods, its Service and the ingress. Each of the three is found by this name and
+/// not by its number: while a number changes, pods of the old revision and of the new one are reached alike.
+pub(super) const PORT: &str = "main";
+
 /// The Service of a container that listens, under the container's name. A container's name starts with a letter, as
 /// Services ask for (RFC 1035), since [`crate::domain::names::ContainerName`] takes no other.
 pub(super) fn service(frame: &Frame<'_>, container: &ContainerSpec) -> Option<Object> {
@@ -32,8 +36,9 @@ pub(super) fn service(frame: &Frame<'_>, container: &ContainerSpec) -> Option<Ob
             type_: Some(kind.to_owned()),
             selector: Some(selector(frame.target(), container)),
             ports: Some(vec![ServicePort {
+                name: Some(PORT.to_owned()),
                 port: i32::from(port),
-                target_port: Some(IntOrString::Int(i32::from(port))),
+                target_port: Some(IntOrString::String(PORT.to_owned())),
                 protocol: Some("TCP".to_owned()),
                 ..Default::default()
             }]),
@@ -51,8 +56,7 @@ fn is_published(container: &ContainerSpec) -> bool {
 /// One Ingress with all paths of the environment, named as the service. More than one would ask for the same certificate
 /// each on its own.
 pub(super) fn ingress(frame: &Frame<'_>) -> Option<Object> {
-    let paths: Vec<HTTPIngressPath> =
-        routed(frame).map(|(path, container, port)| rule(path, container, port)).collect();
+    let paths: Vec<HTTPIngressPath> = routed(frame).map(|(path, container)| rule(path, container)).collect();
     if paths.is_empty() {
         return None;
     }
@@ -77,24 +81,25 @@ pub(super) fn ingress(frame: &Frame<'_>) -> Option<Object> {
     })))
 }
 
-fn rule(path: &str, container: &str, port: u16) -> HTTPIngressPath {
+fn rule(path: &str, container: &str) -> HTTPIngressPath {
     HTTPIngressPath {
         path: Some(path.to_owned()),
         path_type: "Prefix".to_owned(),
         backend: IngressBackend {
             service: Some(IngressServiceBackend {
                 name: container.to_owned(),
-                port: Some(ServiceBackendPort { number: Some(i32::from(port)), name: None }),
+                port: Some(ServiceBackendPort { number: None, name: Some(PORT.to_owned()) }),
             }),
             resource: None,
         },
     }
 }
 
-/// Path, container and port of all that is behind the ingress.
-fn routed<'a>(frame: &Frame<'a>) -> impl Iterator<Item = (&'a str, &'a str, u16)> {
+/// Path and container of all that is behind the ingress.
+fn routed<'a>(frame: &Frame<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
     let open = frame.spec.containers.iter().filter(|c| !c.is_internal);
-    open.filter_map(|c| Some((c.ingress_path.as_deref()?, c.name.as_str(), c.port?)))
+    let open = open.filter(|c| c.port.is_some());
+    open.filter_map(|c| Some((c.ingress_path.as_deref()?, c.name.as_str())))
 }
 
 /// What of the ingress will not be as it looks.
@@ -107,7 +112,7 @@ pub(super) fn warnings(frame: &Frame<'_>) -> Vec<String> {
         }
     }
     let mut first = BTreeMap::new();
-    for (path, container, _) in routed(frame) {
+    for (path, container) in routed(frame) {
         if let Some(earlier) = first.insert(path, container) {
             warnings.push(format!("containers {earlier} and {container} have one ingress path, {path}"));
         }

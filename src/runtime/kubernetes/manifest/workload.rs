@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Frame, Object, runs_once, scale, secrets, selector, storage};
+use super::{Frame, Object, network, runs_once, scale, secrets, selector, storage};
 use crate::domain::spec::{ContainerSpec, HealthCheck, Resources, Strategy, Target};
 use crate::runtime::labels::{self, CONTAINER, IMAGE};
 
@@ -124,6 +124,7 @@ fn main(frame: &Frame<'_>, container: &ContainerSpec) -> Container {
         env: secrets::env(frame, container),
         ports: container.port.map(|port| {
             vec![ContainerPort {
+                name: Some(network::PORT.to_owned()),
                 container_port: i32::from(port),
                 protocol: Some("TCP".to_owned()),
                 ..Default::default()

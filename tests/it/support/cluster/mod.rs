@@ -222,10 +222,11 @@ users:
     /// Ends a container that is at work, with this code; what a behaviour would make of it does not matter any more.
     pub fn end(&self, at: (&str, &str), container: &str, exit_code: i32) {
         self.with(|store| {
-            let Some(uid) = store.get("Pod", at.0, at.1).map(|pod| text(&pod["metadata"]["uid"])) else { return };
+            let Some(pod) = store.get("Pod", at.0, at.1) else { return };
+            let (uid, next) = (text(&pod["metadata"]["uid"]), pods::restart(pod, exit_code));
             let run = store.runs.get_mut(&uid);
             if let Some(run) = run.and_then(|run| run.containers.iter_mut().find(|one| one.name == container)) {
-                run.end_with(exit_code);
+                run.end_with(exit_code, next);
             }
             store.nudge();
         });

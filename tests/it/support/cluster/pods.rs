@@ -83,7 +83,7 @@ pub fn step(store: &mut Store, at: Instant) -> Option<Instant> {
 
 fn work(store: &mut Store, pod: &Value, run: &mut PodRun, at: Instant) {
     if run.put_out.is_some() {
-        run.containers.iter_mut().for_each(|container| container.end_with(137));
+        run.containers.iter_mut().for_each(|container| container.end_with(137, None));
         return;
     }
     let namespace = text(&pod["metadata"]["namespace"]);
@@ -174,15 +174,15 @@ impl Run {
         self.due = Some(at);
     }
 
-    /// It ends, as a program does that is killed or comes to its end.
-    pub fn end_with(&mut self, code: i32) {
+    /// It ends, as a program does that is killed or comes to its end, and goes on like [`restart`] says.
+    pub fn end_with(&mut self, code: i32, next: Option<Instant>) {
         let State::Running(started) = &self.state else { return };
         let reason = if code == 0 { "Completed" } else { "Error" };
         self.state = State::Ended(json!({
             "exitCode": code, "reason": reason, "startedAt": started, "finishedAt": now(),
             "containerID": format!("containerd://{}", self.name),
         }));
-        (self.ready, self.due) = (false, None);
+        (self.ready, self.due) = (false, next);
     }
 
     fn exit_code(&self) -> Option<i64> {
@@ -323,14 +323,25 @@ impl Run {
             "exitCode": code, "reason": reason, "startedAt": started, "finishedAt": now(),
             "containerID": format!("containerd://{}", text(&spec["name"])),
         }));
-        let again = match pod["spec"]["restartPolicy"].as_str() {
-            Some("Never") => false,
-            Some("OnFailure") => code != 0,
-            _ => true,
-        };
-        self.due = again.then(|| at + Duration::from_millis(20));
+        self.due = again(pod, code).then(|| at + RESTART);
         // A kubelet looks at what ended before it starts anything else.
         store.nudge();
+    }
+}
+
+/// How soon a kubelet sees that a container has ended.
+const RESTART: Duration = Duration::from_millis(20);
+
+/// When a container that has ended now with this code is started again.
+pub fn restart(pod: &Value, code: i32) -> Option<Instant> {
+    again(pod, code).then(|| Instant::now() + RESTART)
+}
+
+fn again(pod: &Value, code: i32) -> bool {
+    match pod["spec"]["restartPolicy"].as_str() {
+        Some("Never") => false,
+        Some("OnFailure") => code != 0,
+        _ => true,
     }
 }
 

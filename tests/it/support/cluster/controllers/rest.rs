@@ -92,8 +92,17 @@ pub fn services(store: &mut Store) -> Option<Instant> {
 pub fn resolve(store: &Store, namespace: &str, service: &str) -> Vec<String> {
     let Some(service) = store.get("Service", namespace, service) else { return Vec::new() };
     let mut pods = store.list("Pod", namespace);
-    pods.retain(|pod| is_ready(pod) && has_labels(pod, &service["spec"]["selector"]));
+    pods.retain(|pod| is_ready(pod) && has_labels(pod, &service["spec"]["selector"]) && listens(pod, service));
     pods.iter().map(|pod| text(&pod["metadata"]["name"])).collect()
+}
+
+/// Whether a pod listens where the service's first port leads, by name or by number. What a container listens on is what it
+/// declares.
+fn listens(pod: &Value, service: &Value) -> bool {
+    let target = &service["spec"]["ports"][0]["targetPort"];
+    let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+    let mut ports = containers.flat_map(|container| container["ports"].as_array().into_iter().flatten());
+    ports.any(|port| if target.is_string() { port["name"] == *target } else { port["containerPort"] == *target })
 }
 
 /// Claims are bound, and grow.
