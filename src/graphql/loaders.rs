@@ -13,10 +13,9 @@ use super::errors::Result;
 use crate::app::deployments::environments;
 use crate::app::git;
 use crate::app::identity::{Person, users};
-use crate::app::scans::gates::{self, Gate};
+use crate::app::scans::gates::{self, Gate, Rule};
 use crate::app::{self, App, Error, Scope, lookup, pipelines, scans, webhooks};
 use crate::domain::scan::{Severity, SeverityCounts};
-use crate::scanner::gate::Rule;
 
 /// As long as the fields of one level take to ask.
 const GATHER: Duration = Duration::from_micros(200);

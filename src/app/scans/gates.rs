@@ -13,7 +13,7 @@ use super::list::severity_of;
 use crate::app::deployments::environments;
 use crate::app::{Actor, App, Error, Result, Scope};
 use crate::domain::scan::ScanKind;
-use crate::scanner::gate::Rule;
+pub use crate::scanner::gate::{Outcome, Rule, Verdict, Violation};
 
 /// A gate, and for whom it stands.
 #[derive(Debug, Clone, PartialEq)]

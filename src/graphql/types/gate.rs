@@ -2,15 +2,14 @@
 
 use async_graphql::{Context, Enum, Object, SimpleObject};
 use entity::{deployment, pipeline};
-use sea_orm::JsonValue;
+use serde_json::Value;
 
 use super::enums::{ScanKind, Severity};
 use super::identity::User;
 use crate::app::Error;
-use crate::app::scans::gates::Gate;
+use crate::app::scans::gates::{self, Gate};
 use crate::graphql::errors::{Result, nullable};
 use crate::graphql::loaders::loaders;
-use crate::scanner::gate;
 
 /// What a gate does with what it does not like.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +23,7 @@ pub enum GateMode {
 
 /// What a gate said.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
-#[graphql(remote = "gate::Outcome")]
+#[graphql(remote = "gates::Outcome")]
 pub enum GateOutcome {
     /// Nothing is against it.
     Passed,
@@ -63,16 +62,16 @@ pub struct GateViolation {
 }
 
 /// What a gate said of a deployment.
-pub struct GateVerdict(gate::Verdict);
+pub struct GateVerdict(gates::Verdict);
 
-impl From<&gate::Rule> for GateRule {
-    fn from(rule: &gate::Rule) -> Self {
+impl From<&gates::Rule> for GateRule {
+    fn from(rule: &gates::Rule) -> Self {
         Self { kind: rule.kind.into(), max_severity: rule.max_severity.into(), only_new: rule.only_new }
     }
 }
 
-impl From<gate::Verdict> for GateVerdict {
-    fn from(verdict: gate::Verdict) -> Self {
+impl From<gates::Verdict> for GateVerdict {
+    fn from(verdict: gates::Verdict) -> Self {
         Self(verdict)
     }
 }
@@ -102,8 +101,8 @@ impl GateVerdict {
     }
 }
 
-fn stored(gate: Option<&JsonValue>) -> Result<Option<GateVerdict>> {
-    let read = |value: &JsonValue| serde_json::from_value(value.clone()).map(GateVerdict);
+fn stored(gate: Option<&Value>) -> Result<Option<GateVerdict>> {
+    let read = |value: &Value| serde_json::from_value(value.clone()).map(GateVerdict);
     Ok(gate.map(read).transpose().map_err(Error::from)?)
 }
 
@@ -141,7 +140,7 @@ impl GateVerdict {
 
     /// The rules that were broken.
     async fn violations(&self) -> Vec<GateViolation> {
-        let violation = |v: &gate::Violation| GateViolation {
+        let violation = |v: &gates::Violation| GateViolation {
             rule: GateRule::from(&v.rule),
             count: i32::try_from(v.count).unwrap_or(i32::MAX),
             message: v.message.clone(),

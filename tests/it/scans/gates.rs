@@ -22,6 +22,13 @@ impl Yard {
         self.test.run(Some(actor), document, json!({ "i": input })).await
     }
 
+    /// Images go where the runtime can have them from.
+    async fn push_images(&self) {
+        let document = "mutation($i: SaveBuildSettingsInput!) { saveBuildSettings(input: $i) { service { id } } }";
+        let input = json!({ "serviceId": self.service, "imageRepository": "registry.example/team/shop" });
+        self.test.data(&self.member, document, json!({ "i": input })).await;
+    }
+
     /// The organization's gate: SAST, MEDIUM at most.
     async fn gate(&self, mode: &str, only_new: bool) {
         // What was seen before was seen before.
@@ -76,6 +83,7 @@ impl Yard {
 async fn yard() -> Yard {
     let yard = Yard::new(&["semgrep"]).await;
     yard.save_scans(&["SAST"]).await;
+    yard.push_images().await;
     yard
 }
 
@@ -184,6 +192,7 @@ async fn a_waiver_holds_until_its_time_is_over() {
 #[tokio::test]
 async fn without_a_result_it_is_kept_back() {
     let yard = Yard::with(|told| vec![tool(told, "semgrep", ScanKind::Sast), tool(told, "zap", ScanKind::Dast)]).await;
+    yard.push_images().await;
     let unseen = yard.push(1, &[], json!({})).await;
     yard.gate("BLOCK", false).await;
     let verdict = yard.preview(&unseen).await;
