@@ -94,13 +94,15 @@ pub fn build_job(request: &BuildRequest, place: &ClusterPlace, app_armor: AppArm
         ]),
         ..container(BUILD, &place.image, &[PROGRAM])
     };
-    // The account is a file that `buildctl` puts in place of another, which a container's termination message can't be.
-    let account = format!("{RESULT_FOLDER}/metadata.json");
+    // The account is a file that `buildctl` puts in place of another, which a container's termination message can't be: that
+    // is a mounted file of root's, which whoever is in the container may write to and not replace. So it is copied by `dd`,
+    // which opens and writes; busybox's `cp` wants to make the file anew.
+    let account = format!("if={RESULT_FOLDER}/metadata.json");
     let result = Container {
         resources: Some(bounded(100, SMALL, SMALL)),
         security_context: Some(confined()),
         volume_mounts: Some(vec![read_only("result", RESULT_FOLDER)]),
-        ..container(RESULT, &place.image, &["cp", &account, "/dev/termination-log"])
+        ..container(RESULT, &place.image, &["dd", &account, "of=/dev/termination-log"])
     };
     let name = Stage::Build.name(&request.mark.run_id);
     let pod = PodSpec {

@@ -213,10 +213,13 @@ impl Run {
                     let reason = if exit_code == 0 { "Completed" } else { "Error" };
                     self.end(store, (pod, spec), (reason, exit_code, lines), at);
                 }
-                Behaviour::Tells(message) => {
-                    self.end(store, (pod, spec), ("Completed", 0, Vec::new()), at);
-                    self.say(&message);
-                }
+                Behaviour::Tells(message) => match says(spec) {
+                    Ok(()) => {
+                        self.end(store, (pod, spec), ("Completed", 0, Vec::new()), at);
+                        self.say(&message);
+                    }
+                    Err(why) => self.end(store, (pod, spec), ("Error", 1, vec![why]), at),
+                },
                 Behaviour::NotStarted(message) => {
                     self.end(store, (pod, spec), ("StartError", 128, Vec::new()), at);
                     self.say(&message);
@@ -326,6 +329,18 @@ impl Run {
         self.due = again(pod, code).then(|| at + RESTART);
         // A kubelet looks at what ended before it starts anything else.
         store.nudge();
+    }
+}
+
+/// Whether a program writes its container's termination message, as busybox does it: the file is root's, anybody may write
+/// to it, and nobody but root may put another in its place. `cp` does that last where it can't make the file anew.
+fn says(spec: &Value) -> Result<(), String> {
+    const FILE: &str = "/dev/termination-log";
+    let words: Vec<String> = spec["command"].as_array().into_iter().flatten().map(text).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["dd", rest @ ..] if rest.iter().any(|word| word.strip_prefix("of=") == Some(FILE)) => Ok(()),
+        ["cp" | "mv" | "install", .., FILE] => Err(format!("cp: can't create '{FILE}': File exists")),
+        _ => Err(format!("{words:?} does not write to {FILE}")),
     }
 }
 
