@@ -19,6 +19,8 @@ pub struct PodRun {
     inits: usize,
     /// Why the node put it out.
     pub put_out: Option<(String, String)>,
+    /// It was put out through the API.
+    pub is_drained: bool,
     /// Since when it is ready.
     pub ready_since: Option<Instant>,
     /// When it is gone, once it was told to go.
@@ -59,6 +61,9 @@ pub fn step(store: &mut Store, at: Instant) -> Option<Instant> {
         let mut run = store.runs.remove(&uid).unwrap_or_default();
         if pod["metadata"]["deletionTimestamp"].is_null() {
             work(store, &pod, &mut run, at);
+        } else if store.knobs.node_is_dead {
+            store.runs.insert(uid, run);
+            continue;
         } else {
             let due = *run.gone.get_or_insert(at + Duration::from_millis(30));
             if due <= at {
@@ -82,7 +87,7 @@ pub fn step(store: &mut Store, at: Instant) -> Option<Instant> {
 }
 
 fn work(store: &mut Store, pod: &Value, run: &mut PodRun, at: Instant) {
-    if run.put_out.is_some() {
+    if run.put_out.is_some() || run.is_drained {
         run.containers.iter_mut().for_each(|container| container.end_with(137, None));
         return;
     }
@@ -223,6 +228,9 @@ impl Run {
                 Behaviour::NotStarted(message) => {
                     self.end(store, (pod, spec), ("StartError", 128, Vec::new()), at);
                     self.say(&message);
+                }
+                Behaviour::Unpacks if spec["command"][0] != "tar" => {
+                    self.end(store, (pod, spec), ("Error", 127, vec!["it does not unpack".to_owned()]), at);
                 }
                 Behaviour::Unpacks => {
                     let input = store.inputs.get(&(text(&pod["metadata"]["uid"]), self.name.clone()));
@@ -409,6 +417,11 @@ fn show(store: &mut Store, pod: &Value, run: &PodRun) {
             old.as_array().into_iter().flatten().find(same).cloned().unwrap_or(fresh)
         });
         pod["status"]["conditions"] = json!(kept);
+        if run.is_drained {
+            let why = "Eviction API: evicting";
+            let condition = condition("DisruptionTarget", true, "EvictionByEvictionAPI", why);
+            pod["status"]["conditions"].as_array_mut().unwrap().push(condition);
+        }
         pod["status"]["phase"] = phase.into();
         if let Some((reason, message)) = &run.put_out {
             pod["status"]["phase"] = "Failed".into();
