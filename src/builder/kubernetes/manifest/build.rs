@@ -67,7 +67,7 @@ impl AppArmor {
 /// The Job of a build, suspended. Its pod needs [`build_secret`] and somebody who sends the source.
 pub fn build_job(request: &BuildRequest, place: &ClusterPlace, app_armor: AppArmor) -> Job {
     let source = Container {
-        // `tar` ends by itself at the end of the archive, and fails of one that breaks off.
+        // `tar` reads until its input is closed, which is done once all is sent, or by a connection that breaks.
         stdin: Some(true),
         stdin_once: Some(true),
         resources: Some(bounded(millis(request.limits.cpu), 2 * SMALL, place.disk)),
