@@ -279,7 +279,7 @@ pub trait Builder: Send + Sync {
     ) -> Result<Digest, BuilderError>;
 
     /// Runs a command in a container of an image: no published port, no volume, a network of its own. The container is
-    /// gone when this returns.
+    /// gone when this returns, or, where that can't be had, was told to go.
     ///
     /// # Errors
     /// [`BuilderError::TimedOut`], [`BuilderError::Refused`] when the program is not there, or what the engine says.

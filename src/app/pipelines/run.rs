@@ -348,8 +348,9 @@ impl Work<'_> {
     /// Clears away what an earlier try of the stage that is at work may have left. Where there was none nobody is asked:
     /// after a crash the engine is, and its steps of other builds are waited for, which takes its time.
     async fn afresh(&self, builder: &dyn Builder) -> std::result::Result<(), BuilderError> {
+        let is_away = |error: &BuilderError| matches!(error, BuilderError::Unreachable(_));
         match self.is_repeated {
-            true => cleared(builder, &self.pipeline.id).await,
+            true => self.patiently(|| cleared(builder, &self.pipeline.id), is_away).await,
             false => Ok(()),
         }
     }

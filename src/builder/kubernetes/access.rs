@@ -19,12 +19,13 @@ const fn global(verb: &'static str, resource: &'static str) -> Permission {
 /// All that the code of this module asks a cluster for. A server-side apply of an object that is not there needs `create`
 /// beside `patch`. Attaching is a `get` to older API servers and a `create` to newer ones
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/authorization/>).
-const NEEDED: [Permission; 18] = [
+const NEEDED: [Permission; 19] = [
     global("get", "namespaces"),
     global("create", "namespaces"),
     global("patch", "namespaces"),
     namespaced("create", "networking.k8s.io", "networkpolicies"),
     namespaced("patch", "networking.k8s.io", "networkpolicies"),
+    namespaced("list", "batch", "jobs"),
     namespaced("create", "batch", "jobs"),
     namespaced("patch", "batch", "jobs"),
     namespaced("delete", "batch", "jobs"),

@@ -91,7 +91,7 @@ impl ClusterBuilder {
         journal.line(Output::System, &text).await;
 
         self.have_ground(&run).await?;
-        let app_armor = AppArmor::of(&run.in_time(self.cluster.version()).await?);
+        let app_armor = AppArmor::of(&run.in_time(|| self.cluster.version()).await?);
         run.begin(build_job(request, &self.place, app_armor), |owner| build_secret(request, &self.place, owner))
             .await?;
         let second = u64::try_from(second).unwrap_or_default();

@@ -25,7 +25,11 @@ use crate::builder::buildkit::words;
 use crate::builder::{BuilderError, Journal, Output, RunMark};
 use crate::cluster::log::{self, Printed};
 use crate::cluster::{ClusterError, FIELD_MANAGER, watch};
+use crate::engine::neutralise;
 
+/// Waits between two tries to ask something while the cluster is away.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// The most that is kept of a line: BuildKit tells of many steps in one.
 const LONGEST: usize = 4 << 20;
 /// How long what a container printed may arrive after its end.
@@ -82,15 +86,16 @@ impl Run<'_> {
             meta
         };
         let job = Job { metadata: placed(job.metadata), ..job };
-        let made = self.in_time(cluster.apply(&job, &())).await?;
+        let made = self.in_time(|| cluster.apply(&job, &())).await?;
+        self.builder.sweep(&made).await;
         let secret = secret(owner(&name, made.metadata.uid.as_deref().unwrap_or_default()));
         let secret = Secret { metadata: placed(secret.metadata), ..secret };
-        self.in_time(cluster.apply(&secret, &())).await?;
+        self.in_time(|| cluster.apply(&secret, &())).await?;
         // No apply: that would make it again where somebody has given it up meanwhile.
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let begin = Patch::Merge(json!({ "spec": { "suspend": false } }));
         let jobs: Api<Job> = self.builder.api();
-        self.in_time(async { jobs.patch(&name, &parameters, &begin).await.map_err(ClusterError::from) }).await?;
+        self.in_time(|| async { jobs.patch(&name, &parameters, &begin).await.map_err(ClusterError::from) }).await?;
         Ok(())
     }
 
@@ -187,11 +192,33 @@ impl Run<'_> {
         BuilderError::TimedOut(format!("{} took longer than {}{why}", self.what(), words(self.time)))
     }
 
-    /// Waits for an answer until the time is over.
-    pub async fn in_time<T>(&self, asked: impl Future<Output = Result<T, ClusterError>>) -> Result<T, BuilderError> {
-        match tokio::time::timeout_at(self.deadline, asked).await {
-            Ok(answer) => answer.map_err(error),
-            Err(_) => Err(self.late(None)),
+    /// Asks until there is an answer or the time is over: what a cluster says that is away for a moment is none. So it is
+    /// for what can be asked twice.
+    pub async fn in_time<T, F>(&self, ask: impl Fn() -> F) -> Result<T, BuilderError>
+    where
+        F: Future<Output = Result<T, ClusterError>>,
+    {
+        let mut away: Option<ClusterError> = None;
+        let asking = async {
+            let mut wait = FIRST_WAIT;
+            loop {
+                let failure = match ask().await {
+                    Err(failure) if failure.is_passing() => failure,
+                    answer => return answer.map_err(error),
+                };
+                if away.as_ref() != Some(&failure) {
+                    self.journal
+                        .line(Output::System, &format!("{}; it is waited for.", neutralise(&failure.to_string())))
+                        .await;
+                    away = Some(failure);
+                }
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        };
+        match tokio::time::timeout_at(self.deadline, asking).await {
+            Ok(answer) => answer,
+            Err(_) => Err(away.map_or_else(|| self.late(None), error)),
         }
     }
 }

@@ -58,6 +58,7 @@ async fn what_the_login_may_not_do_is_said_and_listed() {
         ("get", "namespaces"),
         ("create", "namespaces"),
         ("patch", "namespaces"),
+        ("list", "jobs.batch"),
         ("create", "networkpolicies.networking.k8s.io"),
         ("patch", "networkpolicies.networking.k8s.io"),
     ];
