@@ -165,11 +165,18 @@ impl Run<'_> {
             return;
         }
         let reading = async {
+            let mut tail: Option<Printed> = None;
             loop {
                 seen.look = None;
                 seen.open_log();
                 let Some(log) = &mut seen.log else { return };
                 match log.next().await {
+                    // A program need not end its last line. Whether it did so, or the connection broke within the line, a
+                    // second look says.
+                    Some(Ok(line)) if !line.is_whole && tail.as_ref() != Some(&line) => {
+                        tail = Some(line);
+                        seen.log = None;
+                    }
                     Some(Ok(line)) => {
                         seen.last = Some(line.at);
                         lines.take(line, self.journal).await;
@@ -325,7 +332,7 @@ impl Seen {
             }
             // Nothing depends on the events.
             Heard::Job(Err(_)) => {}
-            Heard::Line(Some(Ok(line))) => {
+            Heard::Line(Some(Ok(line))) if line.is_whole => {
                 self.last = Some(line.at);
                 lines.take(line, run.journal).await;
             }
