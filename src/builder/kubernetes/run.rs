@@ -336,6 +336,8 @@ impl Seen {
                 self.last = Some(line.at);
                 lines.take(line, run.journal).await;
             }
+            // The rest of it comes when the log is opened again, which begins with it.
+            Heard::Line(Some(Ok(_))) => {}
             // It ended with its container, of which the watch tells, or broke off.
             Heard::Line(Some(Err(_)) | None) => {
                 self.log = None;
@@ -347,16 +349,22 @@ impl Seen {
     }
 
     fn pod(&mut self, event: Event<Pod>, run: &Run<'_>) -> Result<(), BuilderError> {
-        let gone = || BuilderError::Engine(format!("somebody removed the pod of {} from the cluster", run.what()));
+        let gone = |pod: &Pod| match pod::put_out(pod) {
+            Some(why) => BuilderError::Engine(format!("the cluster ended {}: {why}", run.what())),
+            None => BuilderError::Engine(format!("somebody removed the pod of {} from the cluster", run.what())),
+        };
         match event {
             Event::Apply(pod) => self.pod = Some(pod),
-            Event::Delete(_) => return Err(gone()),
+            Event::Delete(pod) => return Err(gone(&pod)),
             Event::Init => self.coming = None,
             Event::InitApply(pod) => self.coming = Some(pod),
             Event::InitDone => match self.coming.take() {
                 Some(pod) => self.pod = Some(pod),
-                None if self.pod.is_some() => return Err(gone()),
-                None => {}
+                None => {
+                    if let Some(pod) = &self.pod {
+                        return Err(gone(pod));
+                    }
+                }
             },
         }
         Ok(())

@@ -136,7 +136,7 @@ pub fn build_job(request: &BuildRequest, place: &ClusterPlace, app_armor: AppArm
     let meta = job.spec.as_mut().and_then(|spec| spec.template.metadata.as_mut());
     if let Some(meta) = meta.filter(|_| app_armor == AppArmor::Annotation) {
         let key = format!("container.apparmor.security.beta.kubernetes.io/{BUILD}");
-        meta.annotations = Some(BTreeMap::from([(key, "unconfined".to_owned())]));
+        meta.annotations.get_or_insert_default().insert(key, "unconfined".to_owned());
     }
     job
 }
