@@ -113,7 +113,6 @@ pub fn build_job(request: &BuildRequest, place: &ClusterPlace, app_armor: AppArm
             run_as_user: Some(USER),
             run_as_group: Some(USER),
             run_as_non_root: Some(true),
-            fs_group: Some(USER),
             ..Default::default()
         }),
         volumes: Some(vec![
@@ -124,7 +123,9 @@ pub fn build_job(request: &BuildRequest, place: &ClusterPlace, app_armor: AppArm
                 name: "secret".to_owned(),
                 secret: Some(SecretVolumeSource {
                     secret_name: Some(name),
-                    default_mode: Some(0o440),
+                    // All in the pod is one user, and nobody else gets at its volumes. A group of the pod's would be
+                    // set on every folder of the source, and so be in the image.
+                    default_mode: Some(0o444),
                     ..Default::default()
                 }),
                 ..Default::default()
