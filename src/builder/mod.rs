@@ -230,7 +230,7 @@ pub struct BuilderInfo {
 /// What a builder's login may not do, and would have to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lacks {
-    /// Each for people: `create jobs.batch in all namespaces`.
+    /// Each for people: `create jobs.batch in namespace kiops-builds`.
     pub permissions: Vec<String>,
     /// The manifest that grants all that is needed.
     pub grant: String,
