@@ -76,6 +76,8 @@ pub struct ClusterPlace {
     pub disk: u64,
     /// Registries that are spoken to without TLS: `host:port`.
     pub plain_http: Vec<String>,
+    /// `linux/amd64`: of builds and tests that ask for none. None: of whatever node they come to, each by itself.
+    pub platform: Option<String>,
 }
 
 /// Whose a run is: goes into the labels of all that it makes, by which all of it is found again.

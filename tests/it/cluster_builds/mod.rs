@@ -156,6 +156,7 @@ fn connect(kubeconfig: &str) -> Arc<dyn Builder> {
         image: BUILDKIT.to_owned(),
         disk: 1 << 30,
         plain_http: Vec::new(),
+        platform: None,
     };
     let connection = ClusterConnection { access: ClusterAccess::Login(Box::new(login)), place };
     ClusterBuilders::default().connect(&connection).unwrap()

@@ -53,6 +53,7 @@ impl Yard {
                 image: BUILDKIT.to_owned(),
                 disk: 1 << 30,
                 plain_http: Vec::new(),
+                platform: None,
             },
             ..settings.builds.clone()
         };

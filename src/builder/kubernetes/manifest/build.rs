@@ -108,7 +108,7 @@ pub fn build_job(request: &BuildRequest, place: &ClusterPlace, app_armor: AppArm
     let pod = PodSpec {
         init_containers: Some(vec![source, build]),
         containers: vec![result],
-        node_selector: Some(nodes(request.platforms.first().map(String::as_str))),
+        node_selector: Some(nodes(request.platforms.first().or(place.platform.as_ref()).map(String::as_str))),
         security_context: Some(PodSecurityContext {
             run_as_user: Some(USER),
             run_as_group: Some(USER),
