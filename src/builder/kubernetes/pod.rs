@@ -96,8 +96,8 @@ pub(super) fn put_out(pod: &Pod) -> Option<String> {
     };
     let by_node = told(&status.reason, &status.message).filter(|_| has_failed(pod));
     let disrupted = || {
-        let all = status.conditions.iter().flatten();
-        let found = all.filter(|one| one.type_ == "DisruptionTarget" && one.status == "True").next()?;
+        let mut all = status.conditions.iter().flatten();
+        let found = all.find(|one| one.type_ == "DisruptionTarget" && one.status == "True")?;
         told(&found.reason, &found.message).or_else(|| Some("disrupted".to_owned()))
     };
     let is_done = status.phase.as_deref() == Some("Succeeded");
