@@ -178,6 +178,7 @@ fn settings() -> Settings {
                 image: "moby/buildkit:rootless".to_owned(),
                 disk: 1 << 30,
                 plain_http: Vec::new(),
+                platform: None,
             },
         },
         build_profiles: Vec::new(),

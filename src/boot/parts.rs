@@ -241,6 +241,7 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
                 image: config.build.buildkit_image.clone(),
                 disk: config.build.disk.0,
                 plain_http: config.net.plain_http.clone(),
+                platform: Some(config.build.platform.clone()).filter(|platform| !platform.is_empty()),
             },
         },
         build_profiles: config.build.profiles.iter().map(profile).collect(),

@@ -76,6 +76,8 @@ pub struct ClusterPlace {
     pub disk: u64,
     /// Registries that are spoken to without TLS: `host:port`.
     pub plain_http: Vec<String>,
+    /// `linux/amd64`: of builds and tests that ask for none. None: of whatever node they come to, each by itself.
+    pub platform: Option<String>,
 }
 
 /// Whose a run is: goes into the labels of all that it makes, by which all of it is found again.
@@ -230,7 +232,7 @@ pub struct BuilderInfo {
 /// What a builder's login may not do, and would have to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lacks {
-    /// Each for people: `create jobs.batch in all namespaces`.
+    /// Each for people: `create jobs.batch in namespace kiops-builds`.
     pub permissions: Vec<String>,
     /// The manifest that grants all that is needed.
     pub grant: String,
@@ -279,7 +281,7 @@ pub trait Builder: Send + Sync {
     ) -> Result<Digest, BuilderError>;
 
     /// Runs a command in a container of an image: no published port, no volume, a network of its own. The container is
-    /// gone when this returns.
+    /// gone when this returns, or, where that can't be had, was told to go.
     ///
     /// # Errors
     /// [`BuilderError::TimedOut`], [`BuilderError::Refused`] when the program is not there, or what the engine says.

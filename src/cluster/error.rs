@@ -1,6 +1,7 @@
 //! What a cluster's refusals mean, without the payloads that they came with.
 
 use kube::Error as Sdk;
+use kube::client::UpgradeConnectionError;
 
 /// Longest text of an API server that is passed on.
 const LONGEST: usize = 600;
@@ -67,6 +68,7 @@ impl From<Sdk> for ClusterError {
                 Ok(inner) => Self::from(*inner),
                 Err(error) => broken(error.as_ref()),
             },
+            Sdk::UpgradeConnection(UpgradeConnectionError::GetPendingUpgrade(error)) => broken(&error),
             Sdk::Auth(_) => Self::Access("the service account's token cannot be read or used".to_owned()),
             // The other variants can hold what was sent or received, so that their text is not passed on.
             _ => Self::Garbled,

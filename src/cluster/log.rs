@@ -20,12 +20,16 @@ pub struct Printed {
     pub text: Vec<u8>,
     /// Something was left out.
     pub is_cut: bool,
+    /// Its end has come. Where not, either the container ended without one, or what came before the connection ended is a
+    /// part of the line: its time is that of the whole, and whoever goes on after it loses the rest.
+    pub is_whole: bool,
 }
 
 /// The lines of a container from the first one after `since`, until it ends or the connection does. `most` bytes of each
 /// are kept.
 ///
-/// Followed logs break off when an API server is restarted: whoever reads goes on with the time of the last line.
+/// Followed logs break off when an API server is restarted, within a line too: whoever reads goes on with the time of the
+/// last line that is whole.
 pub fn follow(
     api: Api<Pod>,
     (pod, container): (&str, &str),
@@ -57,14 +61,16 @@ pub fn follow(
     .boxed()
 }
 
+#[derive(Default)]
 struct Raw {
     text: Vec<u8>,
     is_cut: bool,
+    is_whole: bool,
 }
 
 fn lines(mut printed: impl AsyncBufRead + Unpin, most: usize) -> impl Stream<Item = std::io::Result<Raw>> {
     async_stream::try_stream! {
-        let mut held = Raw { text: Vec::new(), is_cut: false };
+        let mut held = Raw::default();
         loop {
             let chunk = printed.fill_buf().await?;
             if chunk.is_empty() {
@@ -81,7 +87,7 @@ fn lines(mut printed: impl AsyncBufRead + Unpin, most: usize) -> impl Stream<Ite
             let length = end.map_or(chunk.len(), |at| at + 1);
             printed.consume_unpin(length);
             if end.is_some() {
-                yield std::mem::replace(&mut held, Raw { text: Vec::new(), is_cut: false });
+                yield Raw { is_whole: true, ..std::mem::take(&mut held) };
             }
         }
     }
@@ -91,7 +97,8 @@ fn timed(line: Raw) -> Option<Printed> {
     let space = line.text.iter().take(40).position(|byte| *byte == b' ')?;
     let at = std::str::from_utf8(&line.text[..space]).ok()?;
     let at = DateTime::parse_from_rfc3339(at).ok()?.to_utc();
-    Some(Printed { at, text: line.text[space + 1..].to_vec(), is_cut: line.is_cut })
+    let Raw { is_cut, is_whole, .. } = line;
+    Some(Printed { at, text: line.text[space + 1..].to_vec(), is_cut, is_whole })
 }
 
 #[cfg(test)]
@@ -109,5 +116,7 @@ mod tests {
         let seen: Vec<(&str, bool)> = all.iter().map(|l| (std::str::from_utf8(&l.text).unwrap(), l.is_cut)).collect();
         assert_eq!(seen, [("a b", false), ("", false), ("012345", true), ("end", false)]);
         assert_eq!(all[0].at.timestamp_subsec_millis(), 500);
+        // Of the last one the end has not come.
+        assert_eq!(all.iter().map(|line| line.is_whole).collect::<Vec<_>>(), [true, true, true, false]);
     }
 }

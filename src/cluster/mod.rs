@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use error::ClusterError;
-pub use permissions::{Permission, Subject, grant_manifest};
+pub use permissions::{Permission, Subject, grant_manifest, grant_manifest_within};
 pub use texts::{docker_config, literal};
 pub use watch::watch;
 pub use {k8s_openapi, kube};
@@ -114,7 +114,19 @@ impl Cluster {
     /// # Errors
     /// When the cluster does not answer.
     pub async fn missing(&self, needed: &[Permission]) -> Result<Vec<Permission>, ClusterError> {
-        permissions::missing(&self.client, needed).await
+        permissions::missing(&self.client, needed, None).await
+    }
+
+    /// As [`Self::missing`], where what is about something in namespaces is needed in this one alone.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub async fn missing_within(
+        &self,
+        needed: &[Permission],
+        namespace: &str,
+    ) -> Result<Vec<Permission>, ClusterError> {
+        permissions::missing(&self.client, needed, Some(namespace)).await
     }
 
     /// Who the login is to the cluster.

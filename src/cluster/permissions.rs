@@ -16,7 +16,7 @@ use super::ClusterError;
 /// How many questions are on their way at once.
 const AT_ONCE: usize = 8;
 
-/// One thing that a login may do, in every namespace where it is about something in namespaces: we make our own.
+/// One thing that a login may do; where it is about something in namespaces, in each or in one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Permission {
     /// `get`, `list`, `watch`, `create`, `patch`, `delete`.
@@ -35,7 +35,15 @@ impl fmt::Display for Permission {
         if !self.group.is_empty() {
             write!(f, ".{}", self.group)?;
         }
-        if self.namespaced { f.write_str(" in all namespaces") } else { Ok(()) }
+        if self.namespaced && !f.alternate() { f.write_str(" in all namespaces") } else { Ok(()) }
+    }
+}
+
+impl Permission {
+    /// As text for people, where it is needed in one namespace alone.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> String {
+        if self.namespaced { format!("{self:#} in namespace {namespace}") } else { self.to_string() }
     }
 }
 
@@ -63,14 +71,19 @@ impl Subject {
     }
 }
 
-pub(super) async fn missing(client: &Client, needed: &[Permission]) -> Result<Vec<Permission>, ClusterError> {
+/// `namespace`: where what is about something in namespaces is needed; none for all of them.
+pub(super) async fn missing(
+    client: &Client,
+    needed: &[Permission],
+    namespace: Option<&str>,
+) -> Result<Vec<Permission>, ClusterError> {
     let asked = stream::iter(needed.iter().copied());
-    let asked = asked.map(|one| async move { Ok::<_, ClusterError>((one, may(client, &one).await?)) });
+    let asked = asked.map(|one| async move { Ok::<_, ClusterError>((one, may(client, &one, namespace).await?)) });
     let answers: Vec<(Permission, bool)> = asked.buffered(AT_ONCE).try_collect().await?;
     Ok(answers.into_iter().filter(|(_, may)| !may).map(|(one, _)| one).collect())
 }
 
-async fn may(client: &Client, one: &Permission) -> Result<bool, ClusterError> {
+async fn may(client: &Client, one: &Permission, namespace: Option<&str>) -> Result<bool, ClusterError> {
     let (resource, subresource) = match one.resource.split_once('/') {
         Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
         None => (one.resource, None),
@@ -80,6 +93,7 @@ async fn may(client: &Client, one: &Permission) -> Result<bool, ClusterError> {
         group: Some(one.group.to_owned()),
         resource: Some(resource.to_owned()),
         subresource,
+        namespace: namespace.filter(|_| one.namespaced).map(str::to_owned),
         ..ResourceAttributes::default()
     };
     let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), non_resource_attributes: None };
@@ -106,8 +120,26 @@ pub(super) async fn who(client: &Client) -> Result<Subject, ClusterError> {
 /// not only what is missing: applied, it takes the place of the one before.
 #[must_use]
 pub fn grant_manifest(role: &str, permissions: &[Permission], subject: &Subject) -> String {
+    granted(role, permissions, subject, None)
+}
+
+/// As [`grant_manifest`], with what is about something in namespaces granted in this one alone, which has to be there: a Role
+/// and a RoleBinding. The ClusterRole holds the rest.
+#[must_use]
+pub fn grant_manifest_within(role: &str, permissions: &[Permission], subject: &Subject, namespace: &str) -> String {
+    let (inside, global): (Vec<Permission>, Vec<Permission>) = permissions.iter().partition(|one| one.namespaced);
+    let inside = granted(role, &inside, subject, Some(namespace));
+    format!("{}---\n{inside}", granted(role, &global, subject, None))
+}
+
+fn granted(role: &str, permissions: &[Permission], subject: &Subject, within: Option<&str>) -> String {
     let name = format!("{role}-{}", subject.hash());
     let name = name.as_str();
+    let (role_kind, binding_kind) = match within {
+        Some(_) => ("Role", "RoleBinding"),
+        None => ("ClusterRole", "ClusterRoleBinding"),
+    };
+    let metadata = Meta { name, namespace: within };
     let mut verbs: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for one in permissions {
         let verbs = verbs.entry((one.group, one.resource)).or_default();
@@ -123,7 +155,7 @@ pub fn grant_manifest(role: &str, permissions: &[Permission], subject: &Subject)
             None => rules.push(Rule { api_groups: [group], resources: vec![resource], verbs }),
         }
     }
-    let role = Role { api_version: RBAC, kind: "ClusterRole", metadata: Meta { name }, rules };
+    let role = Role { api_version: RBAC, kind: role_kind, metadata, rules };
     let subject = match subject {
         Subject::User(name) => {
             Bound { kind: "User", name, namespace: None, api_group: Some("rbac.authorization.k8s.io") }
@@ -134,9 +166,9 @@ pub fn grant_manifest(role: &str, permissions: &[Permission], subject: &Subject)
     };
     let binding = Binding {
         api_version: RBAC,
-        kind: "ClusterRoleBinding",
-        metadata: Meta { name },
-        role_ref: RoleRef { api_group: "rbac.authorization.k8s.io", kind: "ClusterRole", name },
+        kind: binding_kind,
+        metadata,
+        role_ref: RoleRef { api_group: "rbac.authorization.k8s.io", kind: role_kind, name },
         subjects: [subject],
     };
     let yaml = |part: Result<String, serde_norway::Error>| part.expect("texts are always YAML");
@@ -155,9 +187,11 @@ struct Role<'a> {
     rules: Vec<Rule<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 struct Meta<'a> {
     name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -215,5 +249,14 @@ mod tests {
         insta::assert_snapshot!(grant_manifest("kiops-runtime", &needed, &account));
         let user = grant_manifest("kiops-runtime", &needed, &Subject::User("jane: 1\n---\n".to_owned()));
         assert_eq!(user.matches("\n---\n").count(), 1, "{user}");
+        let within = grant_manifest_within("kiops-builder", &needed, &account, "builds");
+        let parts: Vec<&str> = within.split("---\n").collect();
+        let [global, _, inside, binding] = parts.as_slice() else { panic!("{within}") };
+        assert!(global.contains("- namespaces") && !global.contains("deployments"), "{global}");
+        assert!(inside.contains("kind: Role\n") && inside.contains("namespace: builds\n"), "{inside}");
+        assert!(inside.contains("- deployments") && !inside.contains("- namespaces"), "{inside}");
+        assert!(binding.contains("kind: RoleBinding\n") && binding.contains("namespace: builds\n"), "{binding}");
+        assert_eq!(needed[1].within("builds"), "get deployments.apps in namespace builds");
+        assert_eq!(needed[0].within("builds"), "create namespaces");
     }
 }

@@ -31,6 +31,8 @@ pub struct Build {
     pub namespace: String,
     /// What a build may use of a node's disk, where a cluster builds.
     pub disk: Size,
+    /// `linux/amd64`: of a service that asks for none, where a cluster builds; empty: the node's.
+    pub platform: String,
     /// The profile of a service that names none.
     pub default_profile: String,
     /// What a build may use, by name.

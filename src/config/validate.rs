@@ -70,6 +70,13 @@ impl Config {
         if self.build.buildkit_image.is_empty() || self.build.buildkit_image.contains(char::is_whitespace) {
             return fault("build.buildkit_image", "an image is needed, like moby/buildkit:rootless");
         }
+        let platform = self.build.platform.as_str();
+        let architecture = platform.strip_prefix("linux/").unwrap_or_default();
+        let is_one =
+            !architecture.is_empty() && architecture.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if !platform.is_empty() && !is_one {
+            return fault("build.platform", "write linux/ARCHITECTURE, like linux/amd64, or leave it empty");
+        }
         if !self.build.profiles.contains_key(&self.build.default_profile) {
             return fault("build.default_profile", "names no profile of build.profiles");
         }

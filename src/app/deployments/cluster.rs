@@ -14,7 +14,7 @@ use crate::runtime::RuntimeError;
 /// How long a plan waits for a cluster. The deployment itself asks again, and has more time.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Refuses a namespace that is another environment's, or somebody else's where the cluster says so now.
+/// Refuses a namespace that is the one of builds, or another environment's, or somebody else's where the cluster says so now.
 ///
 /// # Errors
 /// FAILED_PRECONDITION, NAMESPACE_NOT_OWNED.
@@ -23,6 +23,11 @@ pub(super) async fn require_namespace(app: &App, scope: &Scope, spec: &Spec, to:
         return Ok(());
     }
     let target = &spec.target;
+    // Whoever has it first would have everybody's builds refused there.
+    if target.namespace == app.settings.builds.cluster.namespace {
+        let text = format!("namespace {} is kept for builds: the environment needs another one", target.namespace);
+        return Err(Error::precondition(Precondition::NamespaceNotOwned, text));
+    }
     let other = scope
         .environments()
         .filter(environment::Column::RuntimeId.eq(&to.id))

@@ -45,6 +45,8 @@ const ATTEMPTS: i32 = 8;
 const WAITS: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(8), Duration::from_secs(20)];
 /// How often it is looked whether a pipeline is to be ended, when nobody says so.
 const LOOK: Duration = Duration::from_secs(1);
+/// How much longer than its time a run that nobody watches can go on.
+const UNWATCHED: Duration = Duration::from_secs(120);
 /// How long clearing up after a run may take: a builder that does not answer does not hold up its end.
 const CLEAR: Duration = Duration::from_secs(30);
 
@@ -127,8 +129,9 @@ async fn work(app: &App, claim: &Claim, pipeline: pipeline::Model) -> Result<Out
 /// Ends a pipeline as it is stored, in the stage that is next, once nothing of it is left at work.
 async fn finish(app: &App, claim: &Claim, row: pipeline::Model, ended: RunStatus, why: &str) -> Result<Outcome> {
     let (now, mut stages) = (app.clock.now(), stages_of(&row)?);
+    let tries = if ended == RunStatus::Canceled { tries_to_clear(app) } else { ATTEMPTS };
     if let Err(why) = clear(app, &row.id, &stages).await
-        && claim.job.attempts < ATTEMPTS
+        && claim.job.attempts < tries
     {
         return Ok(Outcome::Again(why));
     }
@@ -183,6 +186,13 @@ async fn clear(app: &App, id: &str, stages: &Stages) -> std::result::Result<(), 
         Ok(Ok(builder)) => cleared(builder.as_ref(), id).await.map_err(|error| error.to_string()),
         _ => Ok(()),
     }
+}
+
+/// Claims of the job of a canceled pipeline until it counts as ended though nobody says that nothing of it is at work. Behind
+/// each but the first few a minute was waited: after so many a run's time is over, and a cluster has ended it by itself.
+fn tries_to_clear(app: &App) -> i32 {
+    let minutes = app.settings.builds.timeout.saturating_add(UNWATCHED).as_secs().div_ceil(60);
+    i32::try_from(minutes).unwrap_or(i32::MAX).saturating_add(ATTEMPTS)
 }
 
 /// Has a builder clear away what a run has there. It is not waited for without end.
@@ -345,7 +355,7 @@ impl Work<'_> {
     async fn end(self, ended: RunStatus) -> Result<Outcome> {
         if let Err(why) = clear(self.app, &self.pipeline.id, &self.stages).await {
             // What was canceled is taken up again; anything else would have to be done again for it.
-            if ended == RunStatus::Canceled && self.claim.job.attempts < ATTEMPTS {
+            if ended == RunStatus::Canceled && self.claim.job.attempts < tries_to_clear(self.app) {
                 return Ok(Outcome::Again(why));
             }
             tracing::warn!(pipeline = %self.pipeline.id, %why, "a run could not be cleared");
@@ -360,8 +370,9 @@ impl Work<'_> {
     /// Clears away what an earlier try of the stage that is at work may have left. Where there was none nobody is asked:
     /// after a crash the engine is, and its steps of other builds are waited for, which takes its time.
     async fn afresh(&self, builder: &dyn Builder) -> std::result::Result<(), BuilderError> {
+        let is_away = |error: &BuilderError| matches!(error, BuilderError::Unreachable(_));
         match self.is_repeated {
-            true => cleared(builder, &self.pipeline.id).await,
+            true => self.patiently(|| cleared(builder, &self.pipeline.id), is_away).await,
             false => Ok(()),
         }
     }

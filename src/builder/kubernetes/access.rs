@@ -2,8 +2,9 @@
 
 use super::ClusterBuilder;
 use super::failure::error;
+use super::manifest::namespace;
 use crate::builder::{BuilderError, Lacks};
-use crate::cluster::{Permission, grant_manifest};
+use crate::cluster::{Permission, grant_manifest_within};
 
 /// The name of the role that is proposed where something is missing.
 const ROLE: &str = "kiops-builder";
@@ -16,15 +17,16 @@ const fn global(verb: &'static str, resource: &'static str) -> Permission {
     Permission { verb, group: "", resource, namespaced: false }
 }
 
-/// All that the code of this module asks a cluster for. A server-side apply of an object that is not there needs `create`
+/// All that the code of this module asks a cluster for: in the namespace of builds alone, but for that one itself. A server-side apply of an object that is not there needs `create`
 /// beside `patch`. Attaching is a `get` to older API servers and a `create` to newer ones
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/authorization/>).
-const NEEDED: [Permission; 18] = [
+const NEEDED: [Permission; 19] = [
     global("get", "namespaces"),
     global("create", "namespaces"),
     global("patch", "namespaces"),
     namespaced("create", "networking.k8s.io", "networkpolicies"),
     namespaced("patch", "networking.k8s.io", "networkpolicies"),
+    namespaced("list", "batch", "jobs"),
     namespaced("create", "batch", "jobs"),
     namespaced("patch", "batch", "jobs"),
     namespaced("delete", "batch", "jobs"),
@@ -42,14 +44,18 @@ const NEEDED: [Permission; 18] = [
 
 impl ClusterBuilder {
     pub(super) async fn ask_what_is_missing(&self) -> Result<Option<Lacks>, BuilderError> {
-        let missing = self.cluster.missing(&NEEDED).await.map_err(error)?;
+        let within = self.place.namespace.as_str();
+        let missing = self.cluster.missing_within(&NEEDED, within).await.map_err(error)?;
         if missing.is_empty() {
             return Ok(None);
         }
         let subject = self.cluster.who().await.map_err(error)?;
+        // A Role can be made in a namespace that is there, and only one of ours is built in.
+        let place = serde_norway::to_string(&namespace(&self.place)).expect("texts are always YAML");
+        let grant = grant_manifest_within(ROLE, &NEEDED, &subject, within);
         Ok(Some(Lacks {
-            permissions: missing.iter().map(ToString::to_string).collect(),
-            grant: grant_manifest(ROLE, &NEEDED, &subject),
+            permissions: missing.iter().map(|one| one.within(within)).collect(),
+            grant: format!("{place}---\n{grant}"),
         }))
     }
 }

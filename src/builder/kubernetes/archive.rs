@@ -1,5 +1,5 @@
 //! The source as `tar` reads it: `context/` holds the files, `dockerfile/` the Dockerfile, which comes last. An archive that
-//! broke off somewhere has none, and nothing can be built from it.
+//! broke off somewhere has none, and nothing can be built from it, though `tar` may have taken it for a whole one.
 
 use std::io;
 

@@ -16,7 +16,7 @@ use super::failure::out_of_memory;
 use super::manifest::{AppArmor, RESULT, SOURCE, Stage, build_job, build_secret};
 use super::pod::{self, End};
 use super::run::{Ended, Lines, Run, Sender};
-use super::source::{Source, send};
+use super::source::{BROKEN, Source, send};
 use crate::builder::buildkit::{
     self, Failure, is_refused_push, masked, masker, push_refused, second_of_files, single, words,
 };
@@ -31,6 +31,11 @@ use crate::vault::Masker;
 const DIGEST: &str = "\"containerimage.digest\"";
 /// What BuildKit says of a push that failed.
 const NOT_PUSHED: &str = "failed to push";
+/// What BuildKit says where there is no Dockerfile. One is always sent, as the last file, so that then not all has arrived:
+/// an archive that breaks off between two files is a whole one to busybox's `tar`.
+const NO_DOCKERFILE: &str = "failed to read dockerfile";
+/// What `tar` says of an archive that breaks off elsewhere.
+const SHORT: &str = "short read";
 /// Lines of the first container that are looked at for why it failed.
 const LAST_LINES: i64 = 5;
 
@@ -86,7 +91,7 @@ impl ClusterBuilder {
         journal.line(Output::System, &text).await;
 
         self.have_ground(&run).await?;
-        let app_armor = AppArmor::of(&run.in_time(self.cluster.version()).await?);
+        let app_armor = AppArmor::of(&run.in_time(|| self.cluster.version()).await?);
         run.begin(build_job(request, &self.place, app_armor), |owner| build_secret(request, &self.place, owner))
             .await?;
         let second = u64::try_from(second).unwrap_or_default();
@@ -116,7 +121,14 @@ impl ClusterBuilder {
             return Err(self.not_unpacked(pod, &end, ended.unsent).await);
         }
         if let Some(end) = pod::end_of(pod, Stage::Build.as_str()).filter(|end| end.exit_code != 0) {
+            // What was built was not what was to be sent.
+            if let Some(error) = ended.unsent {
+                return Err(error);
+            }
             return Err(match end.reason.as_str() {
+                _ if [&failure.reason, &failure.whole].iter().any(|text| text.contains(NO_DOCKERFILE)) => {
+                    BuilderError::Unreachable(BROKEN.to_owned())
+                }
                 "OOMKilled" => out_of_memory("the build", &request.limits),
                 _ => why(request, failure, masker),
             });
@@ -140,6 +152,7 @@ impl ClusterBuilder {
         match unsent {
             // What broke is the connection, and the rest follows from that.
             Some(BuilderError::Unreachable(why)) => BuilderError::Unreachable(format!("{why} ({last})")),
+            _ if last.contains(SHORT) => BuilderError::Unreachable(format!("{BROKEN} ({last})")),
             _ => BuilderError::Engine(format!("the source could not be unpacked on the cluster: {last}")),
         }
     }

@@ -103,8 +103,8 @@ impl Builder for ClusterBuilder {
     }
 
     async fn clear(&self, run_id: &str) -> Result<(), BuilderError> {
-        self.remove(Stage::Build, run_id).await?;
-        self.remove(Stage::Test, run_id).await
+        let (build, test) = tokio::join!(self.remove(Stage::Build, run_id), self.remove(Stage::Test, run_id));
+        build.and(test)
     }
 
     /// It holds nothing that could be forgotten.

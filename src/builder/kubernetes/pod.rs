@@ -83,12 +83,30 @@ pub(super) fn has_failed(pod: &Pod) -> bool {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed")
 }
 
-/// Why the cluster put the pod out, if it did: that is said of the pod alone, while its containers only seem killed.
+/// Why the cluster put the pod out, if it did: that is said of the pod alone, while its containers only seem killed. A node
+/// says it as the pod's reason; what is done through the API (a node that is drained, an autoscaler, a pod with a higher
+/// priority) is a condition only
+/// (<https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>).
 pub(super) fn put_out(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref().filter(|_| has_failed(pod))?;
-    let reason = status.reason.as_deref().filter(|reason| !reason.is_empty())?;
-    let message = neutralise(status.message.as_deref().unwrap_or_default().trim());
-    Some(if message.is_empty() { reason.to_owned() } else { format!("{reason}: {message}") })
+    let status = pod.status.as_ref()?;
+    let told = |reason: &Option<String>, message: &Option<String>| {
+        let reason = reason.as_deref().filter(|reason| !reason.is_empty())?;
+        let message = neutralise(message.as_deref().unwrap_or_default().trim());
+        Some(if message.is_empty() { reason.to_owned() } else { format!("{reason}: {message}") })
+    };
+    let by_node = told(&status.reason, &status.message).filter(|_| has_failed(pod));
+    let disrupted = || {
+        let mut all = status.conditions.iter().flatten();
+        let found = all.find(|one| one.type_ == "DisruptionTarget" && one.status == "True")?;
+        told(&found.reason, &found.message).or_else(|| Some("disrupted".to_owned()))
+    };
+    let is_done = status.phase.as_deref() == Some("Succeeded");
+    by_node.or_else(|| disrupted().filter(|_| !is_done && (has_failed(pod) || is_leaving(pod))))
+}
+
+/// Whether it was told to go.
+fn is_leaving(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some()
 }
 
 /// What is in the way.
@@ -185,6 +203,12 @@ mod tests {
         let evicted =
             pod(json!({ "phase": "Failed", "reason": "Evicted", "message": "The node was low on resource.\n" }));
         assert_eq!(put_out(&evicted).as_deref(), Some("Evicted: The node was low on resource."));
+        let drained = json!([{ "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting", "lastTransitionTime": "2026-11-01T00:00:00Z" }]);
+        let failed = pod(json!({ "phase": "Failed", "conditions": drained.clone() }));
+        assert_eq!(put_out(&failed).as_deref(), Some("EvictionByEvictionAPI: Eviction API: evicting"));
+        // It was to go, and came to its own end before that.
+        assert_eq!(put_out(&pod(json!({ "phase": "Succeeded", "conditions": drained }))), None);
         let failed = pod(json!({ "phase": "Failed" }));
         assert!(has_failed(&failed) && put_out(&failed).is_none());
     }

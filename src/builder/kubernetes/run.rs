@@ -25,7 +25,11 @@ use crate::builder::buildkit::words;
 use crate::builder::{BuilderError, Journal, Output, RunMark};
 use crate::cluster::log::{self, Printed};
 use crate::cluster::{ClusterError, FIELD_MANAGER, watch};
+use crate::engine::neutralise;
 
+/// Waits between two tries to ask something while the cluster is away.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// The most that is kept of a line: BuildKit tells of many steps in one.
 const LONGEST: usize = 4 << 20;
 /// How long what a container printed may arrive after its end.
@@ -82,15 +86,16 @@ impl Run<'_> {
             meta
         };
         let job = Job { metadata: placed(job.metadata), ..job };
-        let made = self.in_time(cluster.apply(&job, &())).await?;
+        let made = self.in_time(|| cluster.apply(&job, &())).await?;
+        self.builder.sweep(&made).await;
         let secret = secret(owner(&name, made.metadata.uid.as_deref().unwrap_or_default()));
         let secret = Secret { metadata: placed(secret.metadata), ..secret };
-        self.in_time(cluster.apply(&secret, &())).await?;
+        self.in_time(|| cluster.apply(&secret, &())).await?;
         // No apply: that would make it again where somebody has given it up meanwhile.
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let begin = Patch::Merge(json!({ "spec": { "suspend": false } }));
         let jobs: Api<Job> = self.builder.api();
-        self.in_time(async { jobs.patch(&name, &parameters, &begin).await.map_err(ClusterError::from) }).await?;
+        self.in_time(|| async { jobs.patch(&name, &parameters, &begin).await.map_err(ClusterError::from) }).await?;
         Ok(())
     }
 
@@ -160,11 +165,18 @@ impl Run<'_> {
             return;
         }
         let reading = async {
+            let mut tail: Option<Printed> = None;
             loop {
                 seen.look = None;
                 seen.open_log();
                 let Some(log) = &mut seen.log else { return };
                 match log.next().await {
+                    // A program need not end its last line. Whether it did so, or the connection broke within the line, a
+                    // second look says.
+                    Some(Ok(line)) if !line.is_whole && tail.as_ref() != Some(&line) => {
+                        tail = Some(line);
+                        seen.log = None;
+                    }
                     Some(Ok(line)) => {
                         seen.last = Some(line.at);
                         lines.take(line, self.journal).await;
@@ -187,11 +199,33 @@ impl Run<'_> {
         BuilderError::TimedOut(format!("{} took longer than {}{why}", self.what(), words(self.time)))
     }
 
-    /// Waits for an answer until the time is over.
-    pub async fn in_time<T>(&self, asked: impl Future<Output = Result<T, ClusterError>>) -> Result<T, BuilderError> {
-        match tokio::time::timeout_at(self.deadline, asked).await {
-            Ok(answer) => answer.map_err(error),
-            Err(_) => Err(self.late(None)),
+    /// Asks until there is an answer or the time is over: what a cluster says that is away for a moment is none. So it is
+    /// for what can be asked twice.
+    pub async fn in_time<T, F>(&self, ask: impl Fn() -> F) -> Result<T, BuilderError>
+    where
+        F: Future<Output = Result<T, ClusterError>>,
+    {
+        let mut away: Option<ClusterError> = None;
+        let asking = async {
+            let mut wait = FIRST_WAIT;
+            loop {
+                let failure = match ask().await {
+                    Err(failure) if failure.is_passing() => failure,
+                    answer => return answer.map_err(error),
+                };
+                if away.as_ref() != Some(&failure) {
+                    self.journal
+                        .line(Output::System, &format!("{}; it is waited for.", neutralise(&failure.to_string())))
+                        .await;
+                    away = Some(failure);
+                }
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        };
+        match tokio::time::timeout_at(self.deadline, asking).await {
+            Ok(answer) => answer,
+            Err(_) => Err(away.map_or_else(|| self.late(None), error)),
         }
     }
 }
@@ -298,10 +332,12 @@ impl Seen {
             }
             // Nothing depends on the events.
             Heard::Job(Err(_)) => {}
-            Heard::Line(Some(Ok(line))) => {
+            Heard::Line(Some(Ok(line))) if line.is_whole => {
                 self.last = Some(line.at);
                 lines.take(line, run.journal).await;
             }
+            // The rest of it comes when the log is opened again, which begins with it.
+            Heard::Line(Some(Ok(_))) => {}
             // It ended with its container, of which the watch tells, or broke off.
             Heard::Line(Some(Err(_)) | None) => {
                 self.log = None;
@@ -313,16 +349,22 @@ impl Seen {
     }
 
     fn pod(&mut self, event: Event<Pod>, run: &Run<'_>) -> Result<(), BuilderError> {
-        let gone = || BuilderError::Engine(format!("somebody removed the pod of {} from the cluster", run.what()));
+        let gone = |pod: &Pod| match pod::put_out(pod) {
+            Some(why) => BuilderError::Engine(format!("the cluster ended {}: {why}", run.what())),
+            None => BuilderError::Engine(format!("somebody removed the pod of {} from the cluster", run.what())),
+        };
         match event {
             Event::Apply(pod) => self.pod = Some(pod),
-            Event::Delete(_) => return Err(gone()),
+            Event::Delete(pod) => return Err(gone(&pod)),
             Event::Init => self.coming = None,
             Event::InitApply(pod) => self.coming = Some(pod),
             Event::InitDone => match self.coming.take() {
                 Some(pod) => self.pod = Some(pod),
-                None if self.pod.is_some() => return Err(gone()),
-                None => {}
+                None => {
+                    if let Some(pod) = &self.pod {
+                        return Err(gone(pod));
+                    }
+                }
             },
         }
         Ok(())

@@ -69,6 +69,10 @@ async fn the_ground_is_made_once_and_closed() {
     let policy = place.double.get("NetworkPolicy", NAMESPACE, "kiops-runs").unwrap();
     assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
     assert!(policy["spec"]["egress"].to_string().contains("169.254.0.0/16"), "{policy}");
+    // Nothing was forced on a namespace that somebody else could have made at that moment.
+    let asked = place.double.take_asked();
+    let verbs: Vec<_> = asked.iter().filter(|one| one.resource == "namespaces").map(|one| one.verb.as_str()).collect();
+    assert_eq!(verbs, ["get", "create"]);
     place.build().await.0.unwrap();
 }
 
@@ -182,4 +186,48 @@ async fn lines_come_while_it_goes_on_and_none_is_lost_when_the_api_server_is_awa
         .map(|(_, text)| text.clone())
         .collect();
     assert_eq!(printed, ["before", "meanwhile", "after"]);
+}
+
+#[tokio::test]
+async fn a_line_that_breaks_off_is_read_again_as_a_whole() {
+    let place = Place::new(Behaviour::Runs(std::time::Duration::from_secs(600)));
+    let request = place.request();
+    let lines = super::Lines::default();
+    let building = place.builder.build(&request, &lines);
+    let driving = async {
+        place.at_work("build").await;
+        let pod = place.double.list("Pod", NAMESPACE).remove(0)["metadata"]["name"].as_str().unwrap().to_owned();
+        let print = |line: &str| place.double.print((NAMESPACE, &pod), "build", line);
+        print(&begins("a", "[1/1] RUN long"));
+        print(&prints("a", "before\n"));
+        place.until("the line has come", || lines.text().contains("Stdout before")).await;
+        // Behind its time, within what it says.
+        place.double.tear_a_line_after(60);
+        print(&prints("a", "torn\n"));
+        print(&prints("a", "after\n"));
+        place.until("the rest has come", || lines.text().contains("Stdout after")).await;
+        place.double.end((NAMESPACE, &pod), "build", 0);
+    };
+    let (built, ()) = tokio::join!(building, driving);
+    built.unwrap_or_else(|error| panic!("{error}\n{}", lines.text()));
+    let all = lines.text();
+    let printed: Vec<&str> = all.lines().filter(|line| line.starts_with("Stdout")).collect();
+    assert_eq!(printed, ["Stdout before", "Stdout torn", "Stdout after"], "{all}");
+    assert!(!all.contains("vertex"), "{all}");
+}
+
+#[tokio::test]
+async fn a_build_outlasts_an_api_server_that_is_away_again_and_again() {
+    let place = Place::new(ends(0, &[begins("a", "[1/1] RUN make"), prints("a", "made\n")]));
+    place.double.stumble();
+    let (built, lines) = place.build().await;
+    built.unwrap_or_else(|error| panic!("{error}\n{}", lines.text()));
+    assert!(lines.text().contains("Stdout made") && lines.text().contains("it is waited for"), "{}", lines.text());
+    assert!(place.left().is_empty(), "{:?}", place.left());
+    let asked = place.double.take_asked();
+    for (verb, resource) in [("get", "namespaces"), ("create", "namespaces"), ("patch", "jobs"), ("get", "pods/attach")]
+    {
+        let refused = asked.iter().any(|one| one.verb == verb && one.resource == resource && one.status == 502);
+        assert!(refused, "{verb} {resource}: {asked:#?}");
+    }
 }

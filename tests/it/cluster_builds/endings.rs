@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{BUILDKIT, Behaviour, Lines, NAMESPACE, Place, begins, buildkit, connect, ends, is_over, limits, prints};
 use kiops::builder::BuilderError;
+use serde_json::json;
 
 fn forever() -> Behaviour {
     Behaviour::Runs(Duration::from_secs(600))
@@ -163,4 +164,69 @@ async fn a_pod_that_is_put_out_says_why() {
     let (built, ()) = tokio::join!(building, driving);
     let error = built.unwrap_err().to_string();
     assert!(error.contains("the cluster ended the build: Evicted: Pod ephemeral local storage"), "{error}");
+}
+
+#[tokio::test]
+async fn a_pod_that_is_drained_is_the_clusters_doing() {
+    let place = Place::new(forever());
+    let request = place.request();
+    let lines = Lines::default();
+    let building = place.builder.build(&request, &lines);
+    let driving = async {
+        place.at_work("build").await;
+        let pod = place.double.list("Pod", NAMESPACE).remove(0);
+        let annotations = &pod["metadata"]["annotations"];
+        assert_eq!(annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"], "false");
+        assert_eq!(annotations["karpenter.sh/do-not-disrupt"], "true");
+        let name = pod["metadata"]["name"].as_str().unwrap().to_owned();
+        place.double.drain((NAMESPACE, &name));
+    };
+    let (built, ()) = tokio::join!(building, driving);
+    let error = built.unwrap_err().to_string();
+    assert_eq!(error, "the cluster ended the build: EvictionByEvictionAPI: Eviction API: evicting");
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_while_the_source_is_sent_is_what_is_told() {
+    let missing = "error: failed to solve: failed to read dockerfile: open Dockerfile: no such file or directory";
+    // Within a file, and after the first folder, which is a whole archive to `tar`; of a source that fits into what is on its
+    // way at once, and of one that does not.
+    for (size, bytes) in [(8_000_000, 100_000), (8_000_000, 512), (2_000, 1_000), (2_000, 512)] {
+        let place = Place::new(ends(1, &[missing.to_owned()]));
+        place.write("large", &"x".repeat(size));
+        place.double.break_input_after(bytes);
+        let error = place.build().await.0.unwrap_err();
+        let BuilderError::Unreachable(why) = &error else { panic!("{size}, {bytes}: {error:?}") };
+        assert!(why.starts_with("the connection to the cluster broke while the source was sent"), "{why}");
+        assert!(place.left().is_empty(), "{:?}", place.left());
+    }
+}
+
+#[tokio::test]
+async fn what_a_crash_left_suspended_is_swept_by_the_next_build() {
+    let place = Place::new(ends(0, &[]));
+    place.build().await.0.unwrap();
+    let job = |name: &str| {
+        let labels = json!({ "app.kubernetes.io/managed-by": "kiops", "kiops.dev/run": name });
+        let containers = json!([{ "name": "build", "image": BUILDKIT }]);
+        json!({
+            "metadata": { "name": name, "namespace": NAMESPACE, "labels": labels },
+            "spec": {
+                "suspend": true, "activeDeadlineSeconds": 120,
+                "template": { "metadata": {}, "spec": { "restartPolicy": "Never", "containers": containers } },
+            },
+        })
+    };
+    for (name, suspended) in [("forgotten", true), ("fresh", true), ("at-work", false)] {
+        place.double.put("Job", job(name));
+        place.double.change("Job", (NAMESPACE, name), |job| {
+            job["spec"]["suspend"] = suspended.into();
+            if name != "fresh" {
+                job["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z".into();
+            }
+        });
+    }
+    place.build().await.0.unwrap();
+    let left: Vec<String> = place.left().into_iter().filter(|one| one.starts_with("Job")).collect();
+    assert_eq!(left, ["Job at-work", "Job fresh"]);
 }

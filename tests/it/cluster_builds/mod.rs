@@ -2,6 +2,7 @@
 //! on a real one.
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
+mod anywhere;
 mod builds;
 mod endings;
 mod pipelines;
@@ -150,13 +151,18 @@ impl Place {
 }
 
 fn connect(kubeconfig: &str) -> Arc<dyn Builder> {
-    let login = ClusterLogin::read(kubeconfig, None).map_err(|why| panic!("{why}")).unwrap();
     let place = ClusterPlace {
         namespace: NAMESPACE.to_owned(),
         image: BUILDKIT.to_owned(),
         disk: 1 << 30,
         plain_http: Vec::new(),
+        platform: None,
     };
+    connect_to(kubeconfig, place)
+}
+
+fn connect_to(kubeconfig: &str, place: ClusterPlace) -> Arc<dyn Builder> {
+    let login = ClusterLogin::read(kubeconfig, None).map_err(|why| panic!("{why}")).unwrap();
     let connection = ClusterConnection { access: ClusterAccess::Login(Box::new(login)), place };
     ClusterBuilders::default().connect(&connection).unwrap()
 }

@@ -8,6 +8,8 @@ use kiops::app::settings::{Builds, Settings};
 use kiops::builder::kubernetes::ClusterBuilders;
 use kiops::builder::{Builder, BuilderConnection, BuilderError, Builders, ClusterPlace};
 use kiops::domain::git::Provider;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::{Value, json};
 
 use super::{BUILDKIT, NAMESPACE, REPOSITORY, begins, buildkit, ends, image, prints};
@@ -51,6 +53,7 @@ impl Yard {
                 image: BUILDKIT.to_owned(),
                 disk: 1 << 30,
                 plain_http: Vec::new(),
+                platform: None,
             },
             ..settings.builds.clone()
         };
@@ -97,6 +100,18 @@ impl Yard {
         let document = "query($id: ID!) { node(id: $id) { ... on Pipeline { status image imageDigest
             stages { kind status message } log(first: 200) { nodes { stage stream text } } } } }";
         self.test.data(&self.member, document, json!({ "id": id })).await["node"].clone()
+    }
+
+    /// Has its job taken up again after so many tries.
+    async fn take_up(&self, attempts: i32) {
+        let db = self.test.app.db.read_write();
+        let now = self.test.app.clock.now();
+        let change = entity::job::Entity::update_many()
+            .col_expr(entity::job::Column::Attempts, Expr::value(attempts - 1))
+            .col_expr(entity::job::Column::RunAfter, Expr::value(now))
+            .filter(entity::job::Column::Kind.eq(kiops::app::pipelines::RUN));
+        change.exec(db).await.unwrap();
+        work(&self.test).await;
     }
 
     /// Runs what is queued to its end.
@@ -222,4 +237,50 @@ async fn a_pipeline_that_is_canceled_leaves_nothing_on_the_cluster() {
     for kind in ["Job", "Pod", "Secret"] {
         assert!(yard.double.list(kind, NAMESPACE).is_empty(), "{kind}");
     }
+}
+
+#[tokio::test]
+async fn it_is_not_said_to_be_canceled_while_it_may_be_at_work() {
+    let yard = Yard::new(Behaviour::Runs(std::time::Duration::from_secs(600))).await;
+    yard.save(json!({ "imageRepository": REPOSITORY })).await;
+    let id = yard.start().await;
+    let canceling = async {
+        let begun = std::time::Instant::now();
+        while yard.double.inputs("source").is_empty() {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(20), "it never begins");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        yard.double.go_away();
+        let cancel = "mutation($i: CancelPipelineInput!) { cancelPipeline(input: $i) { pipeline { status } } }";
+        yard.test.data(&yard.member, cancel, json!({ "i": { "id": id } })).await;
+    };
+    tokio::join!(work(&yard.test), canceling);
+    for attempts in [10, 20] {
+        assert_eq!(yard.look(&id).await["status"], "RUNNING");
+        yard.take_up(attempts).await;
+    }
+    yard.double.come_back();
+    assert_eq!(yard.look(&id).await["status"], "RUNNING");
+    yard.take_up(21).await;
+    assert_eq!(yard.look(&id).await["status"], "CANCELED");
+    assert!(yard.double.list("Job", NAMESPACE).is_empty());
+}
+
+#[tokio::test]
+async fn the_namespace_of_builds_is_nobody_elses() {
+    let yard = Yard::new(ends(0, &[])).await;
+    yard.test.registries.push("nginx:1.27", 1);
+    let runtime = {
+        let document = "{ runtimes { nodes { id name } } }";
+        let all = yard.test.data(&yard.admin, document, json!({})).await;
+        let all = all["runtimes"]["nodes"].as_array().unwrap().clone();
+        text(&all.iter().find(|one| one["name"] == "cluster").unwrap()["id"])
+    };
+    let containers = json!([{ "name": "web", "image": "nginx", "tag": "1.27", "port": 80 }]);
+    let service = json!({ "name": NAMESPACE, "runtimeId": runtime, "containers": containers });
+    let service = mutate(&yard.test, &yard.admin, "registerDockerHubService", service).await;
+    let document = "mutation($i: DeployServiceInput!) { deployService(input: $i) { deployment { id } } }";
+    let answer = yard.test.run(Some(&yard.admin), document, json!({ "i": { "serviceId": service } })).await;
+    assert_eq!(reason(&answer), "FAILED_PRECONDITION NAMESPACE_NOT_OWNED");
+    assert!(answer.errors[0].message.contains("kept for builds"), "{:?}", answer.errors);
 }

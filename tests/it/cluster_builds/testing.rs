@@ -63,3 +63,33 @@ async fn other_ends_are_told_apart() {
     assert!(matches!(place.builder.test(&place.test(&[]), &lines).await, Err(BuilderError::Refused(_))));
     assert!(place.left().is_empty(), "{:?}", place.left());
 }
+
+#[tokio::test]
+async fn a_node_that_dies_holds_up_nobody() {
+    let late = async {
+        let place = Place::new(Behaviour::Missing);
+        place.double.image(&image(), Behaviour::Runs(Duration::from_secs(600)));
+        place.double.kill_node();
+        let mut request = place.test(&["make", "test"]);
+        request.limits = limits(2);
+        let end = tokio::time::timeout(Duration::from_secs(40), place.builder.test(&request, &Lines::default())).await;
+        assert!(matches!(end.expect("it ends"), Err(BuilderError::TimedOut(_))));
+    };
+    // How a command ended that did so is told, whatever becomes of its pod.
+    let passed = async {
+        let place = Place::new(Behaviour::Missing);
+        place.double.image(&image(), ends(0, &[]));
+        place.double.kill_node();
+        let request = place.test(&["make", "test"]);
+        let end = tokio::time::timeout(Duration::from_secs(40), place.builder.test(&request, &Lines::default())).await;
+        assert_eq!(end.expect("it ends").unwrap().exit_code, 0);
+    };
+    let stumbling = async {
+        let place = Place::new(Behaviour::Missing);
+        place.double.image(&image(), ends(0, &[]));
+        place.double.stumble();
+        let end = place.builder.test(&place.test(&["make", "test"]), &Lines::default()).await;
+        assert_eq!(end.unwrap().exit_code, 0);
+    };
+    tokio::join!(late, passed, stumbling);
+}

@@ -58,20 +58,43 @@ async fn what_the_login_may_not_do_is_said_and_listed() {
         ("get", "namespaces"),
         ("create", "namespaces"),
         ("patch", "namespaces"),
+        ("list", "jobs.batch"),
         ("create", "networkpolicies.networking.k8s.io"),
         ("patch", "networkpolicies.networking.k8s.io"),
     ];
     place.double.login("a-token-that-may-little", "system:serviceaccount:ops:kiops", &all);
     let builder = connect(&place.double.kubeconfig_of("a-token-that-may-little"));
     let lacks = builder.lacks().await.unwrap().unwrap();
-    assert!(lacks.permissions.contains(&"create jobs.batch in all namespaces".to_owned()), "{lacks:?}");
+    assert!(lacks.permissions.contains(&"create jobs.batch in namespace kiops-builds".to_owned()), "{lacks:?}");
     assert!(lacks.permissions.iter().any(|one| one.contains("pods/attach")), "{lacks:?}");
-    assert!(!lacks.permissions.iter().any(|one| one.contains("namespaces") && !one.contains("in all")), "{lacks:?}");
+    assert!(!lacks.permissions.iter().any(|one| one.ends_with(" namespaces")), "{lacks:?}");
     assert!(
         lacks.grant.contains("kind: ClusterRole\n") && lacks.grant.contains("name: kiops-builder"),
         "{}",
         lacks.grant
     );
+
+    assert!(lacks.grant.contains("kind: Role\n") && lacks.grant.contains("kind: RoleBinding\n"), "{}", lacks.grant);
+
+    // What is granted in that namespace alone is enough.
+    let inside = |resource: &str| format!("{resource}@{NAMESPACE}");
+    let inside = [
+        ("*", "jobs.batch"),
+        ("*", "secrets"),
+        ("*", "pods"),
+        ("*", "pods/log"),
+        ("*", "pods/attach"),
+        ("*", "events"),
+        ("*", "networkpolicies.networking.k8s.io"),
+    ]
+    .map(|(verb, resource)| (verb, inside(resource)));
+    let mut granted = vec![("get", "namespaces"), ("create", "namespaces"), ("patch", "namespaces")];
+    granted.extend(inside.iter().map(|(verb, resource)| (*verb, resource.as_str())));
+    place.double.login("a-token-for-builds", "system:serviceaccount:ops:builder", &granted);
+    let narrow = connect(&place.double.kubeconfig_of("a-token-for-builds"));
+    assert_eq!(narrow.lacks().await.unwrap(), None);
+    let lines = super::Lines::default();
+    narrow.build(&place.request(), &lines).await.unwrap();
 
     let lines = super::Lines::default();
     let error = builder.build(&place.request(), &lines).await.unwrap_err();

@@ -244,6 +244,7 @@ pub fn settings() -> Settings {
                 image: "moby/buildkit:rootless".to_owned(),
                 disk: 1 << 30,
                 plain_http: Vec::new(),
+                platform: None,
             },
         },
         build_profiles: vec![BuildProfile {

@@ -67,7 +67,7 @@ impl AppArmor {
 /// The Job of a build, suspended. Its pod needs [`build_secret`] and somebody who sends the source.
 pub fn build_job(request: &BuildRequest, place: &ClusterPlace, app_armor: AppArmor) -> Job {
     let source = Container {
-        // `tar` ends by itself at the end of the archive, and fails of one that breaks off.
+        // `tar` reads until its input is closed, which is done once all is sent, or by a connection that breaks.
         stdin: Some(true),
         stdin_once: Some(true),
         resources: Some(bounded(millis(request.limits.cpu), 2 * SMALL, place.disk)),
@@ -94,24 +94,25 @@ pub fn build_job(request: &BuildRequest, place: &ClusterPlace, app_armor: AppArm
         ]),
         ..container(BUILD, &place.image, &[PROGRAM])
     };
-    // The account is a file that `buildctl` puts in place of another, which a container's termination message can't be.
-    let account = format!("{RESULT_FOLDER}/metadata.json");
+    // The account is a file that `buildctl` puts in place of another, which a container's termination message can't be: that
+    // is a mounted file of root's, which whoever is in the container may write to and not replace. So it is copied by `dd`,
+    // which opens and writes; busybox's `cp` wants to make the file anew.
+    let account = format!("if={RESULT_FOLDER}/metadata.json");
     let result = Container {
         resources: Some(bounded(100, SMALL, SMALL)),
         security_context: Some(confined()),
         volume_mounts: Some(vec![read_only("result", RESULT_FOLDER)]),
-        ..container(RESULT, &place.image, &["cp", &account, "/dev/termination-log"])
+        ..container(RESULT, &place.image, &["dd", &account, "of=/dev/termination-log"])
     };
     let name = Stage::Build.name(&request.mark.run_id);
     let pod = PodSpec {
         init_containers: Some(vec![source, build]),
         containers: vec![result],
-        node_selector: Some(nodes(request.platforms.first().map(String::as_str))),
+        node_selector: Some(nodes(request.platforms.first().or(place.platform.as_ref()).map(String::as_str))),
         security_context: Some(PodSecurityContext {
             run_as_user: Some(USER),
             run_as_group: Some(USER),
             run_as_non_root: Some(true),
-            fs_group: Some(USER),
             ..Default::default()
         }),
         volumes: Some(vec![
@@ -122,7 +123,9 @@ pub fn build_job(request: &BuildRequest, place: &ClusterPlace, app_armor: AppArm
                 name: "secret".to_owned(),
                 secret: Some(SecretVolumeSource {
                     secret_name: Some(name),
-                    default_mode: Some(0o440),
+                    // All in the pod is one user, and nobody else gets at its volumes. A group of the pod's would be
+                    // set on every folder of the source, and so be in the image.
+                    default_mode: Some(0o444),
                     ..Default::default()
                 }),
                 ..Default::default()
@@ -134,7 +137,7 @@ pub fn build_job(request: &BuildRequest, place: &ClusterPlace, app_armor: AppArm
     let meta = job.spec.as_mut().and_then(|spec| spec.template.metadata.as_mut());
     if let Some(meta) = meta.filter(|_| app_armor == AppArmor::Annotation) {
         let key = format!("container.apparmor.security.beta.kubernetes.io/{BUILD}");
-        meta.annotations = Some(BTreeMap::from([(key, "unconfined".to_owned())]));
+        meta.annotations.get_or_insert_default().insert(key, "unconfined".to_owned());
     }
     job
 }

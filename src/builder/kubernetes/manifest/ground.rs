@@ -43,6 +43,11 @@ pub fn namespace(place: &ClusterPlace) -> Namespace {
 /// Nobody gets at a run, and a run gets everywhere but to the node and the cloud's metadata. Names are asked for on any
 /// address: clusters have resolvers at link-local ones, and nothing else answers on their port.
 ///
+/// Blocks of addresses mean different things on different networks: Calico takes them for pods and nodes as well, Cilium
+/// for what is outside of the cluster alone (<https://docs.cilium.io/en/stable/network/kubernetes/policy/>). There a registry
+/// inside of the cluster is reached once a policy of its operator's lets these pods out to it. To open the whole cluster to
+/// what runs here, on networks that keep it closed, would be the greater harm.
+///
 /// The API server is not kept from them: its address is often a node's, and so a registry's. Their pods hold no token.
 pub fn network_policy(place: &ClusterPlace) -> NetworkPolicy {
     let block = |cidr: &str, except: Vec<String>| NetworkPolicyPeer {

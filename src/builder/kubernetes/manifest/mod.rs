@@ -90,7 +90,7 @@ pub fn owner(name: &str, uid: &str) -> OwnerReference {
 
 fn job(stage: Stage, mark: &RunMark, time: Duration, pod: PodSpec) -> Job {
     let labels = labels(stage, mark);
-    let seconds = time.saturating_add(UNWATCHED).as_secs();
+    let seconds = i64::try_from(time.saturating_add(UNWATCHED).as_secs()).unwrap_or(i64::MAX);
     Job {
         metadata: ObjectMeta {
             name: Some(stage.name(&mark.run_id)),
@@ -100,17 +100,19 @@ fn job(stage: Stage, mark: &RunMark, time: Duration, pod: PodSpec) -> Job {
         spec: Some(JobSpec {
             // What has failed is tried again by whoever asked for it, if at all.
             backoff_limit: Some(0),
-            active_deadline_seconds: Some(i64::try_from(seconds).unwrap_or(i64::MAX)),
+            active_deadline_seconds: Some(seconds),
             ttl_seconds_after_finished: Some(KEPT),
             suspend: Some(true),
             template: PodTemplateSpec {
-                metadata: Some(ObjectMeta { labels: Some(labels), ..Default::default() }),
+                metadata: Some(ObjectMeta { labels: Some(labels), annotations: Some(stays()), ..Default::default() }),
                 spec: Some(PodSpec {
                     restart_policy: Some("Never".to_owned()),
                     // What runs is a stranger's: it gets no way to the cluster.
                     automount_service_account_token: Some(false),
                     enable_service_links: Some(false),
                     termination_grace_period_seconds: Some(GRACE),
+                    // The node holds to this by itself, also where nothing reaches it any more.
+                    active_deadline_seconds: Some(seconds),
                     ..pod
                 }),
             },
@@ -118,6 +120,15 @@ fn job(stage: Stage, mark: &RunMark, time: Duration, pod: PodSpec) -> Job {
         }),
         status: None,
     }
+}
+
+/// Asks whoever takes nodes away for want of use to leave the run's alone: what was begun would be lost
+/// (<https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md>,
+/// <https://karpenter.sh/docs/concepts/disruption/>).
+fn stays() -> BTreeMap<String, String> {
+    [("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"), ("karpenter.sh/do-not-disrupt", "true")]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
 }
 
 fn secret(stage: Stage, mark: &RunMark, owner: OwnerReference, data: BTreeMap<String, ByteString>) -> Secret {

@@ -28,7 +28,7 @@ pub fn test_job(request: &TestRequest, place: &ClusterPlace) -> Job {
     };
     let pod = PodSpec {
         containers: vec![test],
-        node_selector: Some(nodes(request.platform.as_deref())),
+        node_selector: Some(nodes(request.platform.as_deref().or(place.platform.as_deref()))),
         image_pull_secrets: Some(vec![LocalObjectReference { name: Stage::Test.name(&request.mark.run_id) }]),
         ..Default::default()
     };

@@ -11,6 +11,7 @@ fn place() -> ClusterPlace {
         image: "moby/buildkit:v0.32.2-rootless".to_owned(),
         disk: 20 << 30,
         plain_http: vec!["registry.lan:5000".to_owned()],
+        platform: None,
     }
 }
 
@@ -97,6 +98,25 @@ fn all_that_a_service_says_is_in_it() {
     let pod = job.spec.unwrap().template.spec.unwrap();
     insta::assert_snapshot!(yaml(&pod.init_containers.unwrap()[1].args));
     assert_eq!(pod.node_selector.unwrap()["kubernetes.io/arch"], "arm64");
+}
+
+#[test]
+fn what_is_built_on_one_kind_of_node_is_tested_on_the_same() {
+    let place = ClusterPlace { platform: Some("linux/arm64".to_owned()), ..place() };
+    let on = |job: Job| job.spec.unwrap().template.spec.unwrap().node_selector.unwrap()["kubernetes.io/arch"].clone();
+    assert_eq!(on(build_job(&build(), &place, AppArmor::Field)), "arm64");
+    assert_eq!(on(test_job(&TestRequest { platform: None, ..test() }, &place)), "arm64");
+    // What a service asks for comes first.
+    assert_eq!(on(test_job(&test(), &place)), "amd64");
+}
+
+#[test]
+fn the_images_folders_are_the_sources() {
+    // A group of the pod's own would be set on every folder, and so be in the image.
+    let pod = build_job(&build(), &place(), AppArmor::Field).spec.unwrap().template.spec.unwrap();
+    assert_eq!(pod.security_context.unwrap().fs_group, None);
+    let secret = pod.volumes.unwrap().into_iter().find_map(|volume| volume.secret).unwrap();
+    assert_eq!(secret.default_mode, Some(0o444));
 }
 
 #[test]

@@ -80,7 +80,12 @@ pub async fn answer(
                         note.resource = call.resource();
                         note.namespace.clone_from(&call.namespace);
                         note.name.clone_from(&call.name);
+                        let stumbles = store.lock().unwrap().knobs.is_stumble(&note.verb, &note.resource);
                         match permitted(&login, &call) {
+                            Ok(()) if stumbles => {
+                                // Of 503 kube's client asks again by itself.
+                                Err(Refusal::new(502, "InternalError", "Bad Gateway"))
+                            }
                             Ok(()) if call.subresource == "attach" => {
                                 attach::attach(&store, &call, (upgrade, &parts.headers)).map(Reply::Other)
                             }
@@ -131,7 +136,7 @@ fn verb(method: &str, named: bool, watching: bool) -> Option<&'static str> {
 }
 
 fn permitted(login: &Login, call: &Call) -> Result<(), Refusal> {
-    if login.may(call.verb, &rule_name(call.kind.group, &call.resource())) {
+    if login.may(call.verb, (&rule_name(call.kind.group, &call.resource()), &call.namespace)) {
         return Ok(());
     }
     let object =
@@ -173,7 +178,8 @@ fn apart(
                 Some(sub) if !sub.is_empty() => format!("{}/{sub}", text(&wanted["resource"])),
                 _ => text(&wanted["resource"]),
             };
-            let allowed = login.may(&text(&wanted["verb"]), &rule_name(&text(&wanted["group"]), &resource));
+            let rule = rule_name(&text(&wanted["group"]), &resource);
+            let allowed = login.may(&text(&wanted["verb"]), (&rule, &text(&wanted["namespace"])));
             review["status"] = json!({ "allowed": allowed });
             Ok(Reply::Json(201, review))
         }

@@ -61,7 +61,7 @@ pub fn attach(
     Ok(answer.body(Body::empty()).unwrap())
 }
 
-/// Whether an archive came to its end.
+/// Whether it is a whole archive to busybox's `tar`: one that breaks off between two entries is.
 pub fn is_whole(bytes: &[u8]) -> bool {
     let mut archive = tar::Archive::new(bytes);
     let Ok(entries) = archive.entries() else { return false };
@@ -73,7 +73,7 @@ pub fn is_whole(bytes: &[u8]) -> bool {
         }
         last = entry.path().ok().map(|path| path.into_owned());
     }
-    last.is_some() && bytes.len().is_multiple_of(512) && bytes.ends_with(&[0; 1024])
+    last.is_some() && bytes.len().is_multiple_of(512)
 }
 
 /// What has come when the connection ends is what the container got, whether that was all or not.
@@ -103,7 +103,14 @@ async fn take(store: Arc<Mutex<Store>>, upgrade: OnUpgrade, key: (String, String
     while let Some(Ok(message)) = socket.next().await {
         let Message::Binary(bytes) = message else { continue };
         match bytes.split_first() {
-            Some((&STDIN, rest)) => input.bytes.extend_from_slice(rest),
+            Some((&STDIN, rest)) => {
+                input.bytes.extend_from_slice(rest);
+                let most = input.store.lock().unwrap().knobs.input_breaks_after;
+                if let Some(most) = most.filter(|most| *most <= input.bytes.len()) {
+                    input.bytes.truncate(most);
+                    return;
+                }
+            }
             // `tar` ends at the end of the archive, and the connection with it.
             Some((&CLOSE, [STDIN])) => break,
             _ => {}

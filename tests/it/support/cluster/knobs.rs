@@ -99,6 +99,14 @@ pub struct Knobs {
     pub namespace_leaves: Duration,
     /// How long each answer takes.
     pub latency: Duration,
+    /// Of every kind of request each other one is answered 502, the first to begin with. None: of none.
+    pub stumbles: Option<BTreeMap<(String, String), u32>>,
+    /// After so many bytes a connection to a container's standard input breaks.
+    pub input_breaks_after: Option<usize>,
+    /// The next line of a log breaks off after so many bytes, and the log with it.
+    pub tears: Option<usize>,
+    /// The node does not answer any more: its pods are never gone.
+    pub node_is_dead: bool,
 }
 
 impl Default for Knobs {
@@ -111,11 +119,23 @@ impl Default for Knobs {
             version: "v1.37.0".to_owned(),
             namespace_leaves: Duration::from_millis(50),
             latency: Duration::ZERO,
+            stumbles: None,
+            input_breaks_after: None,
+            tears: None,
+            node_is_dead: false,
         }
     }
 }
 
 impl Knobs {
+    /// Whether it is this request's turn to be answered 502.
+    pub fn is_stumble(&mut self, verb: &str, resource: &str) -> bool {
+        let Some(counts) = &mut self.stumbles else { return false };
+        let count = counts.entry((verb.to_owned(), resource.to_owned())).or_default();
+        *count += 1;
+        *count % 2 == 1
+    }
+
     /// How long so many seconds of the cluster are.
     pub fn seconds(&self, seconds: f64) -> Duration {
         Duration::from_secs_f64((seconds / self.speed).max(0.001))

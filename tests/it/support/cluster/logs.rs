@@ -51,7 +51,11 @@ pub fn log(store: &Arc<Mutex<Store>>, call: Call) -> Result<impl Stream<Item = B
         let first = chosen(&call, lines);
         let newest = first.last().map(|(time, _)| time.clone());
         for (time, line) in &first {
-            yield shown(&call, time, line);
+            let (part, is_torn) = torn(&store, shown(&call, time, line));
+            yield part;
+            if is_torn {
+                return;
+            }
         }
         if !follow {
             return;
@@ -75,7 +79,11 @@ pub fn log(store: &Arc<Mutex<Store>>, call: Call) -> Result<impl Stream<Item = B
             sent += fresh.len();
             for (time, line) in fresh {
                 if time >= newest {
-                    yield shown(&call, &time, &line);
+                    let (part, is_torn) = torn(&store, shown(&call, &time, &line));
+                    yield part;
+                    if is_torn {
+                        return;
+                    }
                     newest = time;
                 }
             }
@@ -115,6 +123,14 @@ fn chosen(call: &Call, mut lines: Vec<(String, String)>) -> Vec<(String, String)
         lines.drain(..lines.len().saturating_sub(tail));
     }
     lines
+}
+
+/// What comes of a line where one is to break off.
+fn torn(store: &Mutex<Store>, line: Bytes) -> (Bytes, bool) {
+    match store.lock().unwrap().knobs.tears.take() {
+        Some(most) => (line.slice(..most.min(line.len() - 1)), true),
+        None => (line, false),
+    }
 }
 
 fn shown(call: &Call, time: &str, line: &str) -> Bytes {

@@ -153,6 +153,26 @@ users:
         self.with(|store| store.knobs.namespace_leaves = time);
     }
 
+    /// Of every kind of request each other one is answered 502 from now on, the first to begin with.
+    pub fn stumble(&self) {
+        self.with(|store| store.knobs.stumbles = Some(std::collections::BTreeMap::new()));
+    }
+
+    /// A connection to a container's standard input breaks once so many bytes have come.
+    pub fn break_input_after(&self, bytes: usize) {
+        self.with(|store| store.knobs.input_breaks_after = Some(bytes));
+    }
+
+    /// The next line of a log that is followed breaks off after so many bytes, and the log with it.
+    pub fn tear_a_line_after(&self, bytes: usize) {
+        self.with(|store| store.knobs.tears = Some(bytes));
+    }
+
+    /// The node dies: pods that are deleted stay, for nobody says that they are gone.
+    pub fn kill_node(&self) {
+        self.with(|store| store.knobs.node_is_dead = true);
+    }
+
     /// Asks about each object that is written: `Some((403, "why"))` denies it, in a webhook's words.
     pub fn admit(&self, admission: impl Fn(&Value) -> Option<(u16, String)> + Send + Sync + 'static) {
         self.with(|store| store.knobs.admission = Some(Arc::new(admission)));
@@ -243,6 +263,16 @@ users:
             let Some(uid) = store.get("Pod", at.0, at.1).map(|pod| text(&pod["metadata"]["uid"])) else { return };
             if let Some(run) = store.runs.get_mut(&uid) {
                 run.put_out = Some((reason.to_owned(), why.to_owned()));
+            }
+        });
+    }
+
+    /// A pod is put out through the API, as a drain does it: a condition says so, and its containers are killed.
+    pub fn drain(&self, at: (&str, &str)) {
+        self.with(|store| {
+            let Some(uid) = store.get("Pod", at.0, at.1).map(|pod| text(&pod["metadata"]["uid"])) else { return };
+            if let Some(run) = store.runs.get_mut(&uid) {
+                run.is_drained = true;
             }
         });
     }

@@ -19,6 +19,8 @@ pub struct PodRun {
     inits: usize,
     /// Why the node put it out.
     pub put_out: Option<(String, String)>,
+    /// It was put out through the API.
+    pub is_drained: bool,
     /// Since when it is ready.
     pub ready_since: Option<Instant>,
     /// When it is gone, once it was told to go.
@@ -59,6 +61,9 @@ pub fn step(store: &mut Store, at: Instant) -> Option<Instant> {
         let mut run = store.runs.remove(&uid).unwrap_or_default();
         if pod["metadata"]["deletionTimestamp"].is_null() {
             work(store, &pod, &mut run, at);
+        } else if store.knobs.node_is_dead {
+            store.runs.insert(uid, run);
+            continue;
         } else {
             let due = *run.gone.get_or_insert(at + Duration::from_millis(30));
             if due <= at {
@@ -82,7 +87,7 @@ pub fn step(store: &mut Store, at: Instant) -> Option<Instant> {
 }
 
 fn work(store: &mut Store, pod: &Value, run: &mut PodRun, at: Instant) {
-    if run.put_out.is_some() {
+    if run.put_out.is_some() || run.is_drained {
         run.containers.iter_mut().for_each(|container| container.end_with(137, None));
         return;
     }
@@ -213,13 +218,19 @@ impl Run {
                     let reason = if exit_code == 0 { "Completed" } else { "Error" };
                     self.end(store, (pod, spec), (reason, exit_code, lines), at);
                 }
-                Behaviour::Tells(message) => {
-                    self.end(store, (pod, spec), ("Completed", 0, Vec::new()), at);
-                    self.say(&message);
-                }
+                Behaviour::Tells(message) => match says(spec) {
+                    Ok(()) => {
+                        self.end(store, (pod, spec), ("Completed", 0, Vec::new()), at);
+                        self.say(&message);
+                    }
+                    Err(why) => self.end(store, (pod, spec), ("Error", 1, vec![why]), at),
+                },
                 Behaviour::NotStarted(message) => {
                     self.end(store, (pod, spec), ("StartError", 128, Vec::new()), at);
                     self.say(&message);
+                }
+                Behaviour::Unpacks if spec["command"][0] != "tar" => {
+                    self.end(store, (pod, spec), ("Error", 127, vec!["it does not unpack".to_owned()]), at);
                 }
                 Behaviour::Unpacks => {
                     let input = store.inputs.get(&(text(&pod["metadata"]["uid"]), self.name.clone()));
@@ -329,6 +340,18 @@ impl Run {
     }
 }
 
+/// Whether a program writes its container's termination message, as busybox does it: the file is root's, anybody may write
+/// to it, and nobody but root may put another in its place. `cp` does that last where it can't make the file anew.
+fn says(spec: &Value) -> Result<(), String> {
+    const FILE: &str = "/dev/termination-log";
+    let words: Vec<String> = spec["command"].as_array().into_iter().flatten().map(text).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["dd", rest @ ..] if rest.iter().any(|word| word.strip_prefix("of=") == Some(FILE)) => Ok(()),
+        ["cp" | "mv" | "install", .., FILE] => Err(format!("cp: can't create '{FILE}': File exists")),
+        _ => Err(format!("{words:?} does not write to {FILE}")),
+    }
+}
+
 /// How soon a kubelet sees that a container has ended.
 const RESTART: Duration = Duration::from_millis(20);
 
@@ -394,6 +417,11 @@ fn show(store: &mut Store, pod: &Value, run: &PodRun) {
             old.as_array().into_iter().flatten().find(same).cloned().unwrap_or(fresh)
         });
         pod["status"]["conditions"] = json!(kept);
+        if run.is_drained {
+            let why = "Eviction API: evicting";
+            let condition = condition("DisruptionTarget", true, "EvictionByEvictionAPI", why);
+            pod["status"]["conditions"].as_array_mut().unwrap().push(condition);
+        }
         pod["status"]["phase"] = phase.into();
         if let Some((reason, message)) = &run.put_out {
             pod["status"]["phase"] = "Failed".into();

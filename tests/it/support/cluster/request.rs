@@ -80,8 +80,11 @@ impl Call {
 
 impl Login {
     /// Whether they may; `resource` is `deployments.apps`, `pods/log`.
-    pub fn may(&self, verb: &str, resource: &str) -> bool {
-        let fits = |rule: &str, word: &str| rule == "*" || rule == word;
+    ///
+    /// A rule for one namespace is written `pods@shop`; the namespace is empty for what is asked of all.
+    pub fn may(&self, verb: &str, (resource, namespace): (&str, &str)) -> bool {
+        let inside = format!("{resource}@{namespace}");
+        let fits = |rule: &str, word: &str| rule == "*" || rule == word || (word == resource && rule == inside);
         self.may.iter().any(|(verbs, resources)| fits(verbs, verb) && fits(resources, resource))
     }
 }
