@@ -54,7 +54,7 @@ pub struct GateMutation;
 
 #[Object]
 impl GateMutation {
-    /// What a service, or every service of the organization, may carry to deployment.
+    /// [admin] What a service, or every service of the organization, may carry to deployment.
     async fn save_security_gate(
         &self,
         ctx: &Context<'_>,
@@ -75,7 +75,7 @@ impl GateMutation {
         Ok(Some(SaveSecurityGatePayload { security_gate: SecurityGate(gate) }))
     }
 
-    /// Back to the organization's.
+    /// [admin] Back to the organization's.
     async fn remove_security_gate(
         &self,
         ctx: &Context<'_>,

@@ -29,7 +29,7 @@ pub struct DeployServiceInput {
     pub plan_hash: Option<String>,
     /// The same key again answers with the first call's deployment.
     pub idempotency_key: Option<String>,
-    /// Why it is deployed although the gate blocks; audited.
+    /// [admin] Why it is deployed although the gate blocks; audited.
     pub gate_override: Option<String>,
 }
 

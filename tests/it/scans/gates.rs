@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{EVAL, Hit, PICKLE, Yard, tool};
 use crate::support::app::code;
 use crate::support::builds::commit;
-use crate::support::shop::{mutate, text, work};
+use crate::support::shop::{text, work};
 
 const NEW: Hit = Hit { rule: "py.shell", level: "error", path: "src/new.py", line: 3, code: "os.system(x)" };
 const GATE: &str = "gate { outcome violations { count message rule { kind maxSeverity onlyNew } } overrideReason \
@@ -279,15 +279,4 @@ async fn a_rule_that_is_saved_again_keeps_its_time() {
     let input = json!({ "enabled": true, "mode": "BLOCK", "rules": rules });
     assert!(yard.save_gate(&yard.admin, input).await.errors.is_empty());
     assert_eq!(yard.preview(&new).await["outcome"], "PASSED");
-}
-
-#[tokio::test]
-async fn the_organization_gate_goes_with_nothing_but_itself() {
-    let yard = yard().await;
-    yard.gate("BLOCK", false).await;
-    let input = json!({ "id": yard.service });
-    mutate(&yard.test, &yard.admin, "removeService", input).await;
-    work(&yard.test).await;
-    let all = yard.test.data(&yard.member, "{ securityGate { mode } }", json!({})).await;
-    assert_eq!(all["securityGate"]["mode"], "BLOCK");
 }
