@@ -117,7 +117,7 @@ impl Looked<'_> {
     async fn settle(&self, tx: &impl ConnectionTrait) -> Result<(i64, i64)> {
         let before = self.before(tx).await?;
         // Counted before anything is opened: what nobody knew is PENDING.
-        let new = self.new(tx, before.as_ref()).await?;
+        let new = self.newly_seen(tx, before.as_ref()).await?;
         let gone = self.gone(tx).await?;
         let fixed = match &before {
             Some(before) => self.fixed(tx, before, &gone).await?,
@@ -174,7 +174,7 @@ impl Looked<'_> {
 
     /// How many it saw that the scan before did not. What only tools report that had no result then, and was known all the
     /// same, is not new.
-    async fn new(&self, tx: &impl ConnectionTrait, before: Option<&scan::Model>) -> Result<i64> {
+    async fn newly_seen(&self, tx: &impl ConnectionTrait, before: Option<&scan::Model>) -> Result<i64> {
         let mine = scan_finding::Entity::find().filter(scan_finding::Column::ScanId.eq(&self.row.id));
         let Some(before) = before else { return count(mine.count(tx).await?) };
         let fresh = mine.filter(Expr::exists(seen_too(&before.id)).not());

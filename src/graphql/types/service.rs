@@ -162,7 +162,6 @@ impl Service {
     }
 
     /// What scans saw, the worst first; in every state, unless some are named.
-    #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
     #[graphql(complexity = "crate::graphql::connection::cost(first, None, child_complexity)")]
     async fn findings(
         &self,
