@@ -42,7 +42,7 @@ pub enum Way {
 pub enum Looked {
     /// At least one tool of the kind came to a result.
     Yes,
-    /// Nobody could have: only what runs can be looked at, and nothing runs there yet.
+    /// Nobody could have: what is to be looked at while it runs, or images of others, and it does not run there yet.
     NotYet,
     /// None did.
     No,
@@ -59,18 +59,18 @@ pub struct Counted {
     pub looked: Looked,
 }
 
-/// What a gate said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a gate said. A later one is worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Outcome {
     /// Nothing is against it.
     Passed,
     /// Something is, and it goes on.
     Warned,
-    /// It does not go on.
-    Blocked,
     /// It was blocked, and an admin let it go on.
     Overridden,
+    /// It does not go on.
+    Blocked,
 }
 
 /// A rule that was broken.
@@ -131,9 +131,7 @@ fn message(one: &Counted) -> Option<String> {
     let Rule { kind, max_severity, only_new, .. } = &one.rule;
     match one.looked {
         Looked::No => Some(format!("there is no result of {kind}: none of its tools has looked at this with success")),
-        Looked::NotYet => {
-            Some(format!("there is no result of {kind} yet: it looks at what runs, and nothing runs there"))
-        }
+        Looked::NotYet => Some(format!("there is no result of {kind} yet: it is looked at once it runs")),
         Looked::Yes if one.counts.total() == 0 => None,
         Looked::Yes => {
             let new = if *only_new { "new " } else { "" };

@@ -231,8 +231,15 @@ async fn use_everything(session: &mut Session) -> Vec<String> {
 /// Every row of every table as text, and SQLite's files as they are.
 pub async fn stored(test: &TestApp) -> Vec<u8> {
     let mut all = format!("{:?}", test.rows().await).into_bytes();
-    for file in std::fs::read_dir(test.folder()).unwrap() {
-        all.extend(std::fs::read(file.unwrap().path()).unwrap());
+    let mut folders = vec![test.folder().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => all.extend(std::fs::read(path).unwrap()),
+            }
+        }
     }
     all
 }

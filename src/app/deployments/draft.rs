@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use entity::{DeploymentTrigger, RunStatus, deployment, environment, service};
+use entity::{DeploymentTrigger, RunStatus, deployment, environment, pipeline, service};
 use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryOrder};
 
 use super::environments::Place;
 use super::plan::{self, Plan};
 use super::request::{DeployInput, RollbackInput, current_spec, refuse_while_removing};
 use super::{built, cluster, environments, moving, resolve};
-use crate::app::scans::gates::judge::{self, Wish};
+use crate::app::scans::gates::judge::{self, What, Wish};
 use crate::app::services::spec::{cluster_of, spec_of, strategy_of};
 use crate::app::{App, Error, Precondition, Result, Scope, runtimes};
 use crate::domain::image::Tag;
-use crate::domain::spec::{ClusterSpec, Spec};
+use crate::domain::spec::{ClusterSpec, ContainerSpec, Spec};
 use crate::scanner::gate::{Verdict, Way};
 
 /// A plan with the facts that it was made from.
@@ -69,7 +69,8 @@ pub(super) async fn deployment(app: &App, scope: &Scope, input: &DeployInput, di
     let current = current_spec(db, scope, &place.row).await?;
     let plan = plan::compare(&*app.runtimes, (spec, current.as_ref()), course, warnings);
     let trigger = DeploymentTrigger::Manual;
-    let wish = Wish { service: &service, pipeline: pipeline.as_ref(), environment: &place.row, way: Way::Forward };
+    let what = what(pipeline.as_ref(), &plan.spec, current.as_ref());
+    let wish = Wish { service: &service, what, environment: &place.row, way: Way::Forward };
     let gate = judge::verdict(app, db, scope, &wish).await?;
     let pipeline_id = pipeline.map(|p| p.id);
     Ok(Draft { service, place, plan, trigger, rollback_of: None, tags, pipeline_id, gate })
@@ -116,11 +117,25 @@ pub(super) async fn rollback(app: &App, scope: &Scope, input: &RollbackInput) ->
     }
     let course = moving::course(db, scope, &row, &runtime).await?;
     let plan = plan::compare(&*app.runtimes, (spec, current.as_ref()), course, Vec::new());
-    let wish = Wish { service: &service, pipeline: pipeline.as_ref(), environment: &row, way: Way::Back };
+    let what = what(pipeline.as_ref(), &plan.spec, current.as_ref());
+    let wish = Wish { service: &service, what, environment: &row, way: Way::Back };
     let gate = judge::verdict(app, db, scope, &wish).await?;
     let (place, pipeline_id) = (Place { row, exists: true }, to.pipeline_id.clone());
     let trigger = DeploymentTrigger::Rollback;
     Ok(Draft { service, place, plan, trigger, rollback_of: Some(to), tags: BTreeMap::new(), pipeline_id, gate })
+}
+
+/// What a gate has to judge. Images of others run there already when every one of them is in what serves.
+fn what<'a>(pipeline: Option<&'a pipeline::Model>, spec: &Spec, current: Option<&Spec>) -> What<'a> {
+    if let Some(pipeline) = pipeline {
+        return What::Built(pipeline);
+    }
+    let serves = |c: &ContainerSpec| {
+        let same = |other: &ContainerSpec| (&other.repository, &other.tag) == (&c.repository, &c.tag);
+        let digests = |other: &ContainerSpec| c.digest.is_none() || c.digest == other.digest;
+        current.is_some_and(|current| current.containers.iter().any(|other| same(other) && digests(other)))
+    };
+    if spec.containers.iter().all(serves) { What::Runs } else { What::New }
 }
 
 async fn revision_to_go_back_to(

@@ -22,7 +22,7 @@ use self::ending::is_unbegun_and_canceled;
 use super::moving::Course;
 use super::{built, environments, jobs, leftovers, list, machine, manifest, plan, request, resolve, status};
 use crate::app::log::RunLog;
-use crate::app::scans::gates::judge::{self, Wish};
+use crate::app::scans::gates::judge::{self, What, Wish};
 use crate::app::services::definition;
 use crate::app::{App, Error, Event, Result, Scope, runtimes, scans, secrets};
 use crate::domain::image::Tag;
@@ -363,10 +363,11 @@ impl Work<'_> {
         if !tags.is_empty() {
             definition::keep_tags(&tx, &self.scope, &self.service.id, &tags).await?;
         }
-        let pipeline = built::pipeline_of(&tx, &self.scope, &self.deployment).await?;
-        let (service, environment, way) = (&self.service, &self.environment, Way::Forward);
-        let serves = Wish { service, pipeline: pipeline.as_ref(), environment, way };
-        judge::mark_deployed(self.app, &tx, &self.scope, &serves).await?;
+        if let Some(pipeline) = built::pipeline_of(&tx, &self.scope, &self.deployment).await? {
+            let (service, environment, what) = (&self.service, &self.environment, What::Built(&pipeline));
+            let serves = Wish { service, what, environment, way: Way::Forward };
+            judge::mark_deployed(self.app, &tx, &self.scope, &serves).await?;
+        }
         tx.commit().await?;
         self.publish();
         Ok(true)

@@ -7,8 +7,9 @@ use super::targets::Aim;
 use crate::app::pipelines::engine;
 use crate::app::{App, Result};
 use crate::builder::{BuilderConnection, Journal, Output};
+use crate::domain::scan::ScanKind;
 use crate::scanner::report::{self, Found, Input, Key};
-use crate::scanner::run::{EngineConnection, Job, Mark, Said};
+use crate::scanner::run::{EngineConnection, Job, Mark, QUOTE, Said};
 use crate::scanner::{Finding, ScanError, Tool};
 
 /// Where a tool in an image sees the source.
@@ -50,7 +51,8 @@ pub(super) async fn run(
         report: place.report,
         join: aim.join.as_deref(),
     };
-    app.scanners.run(&job, &Words { tool: &tool.name, journal }).await?;
+    let words = Words { tool, journal };
+    app.scanners.run(&job, &words).await.map_err(|why| without_words(tool, why))?;
     let (tool, path, source) = (tool.clone(), place.report.to_owned(), aim.target.source.clone());
     let key = place.key.clone();
     let read = tokio::task::spawn_blocking(move || read(&tool, &path, source.as_deref(), &key)).await;
@@ -122,13 +124,27 @@ pub(super) fn folder(app: &App, scan_id: &str) -> PathBuf {
 
 /// A tool's words in a run's log.
 struct Words<'a> {
-    tool: &'a str,
+    tool: &'a Tool,
     journal: &'a dyn Journal,
 }
 
 #[async_trait::async_trait]
 impl Said for Words<'_> {
     async fn line(&self, text: &str) {
-        self.journal.line(Output::Stdout, &format!("{}: {text}", self.tool)).await;
+        // Many a tool prints the secrets that it finds.
+        if self.tool.kind != ScanKind::Secret {
+            self.journal.line(Output::Stdout, &format!("{}: {text}", self.tool.name)).await;
+        }
+    }
+}
+
+/// A failure of a tool that looks for secrets, without what it said last.
+fn without_words(tool: &Tool, why: ScanError) -> ScanError {
+    match why {
+        ScanError::Failed(text) if tool.kind == ScanKind::Secret => {
+            let reason = text.split_once(QUOTE).map_or(text.as_str(), |(reason, _)| reason);
+            ScanError::Failed(reason.to_owned())
+        }
+        why => why,
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use chrono::DateTime;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::Said;
+use super::{QUOTE, Said};
 use crate::engine::{LineAssembler, neutralise};
 
 /// Bytes of a run that are told.
@@ -98,11 +98,11 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// A message with the last that the tool said, if it said anything.
+    /// A message with the last that the tool said after [`QUOTE`], if it said anything.
     pub(super) fn quoting(&self, message: String) -> String {
         let last = [&self.stderr, &self.stdout].into_iter().map(Ear::last).find(|last| !last.is_empty());
         match last {
-            Some(last) => format!("{message}; it said: {last}"),
+            Some(last) => format!("{message}{QUOTE}{last}"),
             None => message,
         }
     }

@@ -2,8 +2,10 @@
 
 use async_graphql::Response;
 use chrono::TimeDelta;
+use entity::scan;
 use kiops::app::Actor;
 use kiops::domain::scan::ScanKind;
+use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
 
 use super::{EVAL, Hit, PICKLE, Yard, tool};
@@ -213,12 +215,44 @@ async fn without_a_result_it_is_kept_back() {
     assert_eq!(by_hand["status"], "SUCCEEDED", "{by_hand}");
     let clean = yard.push(2, &[], json!({})).await;
     assert_eq!(yard.preview(&clean).await["outcome"], "PASSED");
-    // DAST looks at what runs: before anything does it can't be asked for.
+    // DAST looks at what runs: before this build does it can't be asked for.
     let dast = json!({ "enabled": true, "mode": "BLOCK", "rules": [{ "kind": "DAST", "maxSeverity": "LOW" }] });
     assert!(yard.save_gate(&yard.admin, dast).await.errors.is_empty());
     assert_eq!(yard.preview(&clean).await["outcome"], "WARNED");
-    assert_eq!(yard.deployed(&yard.member, json!({})).await["outcome"], "WARNED");
-    assert_eq!(yard.preview(&clean).await["outcome"], "BLOCKED");
+    let warned = yard.deployed(&yard.member, json!({})).await;
+    assert_eq!(warned["outcome"], "WARNED");
+    assert!(text(&warned["violations"][0]["message"]).contains("it is looked at once it runs"), "{warned}");
+}
+
+#[tokio::test]
+async fn what_a_forgotten_scan_saw_is_no_result() {
+    let yard = yard().await;
+    yard.gate("BLOCK", false).await;
+    let pipeline = yard.push(1, &[EVAL], json!({})).await;
+    assert_eq!(yard.preview(&pipeline).await["violations"][0]["count"], 1);
+    scan::Entity::update_many()
+        .col_expr(scan::Column::Pruned, true.into())
+        .exec(yard.test.app.db.read_write())
+        .await
+        .unwrap();
+    let verdict = yard.preview(&pipeline).await;
+    assert_eq!((&verdict["outcome"], &verdict["violations"][0]["count"]), (&json!("BLOCKED"), &json!(0)));
+}
+
+#[tokio::test]
+async fn what_a_tool_saw_counts_although_it_broke_down_later() {
+    let yard = Yard::new(&["semgrep", "bandit"]).await;
+    yard.save_scans(&["SAST"]).await;
+    yard.push_images().await;
+    yard.gate("BLOCK", false).await;
+    yard.hits("bandit", &[NEW]);
+    let pipeline = yard.push(1, &[], json!({})).await;
+    assert_eq!(yard.preview(&pipeline).await["violations"][0]["count"], 1);
+    yard.break_down("bandit", 2);
+    let part = yard.scan("main").await;
+    assert_eq!(part["status"], "INCOMPLETE", "{part}");
+    let verdict = yard.preview(&pipeline).await;
+    assert_eq!((&verdict["outcome"], &verdict["violations"][0]["count"]), (&json!("BLOCKED"), &json!(1)));
 }
 
 #[tokio::test]

@@ -12,12 +12,12 @@ use sea_orm::{
 use super::{Step, Work, internal};
 use crate::app::deployments::{built, environments};
 use crate::app::pipelines::{cancel, machine};
-use crate::app::scans::gates::judge::{self, Wish};
+use crate::app::scans::gates::judge::{self, What, Wish};
 use crate::app::{Code, Result};
 use crate::builder::{Journal as _, Output};
 use crate::domain::stage::StageKind;
 use crate::domain::status::RunStatus as Status;
-use crate::scanner::gate::{Outcome, Verdict, Way};
+use crate::scanner::gate::{Verdict, Way};
 
 /// Where a pipeline's image goes.
 pub(super) struct Targets {
@@ -62,10 +62,10 @@ impl Work<'_> {
         for name in targets {
             let place = environments::meant_or_new(app, db, &self.scope, &self.service, Some(name)).await;
             let Ok(place) = place else { continue };
-            let (service, pipeline, environment) = (&self.service, Some(&self.pipeline), &place.row);
-            let wish = Wish { service, pipeline, environment, way: Way::Forward };
+            let (service, what, environment) = (&self.service, What::Built(&self.pipeline), &place.row);
+            let wish = Wish { service, what, environment, way: Way::Forward };
             let verdict = judge::verdict(app, db, &self.scope, &wish).await?;
-            worst = worst.into_iter().chain(verdict).max_by_key(|verdict| verdict.outcome == Outcome::Blocked);
+            worst = worst.into_iter().chain(verdict).max_by_key(|verdict| verdict.outcome);
         }
         let Some(worst) = worst else { return Ok(true) };
         let mut change: pipeline::ActiveModel = self.pipeline.clone().into();

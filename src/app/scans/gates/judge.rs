@@ -1,32 +1,46 @@
 //! What the gate of a service says of a deployment, from what scans have stored.
 
 use entity::{FindingState, GateMode, RunStatus, environment, finding, pipeline, scan, scan_finding, service};
-use sea_orm::sea_query::{Expr, Query};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Query};
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    ActiveEnum as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _, QueryTrait as _,
 };
 
 use super::in_force;
 use crate::app::audit::By;
 use crate::app::scans::list::{rank_of, severity_of};
+use crate::app::scans::machine::tools_of;
 use crate::app::{App, Error, Precondition, Result, Scope};
 use crate::domain::scan::{ScanKind, SeverityCounts};
 use crate::scanner::gate::{self, Counted, Looked, Mode, Outcome, Rule, Verdict, Way};
 
 /// Longest reason of an override, in bytes.
 const REASON: usize = 2048;
+/// The most scans that are looked through for one that is whole.
+const MOST_SCANS: u64 = 50;
 
 /// What is to be deployed where.
 pub struct Wish<'a> {
     /// The service.
     pub service: &'a service::Model,
-    /// The pipeline that built it; none for a service of images.
-    pub pipeline: Option<&'a pipeline::Model>,
+    /// What it is made of.
+    pub what: What<'a>,
     /// Where it goes: stored, or about to be.
     pub environment: &'a environment::Model,
     /// Whether it was there before.
     pub way: Way,
+}
+
+/// What a deployment is made of.
+#[derive(Clone, Copy)]
+pub enum What<'a> {
+    /// What a pipeline built.
+    Built(&'a pipeline::Model),
+    /// Images of others, which run there already: they were looked at there, and are in a revision that was deployed.
+    Runs,
+    /// Images of others that nobody could look at yet.
+    New,
 }
 
 /// What the gate says; none where there is none, or it is off.
@@ -39,15 +53,19 @@ pub async fn verdict(app: &App, db: &impl ConnectionTrait, scope: &Scope, wish: 
     };
     let mut counted = Vec::with_capacity(found.rules.len());
     for rule in found.rules {
-        let scan = evidence(db, scope, wish, rule.kind).await?;
-        let looked = match &scan {
-            Some(_) => Looked::Yes,
-            None if rule.kind == ScanKind::Dast && wish.environment.current_deployment_id.is_none() => Looked::NotYet,
-            None => Looked::No,
+        let evidence = evidence(db, scope, wish, rule.kind).await?;
+        let looked = match (evidence.looked, wish.what) {
+            (true, _) => Looked::Yes,
+            // Nobody can look at what does not run, or is nowhere yet.
+            (false, What::New) => Looked::NotYet,
+            (false, _) if rule.kind == ScanKind::Dast => Looked::NotYet,
+            (false, _) => Looked::No,
         };
-        let counts = match scan {
-            Some(scan) => count(app, db, &scan, &rule).await?,
-            None => SeverityCounts::default(),
+        // What runs is not new.
+        let old = rule.only_new && matches!(wish.what, What::Runs);
+        let counts = match looked {
+            Looked::Yes if !old => count(app, db, &evidence.scans, &rule).await?,
+            _ => SeverityCounts::default(),
         };
         counted.push(Counted { rule, counts, looked });
     }
@@ -94,7 +112,7 @@ pub fn admit(by: &By, verdict: Option<Verdict>, reason: Option<&str>) -> Result<
 pub async fn mark_deployed(app: &App, tx: &impl ConnectionTrait, scope: &Scope, wish: &Wish<'_>) -> Result<()> {
     let mut scans = Vec::new();
     for kind in ScanKind::ALL {
-        scans.extend(evidence(tx, scope, wish, kind).await?);
+        scans.extend(evidence(tx, scope, wish, kind).await?.scans);
     }
     if scans.is_empty() {
         return Ok(());
@@ -113,79 +131,107 @@ pub async fn mark_deployed(app: &App, tx: &impl ConnectionTrait, scope: &Scope, 
     Ok(())
 }
 
-/// The scan whose result speaks of what is to be deployed: the newest of the pipeline or of its commit, and where no
-/// pipeline builds the newest of all. DAST looks at what runs: at the same build elsewhere, else at the environment.
-async fn evidence(db: &impl ConnectionTrait, scope: &Scope, wish: &Wish<'_>, kind: ScanKind) -> Result<Option<String>> {
-    let results = || {
-        scope
-            .scans()
-            .select_only()
-            .column(scan::Column::Id)
-            .filter(scan::Column::ServiceId.eq(&wish.service.id))
-            .filter(scan::Column::Kind.eq(entity::ScanKind::from(kind)))
-            .filter(scan::Column::Status.is_in([RunStatus::Succeeded, RunStatus::Incomplete]))
-            .order_by_desc(scan::Column::Id)
-    };
-    if kind == ScanKind::Dast {
-        if let Some(pipeline) = wish.pipeline {
+/// What scans say of what is to be deployed.
+#[derive(Default)]
+struct Evidence {
+    /// The scans whose findings count.
+    scans: Vec<String>,
+    /// Whether a tool has succeeded in one of them.
+    looked: bool,
+}
+
+/// The newest scan that speaks of what is to be deployed, and where a part of it is missing those before it, back to one
+/// that is whole: what a tool saw is not gone because it failed later.
+async fn evidence(db: &impl ConnectionTrait, scope: &Scope, wish: &Wish<'_>, kind: ScanKind) -> Result<Evidence> {
+    let Some(about) = about(scope, wish, kind) else { return Ok(Evidence::default()) };
+    let rows = scope
+        .scans()
+        .filter(scan::Column::ServiceId.eq(&wish.service.id))
+        .filter(scan::Column::Kind.eq(entity::ScanKind::from(kind)))
+        .filter(scan::Column::Status.is_in([RunStatus::Succeeded, RunStatus::Incomplete]))
+        // Nobody knows any more what an old one saw.
+        .filter(scan::Column::Pruned.eq(false))
+        .filter(about)
+        .order_by_desc(scan::Column::Id)
+        .limit(MOST_SCANS)
+        .all(db)
+        .await?;
+    let mut evidence = Evidence::default();
+    for row in rows {
+        evidence.looked |= tools_of(&row)?.iter().any(|tool| tool.succeeded());
+        evidence.scans.push(row.id);
+        if row.status == RunStatus::Succeeded {
+            break;
+        }
+    }
+    Ok(evidence)
+}
+
+/// Which scans of a kind speak of what is to be deployed; none where none can.
+fn about(scope: &Scope, wish: &Wish<'_>, kind: ScanKind) -> Option<Condition> {
+    let all = Condition::all;
+    Some(match (wish.what, kind) {
+        // Of the same build, where it runs already.
+        (What::Built(pipeline), ScanKind::Dast) => {
             let deployed = scope
                 .deployments()
                 .select_only()
                 .column(entity::deployment::Column::Id)
                 .filter(entity::deployment::Column::PipelineId.eq(&pipeline.id))
                 .into_query();
-            let same = results().filter(scan::Column::DeploymentId.in_subquery(deployed));
-            if let Some(found) = same.into_tuple().one(db).await? {
-                return Ok(Some(found));
+            all().add(scan::Column::DeploymentId.in_subquery(deployed))
+        }
+        // The image of another pipeline may be another one, of the same commit too.
+        (What::Built(pipeline), ScanKind::Sca | ScanKind::Sbom) => all().add(scan::Column::PipelineId.eq(&pipeline.id)),
+        (What::Built(pipeline), ScanKind::Sast | ScanKind::Secret | ScanKind::Iac) => {
+            let of_it = Condition::any().add(scan::Column::PipelineId.eq(&pipeline.id));
+            match &pipeline.commit_sha {
+                Some(commit) => of_it.add(scan::Column::CommitSha.eq(commit)),
+                None => of_it,
             }
         }
-        let here = results().filter(scan::Column::EnvironmentId.eq(&wish.environment.id));
-        return Ok(here.into_tuple().one(db).await?);
-    }
-    let Some(pipeline) = wish.pipeline else {
-        return Ok(results().filter(scan::Column::EnvironmentId.is_null()).into_tuple().one(db).await?);
-    };
-    let mut of_it = Condition::any().add(scan::Column::PipelineId.eq(&pipeline.id));
-    if let Some(commit) = &pipeline.commit_sha {
-        of_it = of_it.add(scan::Column::CommitSha.eq(commit));
-    }
-    Ok(results().filter(of_it).into_tuple().one(db).await?)
+        (What::Runs, ScanKind::Dast) => all().add(scan::Column::EnvironmentId.eq(&wish.environment.id)),
+        (What::Runs, _) => all().add(scan::Column::EnvironmentId.is_null()),
+        (What::New, _) => return None,
+    })
 }
 
-/// How many findings of a scan a rule does not let through. One that is fixed by now in a later commit is in this one
-/// still; one that is ignored is not counted until its time has passed.
-async fn count(app: &App, db: &impl ConnectionTrait, scan: &str, rule: &Rule) -> Result<SeverityCounts> {
+/// How many findings of scans a rule does not let through, each as bad as the worst of these scans says. One that is fixed by
+/// now in a later commit is in this one still; one that is ignored is not counted until its time has passed.
+async fn count(app: &App, db: &impl ConnectionTrait, scans: &[String], rule: &Rule) -> Result<SeverityCounts> {
     let now = app.clock.now();
-    let ignored = Condition::all()
-        .add(finding::Column::State.eq(FindingState::Ignored))
-        .add(Condition::any().add(finding::Column::IgnoredUntil.is_null()).add(finding::Column::IgnoredUntil.gt(now)));
-    let mut counted = finding::Entity::find()
-        .filter(
-            finding::Column::Id.in_subquery(
-                Query::select()
-                    .column(scan_finding::Column::FindingId)
-                    .from(scan_finding::Entity)
-                    .and_where(scan_finding::Column::ScanId.eq(scan))
-                    .to_owned(),
-            ),
-        )
-        .filter(finding::Column::Rank.lt(rank_of(rule.max_severity)))
-        .filter(ignored.not());
+    let seen = Alias::new("seen");
+    let rank = || Expr::col((Alias::new("seen"), scan_finding::Column::Rank));
+    let found = |column| Expr::col((finding::Entity, column));
+    let each = Query::select()
+        .column(scan_finding::Column::FindingId)
+        .expr_as(Expr::col(scan_finding::Column::Rank).min(), scan_finding::Column::Rank)
+        .from(scan_finding::Entity)
+        .and_where(Expr::col(scan_finding::Column::ScanId).is_in(scans))
+        .group_by_col(scan_finding::Column::FindingId)
+        .to_owned();
+    let ignored = Condition::all().add(found(finding::Column::State).eq(FindingState::Ignored.to_value())).add(
+        Condition::any()
+            .add(found(finding::Column::IgnoredUntil).is_null())
+            .add(found(finding::Column::IgnoredUntil).gt(now)),
+    );
+    let mut counted = Query::select();
+    counted
+        .expr_as(rank(), Alias::new("rank"))
+        .expr_as(found(finding::Column::Id).count(), Alias::new("of_it"))
+        .from_subquery(each, seen.clone())
+        .inner_join(finding::Entity, found(finding::Column::Id).equals((seen, scan_finding::Column::FindingId)))
+        .and_where(rank().lt(rank_of(rule.max_severity)))
+        .cond_where(ignored.not())
+        .add_group_by([rank()]);
     if rule.only_new {
-        counted = counted
-            .filter(finding::Column::FirstSeenAt.gt(rule.saved_at))
-            .filter(finding::Column::DeployedAt.is_null());
+        counted
+            .and_where(found(finding::Column::FirstSeenAt).gt(rule.saved_at))
+            .and_where(found(finding::Column::DeployedAt).is_null());
     }
-    let ranks: Vec<(i32, i64)> = counted
-        .select_only()
-        .column(finding::Column::Rank)
-        .column_as(finding::Column::Id.count(), "of_it")
-        .group_by(finding::Column::Rank)
-        .into_tuple()
-        .all(db)
-        .await?;
     let mut counts = SeverityCounts::default();
-    for (rank, of_it) in ranks {
+    for row in db.query_all(&counted).await? {
+        let (rank, of_it): (i32, i64) = (row.try_get("", "rank")?, row.try_get("", "of_it")?);
         counts.add_many(severity_of(rank), of_it.unsigned_abs());
     }
     Ok(counts)
