@@ -16,6 +16,9 @@ pub type WriteTx = DatabaseTransaction;
 
 /// How long a writer waits for another process's write on SQLite.
 const BUSY_TIMEOUT_MS: &str = "10000";
+/// How often, and after which pause, it is tried to connect to a file that is locked.
+const TRIES: usize = 50;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Reads go to [`Db::read`], writes through [`Db::begin`].
 ///
@@ -72,7 +75,7 @@ impl Db {
                 });
             options
         };
-        let writer = Database::connect(options(1)).await?;
+        let writer = connect_patiently(|| options(1)).await?;
         let reader = Database::connect(options(max_connections.max(1))).await?;
         Ok(Self { writer, reader })
     }
@@ -129,6 +132,18 @@ impl Db {
     pub async fn ping(&self) -> Result<(), DbErr> {
         self.reader.ping().await
     }
+}
+
+/// Connects to SQLite, and tries again while somebody else who has just begun turns the file into one with a write-ahead log:
+/// for the lock that this takes SQLite waits for nobody, whatever the busy timeout says.
+async fn connect_patiently(options: impl Fn() -> ConnectOptions) -> Result<DatabaseConnection, DbErr> {
+    for _ in 0..TRIES {
+        match Database::connect(options()).await {
+            Err(why) if why.to_string().contains("database is locked") => tokio::time::sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+    Database::connect(options()).await
 }
 
 /// The file of what follows `sqlite:` in an address.
