@@ -29,6 +29,20 @@ pub struct Permission {
     pub namespaced: bool,
 }
 
+impl Permission {
+    /// About something in namespaces.
+    #[must_use]
+    pub const fn namespaced(verb: &'static str, group: &'static str, resource: &'static str) -> Self {
+        Self { verb, group, resource, namespaced: true }
+    }
+
+    /// About something of the core's that is in no namespace.
+    #[must_use]
+    pub const fn global(verb: &'static str, resource: &'static str) -> Self {
+        Self { verb, group: "", resource, namespaced: false }
+    }
+}
+
 impl fmt::Display for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.verb, self.resource)?;

@@ -215,10 +215,7 @@ impl Look<'_> {
 
     async fn end(&self, row: scan::Model, verdict: (RunStatus, Option<String>)) -> Result<Option<scan::Model>> {
         // What is on the engine is gone by itself; what is on the disk is not.
-        let cleared = tokio::fs::remove_dir_all(tools::folder(self.app, &row.id)).await;
-        if let Err(error) = cleared.or_else(absent) {
-            tracing::warn!(scan = %row.id, %error, "the folder of a scan is left");
-        }
+        tools::remove_folder(self.app, &row.id).await;
         let Some(row) = settle::end(self.app, self.claim, (&row, verdict), self.ending).await? else {
             return Ok(None);
         };
@@ -258,10 +255,6 @@ pub(in crate::app) async fn afresh(app: &App, row: &scan::Model) -> Result<std::
     let cleared = tokio::time::timeout(CLEAR, tools::clear(app, &row.id)).await.unwrap_or_else(|_| late());
     store::take_back(app, &row.id).await?;
     Ok(cleared)
-}
-
-fn absent(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// Whose rows a scan is among.

@@ -251,7 +251,7 @@ impl Looked<'_> {
 }
 
 /// The findings that a scan saw.
-fn seen_by(scan_id: &str) -> SelectStatement {
+pub(super) fn seen_by(scan_id: &str) -> SelectStatement {
     Query::select()
         .column(scan_finding::Column::FindingId)
         .from(scan_finding::Entity)

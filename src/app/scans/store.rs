@@ -14,7 +14,7 @@ use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _, Set};
 
 use super::list::rank_of;
-use super::settle::is_default;
+use super::settle::{is_default, seen_by};
 use crate::app::{App, Error, Result};
 use crate::domain::scan::SeverityCounts;
 use crate::queue::Claim;
@@ -211,16 +211,11 @@ impl Storing<'_> {
 /// INTERNAL when the database refuses.
 pub(super) async fn take_back(app: &App, scan_id: &str) -> Result<()> {
     let tx = app.begin().await?;
-    let seen = Query::select()
-        .column(scan_finding::Column::FindingId)
-        .from(scan_finding::Entity)
-        .and_where(scan_finding::Column::ScanId.eq(scan_id))
-        .take();
     let pending: Vec<String> = finding::Entity::find()
         .select_only()
         .column(finding::Column::Id)
         .filter(finding::Column::State.eq(FindingState::Pending))
-        .filter(finding::Column::Id.in_subquery(seen))
+        .filter(finding::Column::Id.in_subquery(seen_by(scan_id)))
         .into_tuple()
         .all(&tx)
         .await?;

@@ -7,9 +7,8 @@ use super::targets::Aim;
 use crate::app::pipelines::engine;
 use crate::app::{App, Result};
 use crate::builder::{BuilderConnection, Journal, Output};
-use crate::domain::scan::ScanKind;
 use crate::scanner::report::{self, Found, Input, Key};
-use crate::scanner::run::{EngineConnection, Job, Mark, QUOTE, Said};
+use crate::scanner::run::{EngineConnection, Job, Mark, Said};
 use crate::scanner::{Finding, ScanError, Tool};
 
 /// Where a tool in an image sees the source.
@@ -51,8 +50,7 @@ pub(super) async fn run(
         report: place.report,
         join: aim.join.as_deref(),
     };
-    let words = Words { tool, journal };
-    app.scanners.run(&job, &words).await.map_err(|why| without_words(tool, why))?;
+    app.scanners.run(&job, &Words { tool: &tool.name, journal }).await?;
     let (tool, path, source) = (tool.clone(), place.report.to_owned(), aim.target.source.clone());
     let key = place.key.clone();
     let read = tokio::task::spawn_blocking(move || read(&tool, &path, source.as_deref(), &key)).await;
@@ -100,11 +98,7 @@ pub(in crate::app) async fn engine_of(app: &App) -> Result<std::result::Result<E
 /// # Errors
 /// What the engine says.
 pub(super) async fn clear(app: &App, scan_id: &str) -> std::result::Result<(), String> {
-    if let Err(error) = tokio::fs::remove_dir_all(folder(app, scan_id)).await
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(scan = scan_id, %error, "the folder of a scan is left");
-    }
+    remove_folder(app, scan_id).await;
     // Where no tool is in an image nothing of a scan is on the engine, which need not be there.
     let needed = app.settings.scanners.iter().any(|tool| tool.image.is_some());
     let engine = match needed {
@@ -122,29 +116,24 @@ pub(super) fn folder(app: &App, scan_id: &str) -> PathBuf {
     app.settings.builds.work_dir.join(format!("{FOLDER}{scan_id}"))
 }
 
+/// Removes it, if it is there. What is left of it goes with the sources that nobody needs any more.
+pub(super) async fn remove_folder(app: &App, scan_id: &str) {
+    if let Err(error) = tokio::fs::remove_dir_all(folder(app, scan_id)).await
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(scan = scan_id, %error, "the folder of a scan is left");
+    }
+}
+
 /// A tool's words in a run's log.
 struct Words<'a> {
-    tool: &'a Tool,
+    tool: &'a str,
     journal: &'a dyn Journal,
 }
 
 #[async_trait::async_trait]
 impl Said for Words<'_> {
     async fn line(&self, text: &str) {
-        // Many a tool prints the secrets that it finds.
-        if self.tool.kind != ScanKind::Secret {
-            self.journal.line(Output::Stdout, &format!("{}: {text}", self.tool.name)).await;
-        }
-    }
-}
-
-/// A failure of a tool that looks for secrets, without what it said last.
-fn without_words(tool: &Tool, why: ScanError) -> ScanError {
-    match why {
-        ScanError::Failed(text) if tool.kind == ScanKind::Secret => {
-            let reason = text.split_once(QUOTE).map_or(text.as_str(), |(reason, _)| reason);
-            ScanError::Failed(reason.to_owned())
-        }
-        why => why,
+        self.journal.line(Output::Stdout, &format!("{}: {text}", self.tool)).await;
     }
 }

@@ -9,37 +9,29 @@ use crate::cluster::{Permission, grant_manifest_within};
 /// The name of the role that is proposed where something is missing.
 const ROLE: &str = "kiops-builder";
 
-const fn namespaced(verb: &'static str, group: &'static str, resource: &'static str) -> Permission {
-    Permission { verb, group, resource, namespaced: true }
-}
-
-const fn global(verb: &'static str, resource: &'static str) -> Permission {
-    Permission { verb, group: "", resource, namespaced: false }
-}
-
-/// All that the code of this module asks a cluster for: in the namespace of builds alone, but for that one itself. A server-side apply of an object that is not there needs `create`
-/// beside `patch`. Attaching is a `get` to older API servers and a `create` to newer ones
+/// All that the code of this module asks a cluster for: in the namespace of builds alone, but for that one itself. A
+/// server-side apply of an object that is not there needs `create` beside `patch`. Attaching is a `get` to older API servers and a `create` to newer ones
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/authorization/>).
 const NEEDED: [Permission; 19] = [
-    global("get", "namespaces"),
-    global("create", "namespaces"),
-    global("patch", "namespaces"),
-    namespaced("create", "networking.k8s.io", "networkpolicies"),
-    namespaced("patch", "networking.k8s.io", "networkpolicies"),
-    namespaced("list", "batch", "jobs"),
-    namespaced("create", "batch", "jobs"),
-    namespaced("patch", "batch", "jobs"),
-    namespaced("delete", "batch", "jobs"),
-    namespaced("create", "", "secrets"),
-    namespaced("patch", "", "secrets"),
-    namespaced("delete", "", "secrets"),
-    namespaced("list", "", "pods"),
-    namespaced("watch", "", "pods"),
-    namespaced("get", "", "pods/log"),
-    namespaced("get", "", "pods/attach"),
-    namespaced("create", "", "pods/attach"),
-    namespaced("list", "", "events"),
-    namespaced("watch", "", "events"),
+    Permission::global("get", "namespaces"),
+    Permission::global("create", "namespaces"),
+    Permission::global("patch", "namespaces"),
+    Permission::namespaced("create", "networking.k8s.io", "networkpolicies"),
+    Permission::namespaced("patch", "networking.k8s.io", "networkpolicies"),
+    Permission::namespaced("list", "batch", "jobs"),
+    Permission::namespaced("create", "batch", "jobs"),
+    Permission::namespaced("patch", "batch", "jobs"),
+    Permission::namespaced("delete", "batch", "jobs"),
+    Permission::namespaced("create", "", "secrets"),
+    Permission::namespaced("patch", "", "secrets"),
+    Permission::namespaced("delete", "", "secrets"),
+    Permission::namespaced("list", "", "pods"),
+    Permission::namespaced("watch", "", "pods"),
+    Permission::namespaced("get", "", "pods/log"),
+    Permission::namespaced("get", "", "pods/attach"),
+    Permission::namespaced("create", "", "pods/attach"),
+    Permission::namespaced("list", "", "events"),
+    Permission::namespaced("watch", "", "events"),
 ];
 
 impl ClusterBuilder {

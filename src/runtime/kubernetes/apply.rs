@@ -6,18 +6,17 @@ use futures_util::FutureExt as _;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt as _;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use tokio::time::Instant;
 
 use super::control::{STOPPED, replicas_before};
 use super::follow::Following;
 use super::manifest::{self, Object};
-use super::prune::{self, ours};
+use super::prune::{self, of_any, ours};
 use super::{KubernetesRuntime, error};
 use crate::cluster::{ClusterError, FIELD_MANAGER};
 use crate::domain::spec::Target;
 use crate::engine::neutralise;
-use crate::runtime::labels::{KIOPS, MANAGED_BY};
 use crate::runtime::words::mask;
 use crate::runtime::{Applied, Progress, Rollout, RuntimeError};
 
@@ -74,8 +73,7 @@ impl KubernetesRuntime {
     async fn there(&self, target: &Target) -> Result<There, RuntimeError> {
         let deployments = self.api_in::<Deployment>(&target.namespace).list(&ours(target)).await;
         // Also those of an environment that had the namespace before.
-        let any = ListParams::default().labels(&format!("{MANAGED_BY}={KIOPS}"));
-        let claims = self.api_in::<PersistentVolumeClaim>(&target.namespace).list(&any).await;
+        let claims = self.api_in::<PersistentVolumeClaim>(&target.namespace).list(&of_any()).await;
         let deployments = deployments.map_err(|why| error(why.into()))?.items;
         let claims = claims.map_err(|why| error(why.into()))?.items;
         Ok(There {

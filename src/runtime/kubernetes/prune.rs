@@ -52,8 +52,7 @@ impl KubernetesRuntime {
 
     /// Whether there is a volume in the environment's own namespace, be it of an environment that had it before.
     pub(super) async fn has_volumes(&self, target: &Target) -> Result<bool, RuntimeError> {
-        let any = ListParams::default().labels(&format!("{MANAGED_BY}={KIOPS}"));
-        let listed = self.api_in::<PersistentVolumeClaim>(&target.namespace).list_metadata(&any).await;
+        let listed = self.api_in::<PersistentVolumeClaim>(&target.namespace).list_metadata(&of_any()).await;
         Ok(!listed.map_err(|why| error(why.into()))?.items.is_empty())
     }
 
@@ -72,6 +71,11 @@ impl KubernetesRuntime {
         }
         Ok(())
     }
+}
+
+/// All of a kind that KIOPS has made, whichever environment it is of.
+pub(super) fn of_any() -> ListParams {
+    ListParams::default().labels(&format!("{MANAGED_BY}={KIOPS}"))
 }
 
 /// All of an environment's objects of a kind.

@@ -1,14 +1,15 @@
 //! Whether somebody else on the cluster has the paths that an environment wants.
 
 use k8s_openapi::api::networking::v1::Ingress;
-use kube::api::{Api, ListParams};
+use kube::api::Api;
 use kube::{Resource as _, ResourceExt as _};
 
 use super::manifest::Object;
+use super::prune::of_any;
 use super::{KubernetesRuntime, error};
 use crate::domain::spec::Target;
 use crate::runtime::RuntimeError;
-use crate::runtime::labels::{ENVIRONMENT, KIOPS, MANAGED_BY, ORGANIZATION};
+use crate::runtime::labels::{ENVIRONMENT, ORGANIZATION};
 
 impl KubernetesRuntime {
     /// Looks at every ingress that KIOPS made on the cluster. Ingress controllers merge those of one host, and give a path
@@ -28,7 +29,7 @@ impl KubernetesRuntime {
             return Ok(Vec::new());
         };
         let all = Api::<Ingress>::all(self.cluster.client());
-        let listed = all.list(&ListParams::default().labels(&format!("{MANAGED_BY}={KIOPS}"))).await;
+        let listed = all.list(&of_any()).await;
         let there = listed.map_err(|why| error(why.into()))?.items;
         judge(target, wanted, &there)
     }
@@ -79,6 +80,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::runtime::labels::{KIOPS, MANAGED_BY};
 
     fn ingress(organization: &str, environment: &str, host: Option<&str>, path: &str) -> Ingress {
         serde_json::from_value(json!({

@@ -39,8 +39,6 @@ use crate::domain::secret::SecretString;
 
 /// Bytes that a run may write beside its report, the saved image among them.
 const MOST_SCRATCH: u64 = 16 << 30;
-/// What stands between the reason of a failure and what the tool said last.
-pub const QUOTE: &str = "; it said: ";
 
 /// Where a tool's own words go, line by line: control sequences neutralised, each line cut at 16 KiB. Masked by
 /// whoever stores them.

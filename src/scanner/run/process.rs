@@ -29,7 +29,7 @@ pub(super) async fn run(run: &Run<'_>, path: &OsStr, said: &dyn Said) -> Result<
         let written = tokio::fs::write(folder.files().join(name), text).await;
         written.map_err(|error| ScanError::Failed(format!("the files of {} can't be written: {error}", tool.name)))?;
     }
-    let mut listener = Listener::new(said);
+    let mut listener = Listener::new(tool.kind, said);
     let outcome = match Running::start(run, path) {
         Ok(mut running) => {
             let ended = timeout_at(run.end, running.listen(run, &mut listener)).await;

@@ -5,7 +5,8 @@ use std::io;
 use chrono::DateTime;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::{QUOTE, Said};
+use super::Said;
+use crate::domain::scan::ScanKind;
 use crate::engine::{LineAssembler, neutralise};
 
 /// Bytes of a run that are told.
@@ -23,8 +24,9 @@ pub(super) enum From {
     Stderr,
 }
 
-/// Hears one run.
+/// Hears one run. What tools say that look for secrets is neither told nor kept: many print those that they find.
 pub(super) struct Listener<'a> {
+    kind: ScanKind,
     said: &'a dyn Said,
     stdout: Ear,
     stderr: Ear,
@@ -38,12 +40,15 @@ struct Ear {
 }
 
 impl<'a> Listener<'a> {
-    pub(super) fn new(said: &'a dyn Said) -> Self {
-        Self { said, stdout: Ear::default(), stderr: Ear::default(), told: 0 }
+    pub(super) fn new(kind: ScanKind, said: &'a dyn Said) -> Self {
+        Self { kind, said, stdout: Ear::default(), stderr: Ear::default(), told: 0 }
     }
 
     /// Takes what was printed. While whoever is told is busy, the tool has to wait.
     pub(super) async fn hear(&mut self, from: From, printed: &[u8]) {
+        if self.kind == ScanKind::Secret {
+            return;
+        }
         let ear = match from {
             From::Stdout => &mut self.stdout,
             From::Stderr => &mut self.stderr,
@@ -98,11 +103,11 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// A message with the last that the tool said after [`QUOTE`], if it said anything.
+    /// A message with the last that the tool said, if it said anything.
     pub(super) fn quoting(&self, message: String) -> String {
         let last = [&self.stderr, &self.stdout].into_iter().map(Ear::last).find(|last| !last.is_empty());
         match last {
-            Some(last) => format!("{message}{QUOTE}{last}"),
+            Some(last) => format!("{message}; it said: {last}"),
             None => message,
         }
     }
@@ -146,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn a_flood_is_told_up_to_a_limit_and_its_end_is_known() {
         let lines = Lines::default();
-        let mut listener = Listener::new(&lines);
+        let mut listener = Listener::new(ScanKind::Sast, &lines);
         let flood = [b"y".repeat(99), b"\n".to_vec()].concat().repeat(80_000);
         listener.listen(&[flood.as_slice(), b"the \x1b[31mend\n\nof it"].concat()[..], &b""[..]).await;
         listener.end().await;
@@ -161,11 +166,21 @@ mod tests {
     #[tokio::test]
     async fn troubles_come_before_results() {
         let lines = Lines::default();
-        let mut listener = Listener::new(&lines);
+        let mut listener = Listener::new(ScanKind::Sast, &lines);
         assert_eq!(listener.quoting("x".to_owned()), "x");
         listener.listen(&b"a\nb"[..], &b"bad\n"[..]).await;
         listener.end().await;
         assert_eq!(listener.quoting("x".to_owned()), "x; it said: bad");
         assert_eq!(lines.0.lock().unwrap_or_else(PoisonError::into_inner).len(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_looks_for_secrets_is_not_quoted() {
+        let lines = Lines::default();
+        let mut listener = Listener::new(ScanKind::Secret, &lines);
+        listener.listen(&b"password = hunter2\n"[..], &b"hunter2"[..]).await;
+        listener.end().await;
+        assert_eq!(listener.quoting("x".to_owned()), "x");
+        assert!(lines.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty());
     }
 }

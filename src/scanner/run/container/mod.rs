@@ -40,7 +40,7 @@ pub(super) async fn run(run: &Run<'_>, image: &str, said: &dyn Said) -> Result<R
     let api = engine.api().await.map_err(error)?;
     // What is sent may be large, and an answer comes when all of it has arrived.
     let patient = api.clone().with_timeout(api.timeout().max(tool.timeout));
-    let mut listener = Listener::new(said);
+    let mut listener = Listener::new(tool.kind, said);
     let container = Container { api: &patient, run, name: run.folder.name() };
     let outcome = timeout_at(run.end, container.run(image, &mut listener)).await;
     Container { api, ..container }.remove().await;
