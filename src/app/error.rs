@@ -258,7 +258,8 @@ impl From<RegistryError> for Error {
             RegistryError::NotFound(message)
             | RegistryError::Unauthorized(message)
             | RegistryError::Refused(message)
-            | RegistryError::Unreachable(message) => Self::upstream(message),
+            | RegistryError::Unreachable(message)
+            | RegistryError::Unkept(message) => Self::upstream(message),
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::domain::paging::PageLimits;
 use crate::domain::secret::{ExposeSecret as _, RegistryLogin};
 use crate::domain::spec::{Spec, Target};
 use crate::git::{GitAccess, GitError, GitProvider, GitProviders};
-use crate::registry::{HubRepository, ListedTag, Registries, RegistryError, TagPage, TagRequest};
+use crate::registry::{HubRepository, ListedTag, Registries, RegistryError, TagPage, TagRequest, Wanted};
 use crate::runtime::{
     Applied, InstanceLine, InstanceState, LocalImage, LogQuery, Progress, Rollout, Runtime, RuntimeConnection,
     RuntimeError, RuntimeEvent, RuntimeInfo, Runtimes, Volumes,
@@ -255,6 +255,10 @@ impl Registries for FakeRegistries {
     }
 
     async fn resolve(&self, _: &Repository, _: &Tag, _: Option<&RegistryLogin>) -> Result<Digest, RegistryError> {
+        Err(RegistryError::NotFound("nothing is here".to_owned()))
+    }
+
+    async fn save(&self, _: &Wanted<'_>, _: Option<&RegistryLogin>) -> Result<(), RegistryError> {
         Err(RegistryError::NotFound("nothing is here".to_owned()))
     }
 

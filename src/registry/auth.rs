@@ -1,15 +1,20 @@
 //! Logging in to a registry as it asks: RFC 7235 challenges, HTTP Basic, and the token exchange of
 //! <https://distribution.github.io/distribution/spec/auth/token/>.
 
-use reqwest::StatusCode;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION};
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use url::Url;
 
 use super::RegistryError;
 use super::client::Asker;
 use crate::domain::secret::{RegistryLogin, SecretString};
-use crate::net::{Request, Response, Trust};
+use crate::net::{Incoming, Redirects, Request, Response, Trust};
+
+/// How often a registry may send us on to where a layer is.
+const MAX_HOPS: usize = 5;
+/// Bytes that whoever sends us on may say.
+const MOST_ON_THE_WAY: usize = 64 * 1024;
 
 /// What a 401 asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +60,45 @@ impl Session<'_> {
             None => return Ok(answer),
         }
         self.asker.send(self.authorized(request), &self.subject).await
+    }
+
+    /// Opens what may be large, of so many bytes at most. Registries send us on to stores of other hosts for it: those get no
+    /// authorization, and pass the filter as what an answer names.
+    pub(super) async fn open(&mut self, url: Url, most: u64) -> Result<Incoming, RegistryError> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let asked = |url: Url, trust: Trust| {
+            Request::get(url, trust).redirects(Redirects::Manual).max_body(most.max(MOST_ON_THE_WAY))
+        };
+        let answer = self.asker.open(self.authorized(asked(url.clone(), self.trust)), &self.subject).await?;
+        let mut answer = match answer.status {
+            // Tokens are good for minutes, and layers take longer. What is asked without one says where there is another.
+            StatusCode::UNAUTHORIZED => {
+                self.authorization = None;
+                self.send(Request::new(Method::HEAD, url.clone(), self.trust).redirects(Redirects::Manual)).await?;
+                self.asker.open(self.authorized(asked(url.clone(), self.trust)), &self.subject).await?
+            }
+            _ => answer,
+        };
+        for _ in 0..MAX_HOPS {
+            if !answer.status.is_redirection() {
+                return Ok(answer);
+            }
+            let next = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+            let next = next.and_then(|next| answer.url.join(next).ok());
+            let next = next.ok_or_else(|| self.unreachable("sends us on to no address"))?;
+            if next.scheme() != "https" && !(next.scheme() == "http" && self.asker.is_plain(&next)) {
+                return Err(RegistryError::Refused(format!(
+                    "{}: the registry has layers fetched unencrypted from {}; net.plain_http does not list that address",
+                    self.subject,
+                    crate::net::origin_of(&next),
+                )));
+            }
+            answer = match next.origin() == url.origin() {
+                true => self.asker.open(self.authorized(asked(next, self.trust)), &self.subject).await?,
+                false => self.asker.open(asked(next, Trust::User), &self.subject).await?,
+            };
+        }
+        Err(self.unreachable("sends us on again and again"))
     }
 
     fn authorized(&self, request: Request) -> Request {

@@ -11,15 +11,17 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::auth::{self, Session, below};
-use super::{HubRepository, ListedTag, Registries, RegistryError, TagPage, TagRequest, hub, oci};
+use super::{HubRepository, ListedTag, Registries, RegistryError, TagPage, TagRequest, Wanted, hub, oci, save};
 use crate::domain::image::{DOCKER_HUB, Digest, Repository, Tag, normalise_host};
 use crate::domain::secret::{ExposeSecret, RegistryLogin};
-use crate::net::{NetError, Outbound, Request, Response, Trust, retry_at};
+use crate::net::{Incoming, NetError, Outbound, Request, Response, Trust, retry_at};
 
 /// How long a listing is remembered.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// Longest wait for one answer of a registry.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// Longest time that one layer of an image may take; whoever waits for all of it may have less.
+const BLOB_LIMIT: Duration = Duration::from_secs(3600);
 /// Longest time that reading all tags may take.
 const LISTING_LIMIT: Duration = Duration::from_secs(30);
 
@@ -218,6 +220,12 @@ impl Registries for RegistryClient {
         oci::resolve(&mut session, repository, tag).await
     }
 
+    async fn save(&self, wanted: &Wanted<'_>, login: Option<&RegistryLogin>) -> Result<(), RegistryError> {
+        let repository = wanted.repository;
+        let mut session = self.session(repository.host(), Some(repository.path()), login)?;
+        save::save(&mut session, wanted).await
+    }
+
     async fn check_login(&self, host: &str, login: &RegistryLogin) -> Result<(), RegistryError> {
         let host = normalise_host(host.trim());
         let valid = Repository::parse(&format!("{host}/x")).is_ok_and(|repository| repository.host() == host);
@@ -268,10 +276,7 @@ impl Asker {
     /// An answer of any status but 429, which is [`RegistryError::Limited`].
     pub(super) async fn send(&self, request: Request, subject: &str) -> Result<Response, RegistryError> {
         let limit = ANSWER_LIMIT.min(self.outbound.policy().request_timeout());
-        let answer = self.outbound.send(request.timeout(limit)).await.map_err(|error| match error {
-            NetError::Refused(_) | NetError::Invalid(_) => RegistryError::Refused(format!("{subject}: {error}")),
-            error => RegistryError::Unreachable(format!("{subject}: {error}")),
-        })?;
+        let answer = self.outbound.send(request.timeout(limit)).await.map_err(|error| self.error(error, subject))?;
         if answer.status != StatusCode::TOO_MANY_REQUESTS {
             return Ok(answer);
         }
@@ -279,6 +284,27 @@ impl Asker {
             message: format!("{subject}: the registry limits requests; a tag can still be typed"),
             retry_at: retry_at(&answer, (self.clock)()),
         })
+    }
+
+    /// The head of an answer whose body may be large and take long.
+    pub(super) async fn open(&self, request: Request, subject: &str) -> Result<Incoming, RegistryError> {
+        let answer = self.outbound.open(request.timeout(BLOB_LIMIT)).await;
+        let answer = answer.map_err(|error| self.error(error, subject))?;
+        match answer.status {
+            StatusCode::TOO_MANY_REQUESTS => Err(RegistryError::Limited {
+                message: format!("{subject}: the registry limits requests"),
+                retry_at: None,
+            }),
+            _ => Ok(answer),
+        }
+    }
+
+    /// What the network says, of what was asked for.
+    pub(super) fn error(&self, error: NetError, subject: &str) -> RegistryError {
+        match error {
+            NetError::Refused(_) | NetError::Invalid(_) => RegistryError::Refused(format!("{subject}: {error}")),
+            error => RegistryError::Unreachable(format!("{subject}: {error}")),
+        }
     }
 
     /// Whether an address may be spoken to without TLS.

@@ -1,11 +1,17 @@
 //! Image registries: Docker Hub's listing, and tags, digests and logins of any OCI registry.
 
+mod archive;
 mod auth;
 mod client;
 mod hub;
 mod oci;
+mod save;
+#[cfg(test)]
+mod save_tests;
 #[cfg(test)]
 mod tests;
+
+use std::path::Path;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -79,6 +85,24 @@ pub enum RegistryError {
     /// It does not answer, or answers rubbish.
     #[error("{0}")]
     Unreachable(String),
+    /// The image is larger than it may be, or there is no room for it here.
+    #[error("{0}")]
+    Unkept(String),
+}
+
+/// An image that is wanted as a file.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Where it is.
+    pub repository: &'a Repository,
+    /// Its manifest, or an index of which one is taken.
+    pub digest: &'a Digest,
+    /// Of an index: `linux/amd64`.
+    pub platform: &'a str,
+    /// The file, in place of what is there.
+    pub to: &'a Path,
+    /// Bytes of the image at most, as the registry has it.
+    pub most: u64,
 }
 
 /// Every registry there is: the implementation picks by the repository's host.
@@ -104,6 +128,10 @@ pub trait Registries: Send + Sync {
         tag: &Tag,
         login: Option<&RegistryLogin>,
     ) -> Result<Digest, RegistryError>;
+
+    /// Writes an image into a file, as `docker save` does it since Docker 25; layers as the registry has them, compressed for
+    /// the most part. Nothing of it is in memory as a whole; digests and sizes are what the manifest says, or it fails.
+    async fn save(&self, wanted: &Wanted<'_>, login: Option<&RegistryLogin>) -> Result<(), RegistryError>;
 
     /// Tries a login against a host, without a repository.
     async fn check_login(&self, host: &str, login: &RegistryLogin) -> Result<(), RegistryError>;

@@ -13,7 +13,7 @@ use crate::domain::image::{Digest, Repository, Tag};
 use crate::net::{Request, Response};
 
 /// Indexes first: the digest of a tag is that of all its platforms.
-const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, \
+pub(super) const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json";

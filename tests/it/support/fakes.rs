@@ -13,7 +13,7 @@ use kiops::domain::image::{Digest, Repository, Tag};
 use kiops::domain::kubeconfig::ClusterAccess;
 use kiops::domain::secret::RegistryLogin;
 use kiops::domain::spec::{Spec, Target};
-use kiops::registry::{HubRepository, ListedTag, Registries, RegistryError, TagPage, TagRequest};
+use kiops::registry::{HubRepository, ListedTag, Registries, RegistryError, TagPage, TagRequest, Wanted};
 use kiops::runtime::kubernetes::manifest::{self, shown};
 use kiops::runtime::{
     Applied, InstanceLine, InstanceState, LocalImage, LogQuery, Progress, Rollout, Runtime, RuntimeConnection,
@@ -135,6 +135,13 @@ impl Registries for FakeRegistries {
         let image = format!("{}:{tag}", repository.familiar());
         let known = self.tags.lock().unwrap().get(&image).cloned();
         known.ok_or_else(|| RegistryError::NotFound(format!("{image} is not there")))
+    }
+
+    async fn save(&self, wanted: &Wanted<'_>, _: Option<&RegistryLogin>) -> Result<(), RegistryError> {
+        self.answer()?;
+        let text = format!("{}@{} for {}", wanted.repository, wanted.digest, wanted.platform);
+        std::fs::write(wanted.to, text).unwrap();
+        Ok(())
     }
 
     async fn check_login(&self, host: &str, _login: &RegistryLogin) -> Result<(), RegistryError> {
