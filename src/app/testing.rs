@@ -32,7 +32,7 @@ use crate::runtime::{
     RuntimeError, RuntimeEvent, RuntimeInfo, Runtimes, Volumes,
 };
 use crate::scanner::ScanError;
-use crate::scanner::run::{EngineConnection as ScanEngine, Job, Ran, Said, Scanners};
+use crate::scanner::run::{Host, Job, Ran, Said, Scanners};
 use crate::vault::{Key, Keys, Vault};
 
 /// An application on a fresh database with two organizations.
@@ -117,7 +117,7 @@ impl Scanners for NoBuilds {
         Err(ScanError::Missing(format!("{} is not here", job.tool.name)))
     }
 
-    async fn clear(&self, _: &str, _: Option<&ScanEngine>) -> Result<(), ScanError> {
+    async fn clear(&self, _: &str, _: Option<&Host>) -> Result<(), ScanError> {
         Ok(())
     }
 }
@@ -179,6 +179,7 @@ fn settings() -> Settings {
                 disk: 1 << 30,
                 plain_http: Vec::new(),
                 platform: None,
+                scans: false,
             },
         },
         build_profiles: Vec::new(),

@@ -200,7 +200,8 @@ pub(super) fn registries(config: &Config, outbound: Outbound) -> anyhow::Result<
 /// What runs tools has a folder of its own beside those of sources.
 pub(super) fn scanners(config: &Config) -> anyhow::Result<ToolRunner> {
     let folder = config.build.work_dir.join("tools");
-    ToolRunner::new(&folder).with_context(|| format!("the folder for scans, {}", folder.display()))
+    let runner = ToolRunner::new(&folder).with_context(|| format!("the folder for scans, {}", folder.display()))?;
+    Ok(runner.within(around(config)))
 }
 
 pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
@@ -242,6 +243,7 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
                 disk: config.build.disk.0,
                 plain_http: config.net.plain_http.clone(),
                 platform: Some(config.build.platform.clone()).filter(|platform| !platform.is_empty()),
+                scans: config.scan.tools.values().any(|tool| tool.enabled && tool.image.is_some()),
             },
         },
         build_profiles: config.build.profiles.iter().map(profile).collect(),

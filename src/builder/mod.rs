@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::cluster::ground::{KIOPS, MANAGED_BY};
 use crate::domain::image::{Digest, Repository, Tag};
 use crate::domain::kubeconfig::ClusterAccess;
 use crate::domain::secret::{RegistryLogin, SecretString};
@@ -78,6 +79,8 @@ pub struct ClusterPlace {
     pub plain_http: Vec<String>,
     /// `linux/amd64`: of builds and tests that ask for none. None: of whatever node they come to, each by itself.
     pub platform: Option<String>,
+    /// Whether tools of scans run there too: its login is then asked for more.
+    pub scans: bool,
 }
 
 /// Whose a run is: goes into the labels of all that it makes, by which all of it is found again.
@@ -91,10 +94,6 @@ pub struct RunMark {
     pub organization_id: String,
 }
 
-/// Says that something is ours.
-pub(in crate::builder) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// The value of [`MANAGED_BY`].
-pub(in crate::builder) const KIOPS: &str = "kiops";
 /// The run's id.
 pub(in crate::builder) const RUN: &str = "kiops.dev/run";
 const SERVICE: &str = "kiops.dev/service";

@@ -1,14 +1,22 @@
-//! One client of a Kubernetes cluster, for runtime and builder.
+//! One client of a Kubernetes cluster, for runtime, builder and scanner; and what the Jobs of the latter two have in common:
+//! where they run ([`ground`]), how one is followed ([`run`]) and removed ([`clear`]).
 //!
 //! kube's own loaders of kubeconfigs are never used, and neither are proxies: a connection is made from what
 //! [`ClusterAccess`] holds. Nothing of a request or an answer is ever logged here, and errors hold only the API
 //! server's own sentence.
 
+pub mod clear;
 mod client;
 mod connector;
 mod error;
+pub mod ground;
+pub mod job;
 pub mod log;
 mod permissions;
+pub mod pod;
+pub mod run;
+mod seen;
+pub mod send;
 mod texts;
 mod watch;
 

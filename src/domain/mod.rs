@@ -11,6 +11,7 @@ pub mod names;
 pub mod node;
 pub mod paging;
 pub mod policy;
+pub mod printed;
 pub mod quantity;
 pub mod scan;
 pub mod secret;

@@ -18,7 +18,7 @@ pub struct Tool {
     pub name: String,
     /// What it looks for.
     pub kind: ScanKind,
-    /// The image that it runs in, on the engine that builds. None: it is a process on this server.
+    /// The image that it runs in, where builds run. None: it is a process on this server.
     pub image: Option<String>,
     /// Program and arguments, in which `{source}`, `{image}`, `{url}`, `{report}` and `{files}` are filled in.
     pub command: Vec<String>,
@@ -126,7 +126,7 @@ pub struct Finding {
 pub struct Target {
     /// The folder of the source.
     pub source: Option<PathBuf>,
-    /// The image on the engine that builds, by the engine's own id or by name.
+    /// The image: on an engine by that one's own id or by name, else `repository@sha256:…` or `repository:tag`.
     pub image: Option<String>,
     /// Where the service answers that is scanned while it runs.
     pub url: Option<String>,

@@ -5,6 +5,7 @@ mod built;
 mod cluster;
 mod cluster_builds;
 mod cluster_double;
+mod cluster_scans;
 mod concurrency;
 mod contract;
 mod contract_runtime;

@@ -43,16 +43,36 @@ pub(super) fn no_repository() -> Error {
     )
 }
 
-async fn named(app: &App, slug: &str, name: &str) -> Result<std::result::Result<BuilderConnection, String>> {
+/// The runtime that builds, where one is named and there.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub(in crate::app) async fn runtime_that_builds(app: &App) -> Result<Option<runtime::Model>> {
+    match &app.settings.builds.runtime {
+        None => Ok(None),
+        Some((slug, name)) => Ok(find(app, slug, name).await?.ok()),
+    }
+}
+
+async fn find(app: &App, slug: &str, name: &str) -> Result<std::result::Result<runtime::Model, String>> {
     let db = app.db.read();
     let at_fault = |why: &str| Ok(Err(format!("build.runtime of kiops.toml is {slug}/{name}, and {why}")));
     let Some(owner) = organization::Entity::find().filter(organization::Column::Slug.eq(slug)).one(db).await? else {
         return at_fault("there is no such organization");
     };
     let scope = Scope { organization_id: owner.id };
-    let Some(row) = scope.runtimes().filter(runtime::Column::Name.eq(name)).one(db).await? else {
-        return at_fault("the organization has no runtime of that name");
+    match scope.runtimes().filter(runtime::Column::Name.eq(name)).one(db).await? {
+        Some(row) => Ok(Ok(row)),
+        None => at_fault("the organization has no runtime of that name"),
+    }
+}
+
+async fn named(app: &App, slug: &str, name: &str) -> Result<std::result::Result<BuilderConnection, String>> {
+    let row = match find(app, slug, name).await? {
+        Ok(row) => row,
+        Err(why) => return Ok(Err(why)),
     };
+    let scope = Scope { organization_id: row.organization_id.clone() };
     Ok(Ok(match runtimes::connection_of(app, &scope, &row).await? {
         RuntimeConnection::Docker(docker) => BuilderConnection::Engine(EngineConnection {
             host: docker.host,

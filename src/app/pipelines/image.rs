@@ -19,6 +19,21 @@ pub struct Image {
     pub id: String,
 }
 
+/// What an image is called where every engine and cluster can have it.
+///
+/// # Errors
+/// Why it is nowhere but on the engine that built it, for people.
+pub fn in_registry(image: &Image) -> std::result::Result<String, String> {
+    match &image.digest {
+        Some(digest) => Ok(format!("{}@{digest}", image.repository)),
+        None => {
+            Err("the image was built without a repository of a registry, where tools of a cluster would read it: give \
+                     the service one (saveBuildSettings, imageRepository), and build it again"
+                .to_owned())
+        }
+    }
+}
+
 /// The image of a pipeline; none while nothing is built.
 ///
 /// # Errors

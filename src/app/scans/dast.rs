@@ -6,10 +6,12 @@ use url::{Host, Url};
 
 use crate::app::deployments::{environments, live, request};
 use crate::app::pipelines::engine;
-use crate::app::runtimes::same;
+use crate::app::runtimes::same::{self, Sameness};
 use crate::app::{App, Result, Scope};
 use crate::domain::addresses;
+use crate::domain::spec::Target;
 use crate::runtime::docker::spec::network_name;
+use crate::scanner::run::Beside;
 
 /// An address of what an environment runs. Only [`of`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,18 +20,19 @@ pub(super) struct Address {
     inside: Option<Inside>,
 }
 
-/// The same, for a container on the same engine.
+/// The same, for a tool in an image on the same engine or cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Inside {
-    network: String,
+    beside: Beside,
     url: String,
 }
 
 impl Address {
-    /// Where it answers: for a process here, or for a container in the environment's own network, which is the second.
-    pub(super) fn seen_from(&self, is_container: bool) -> (&str, Option<&str>) {
+    /// Where it answers: for a process here, or for a tool in an image in the environment's own network or beside its own
+    /// namespace, which is the second.
+    pub(super) fn seen_from(&self, is_container: bool) -> (&str, Option<&Beside>) {
         match &self.inside {
-            Some(inside) if is_container => (&inside.url, Some(&inside.network)),
+            Some(inside) if is_container => (&inside.url, Some(&inside.beside)),
             _ => (&self.url, None),
         }
     }
@@ -52,23 +55,43 @@ pub(super) async fn of(
         return Ok(Err(format!("{} is stopped: restart it first", place.name)));
     }
     let runtime = environments::runtime(app.db.read(), scope, &place.runtime_id).await?;
-    let on_our_engine = match (runtime.kind, engine::engine_id(app).await?) {
-        (RuntimeKind::Docker, Some(id)) => same::is_engine(app, &runtime, &id).await.unwrap_or(false),
-        _ => false,
+    let is_on_our_host = match runtime.kind {
+        RuntimeKind::Docker => match engine::engine_id(app).await? {
+            Some(id) => same::is_engine(app, &runtime, &id).await.unwrap_or(false),
+            None => false,
+        },
+        RuntimeKind::Kubernetes => match engine::runtime_that_builds(app).await? {
+            Some(builds) => same::as_stored(&runtime, &builds) == Sameness::Same,
+            None => false,
+        },
     };
     let mut found = Vec::new();
     for endpoint in live::endpoints(app, scope, place).await? {
         let Some(url) = may_be_scanned(&endpoint.url).filter(|_| !endpoint.is_internal) else { continue };
         let port = spec.containers.iter().find(|c| c.name == endpoint.container).and_then(|c| c.port);
-        let inside = port.filter(|_| on_our_engine).map(|port| Inside {
-            network: network_name(&spec.target),
-            url: format!("http://{}:{port}/", endpoint.container),
-        });
+        let inside = port
+            .filter(|_| is_on_our_host)
+            .map(|port| inside(runtime.kind, &spec.target, (&endpoint.container, port, url.path())));
         found.push(Address { url: url.into(), inside });
     }
     match found.is_empty() {
         true => Ok(Err(format!("{} has no endpoint that speaks HTTP and is reached from outside", place.name))),
         false => Ok(Ok(found)),
+    }
+}
+
+/// Where a container answers to its neighbours, and to those whom a scan lets in among them.
+fn inside(kind: RuntimeKind, target: &Target, (container, port, path): (&str, u16, &str)) -> Inside {
+    match kind {
+        RuntimeKind::Docker => {
+            Inside { beside: Beside::Network(network_name(target)), url: format!("http://{container}:{port}{path}") }
+        }
+        // Its Service has the container's name and port, and this is what every pod's resolver finds, whatever the cluster's
+        // own domain is.
+        RuntimeKind::Kubernetes => Inside {
+            url: format!("http://{container}.{}.svc:{port}{path}", target.namespace),
+            beside: Beside::Namespace(target.namespace.clone()),
+        },
     }
 }
 
@@ -111,10 +134,11 @@ mod tests {
 
     #[test]
     fn a_container_goes_into_the_network_of_the_service() {
-        let inside = Inside { network: "shop-production-1".to_owned(), url: "http://web:80/".to_owned() };
+        let beside = Beside::Network("shop-production-1".to_owned());
+        let inside = Inside { beside: beside.clone(), url: "http://web:80/".to_owned() };
         let address = Address { url: "http://192.0.2.1:32768/".to_owned(), inside: Some(inside) };
         assert_eq!(address.seen_from(false), ("http://192.0.2.1:32768/", None));
-        assert_eq!(address.seen_from(true), ("http://web:80/", Some("shop-production-1")));
+        assert_eq!(address.seen_from(true), ("http://web:80/", Some(&beside)));
         let elsewhere = Address { inside: None, ..address };
         assert_eq!(elsewhere.seen_from(true), ("http://192.0.2.1:32768/", None));
     }

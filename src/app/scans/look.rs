@@ -11,6 +11,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use sea_orm::ActiveModelTrait as _;
 use sea_orm::Set;
 
+use super::images::FromRegistries;
 use super::machine::{self, ToolState};
 use super::settle::{self, Ending};
 use super::store::{self, Storing};
@@ -151,11 +152,13 @@ impl Look<'_> {
     /// One run for each thing that it looks at. All of them must have a result: else it has seen a part.
     async fn look_everywhere(&self, tool: &Tool, mark: &Mark, key: &Arc<Key>) -> std::result::Result<Seen, String> {
         let aims = self.targets.of(tool)?;
-        let engine = self.targets.engine.as_ref().ok();
+        let host = self.targets.host.as_ref().ok();
+        let scope = Scope { organization_id: mark.organization_id.clone() };
+        let images = FromRegistries { app: self.app, scope, service: self.service };
         let mut seen = Seen::default();
         for (i, aim) in aims.iter().enumerate() {
             let report = tools::folder(self.app, &mark.scan_id).join(format!("{}-{i}.report", tool.name));
-            let place = Place { mark, engine, report: &report, key };
+            let place = Place { mark, host, images: &images, report: &report, key };
             let run = self.patiently((tool, aim), &place).await.map_err(|error| error.to_string())?;
             seen.version = seen.version.or(run.version);
             seen.incomplete = seen.incomplete.or(run.incomplete);
@@ -214,7 +217,7 @@ impl Look<'_> {
     }
 
     async fn end(&self, row: scan::Model, verdict: (RunStatus, Option<String>)) -> Result<Option<scan::Model>> {
-        // What is on the engine is gone by itself; what is on the disk is not.
+        // What ran elsewhere is gone by itself; what is on the disk is not.
         tools::remove_folder(self.app, &row.id).await;
         let Some(row) = settle::end(self.app, self.claim, (&row, verdict), self.ending).await? else {
             return Ok(None);
@@ -246,12 +249,12 @@ impl Look<'_> {
 /// Clears away what an earlier try of a scan may have left and stored: a worker that was killed leaves its tools at work.
 ///
 /// # Errors
-/// The inner one says that the engine does not answer; the outer one is INTERNAL.
+/// The inner one says that the engine or the cluster does not answer; the outer one is INTERNAL.
 pub(in crate::app) async fn afresh(app: &App, row: &scan::Model) -> Result<std::result::Result<(), String>> {
     if row.started_at.is_none() {
         return Ok(Ok(()));
     }
-    let late = || Err("the engine that scans does not answer".to_owned());
+    let late = || Err("what runs scans does not answer".to_owned());
     let cleared = tokio::time::timeout(CLEAR, tools::clear(app, &row.id)).await.unwrap_or_else(|_| late());
     store::take_back(app, &row.id).await?;
     Ok(cleared)

@@ -3,6 +3,7 @@
 pub mod counts;
 mod dast;
 pub mod gates;
+mod images;
 pub mod list;
 mod look;
 pub mod machine;

@@ -4,14 +4,14 @@ use entity::{PipelineTrigger, pipeline, scan, service};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _};
 
 use super::start::{self, BRANCH_LANE, NewScan, Of};
-use super::{look, settle, tools};
+use super::{look, settle};
 use crate::app::{App, Event, Result};
 use crate::domain::scan::ScanKind;
 use crate::domain::status::RunStatus;
 use crate::queue::Claim;
-use crate::scanner::run::EngineConnection;
 
 pub(in crate::app) use super::targets::Targets;
+pub(in crate::app) use super::tools::host_of;
 pub(in crate::app) use look::{Look, afresh};
 pub(in crate::app) use settle::Ending;
 
@@ -58,18 +58,10 @@ fn lane(pipeline: &pipeline::Model) -> String {
     }
 }
 
-/// The engine that builds, for tools; or why there is none.
+/// Removes what scans of a pipeline have at work where builds run and on this server.
 ///
 /// # Errors
-/// INTERNAL when the database does not answer.
-pub(in crate::app) async fn engine(app: &App) -> Result<std::result::Result<EngineConnection, String>> {
-    tools::engine_of(app).await
-}
-
-/// Removes what scans of a pipeline have at work on the engine and on this server.
-///
-/// # Errors
-/// What the engine says.
+/// What the engine or the cluster says.
 pub(in crate::app) async fn clear(app: &App, pipeline_id: &str) -> std::result::Result<(), String> {
     let open = open(app.db.read(), pipeline_id).await.map_err(|error| error.message)?;
     for row in open.iter().filter(|row| row.started_at.is_some()) {

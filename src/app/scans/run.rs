@@ -23,6 +23,7 @@ use crate::domain::names::CommitHash;
 use crate::domain::scan::ScanKind;
 use crate::domain::status::RunStatus;
 use crate::queue::Claim;
+use crate::scanner::run::Host;
 
 /// Claims of a job after which the scan has failed: it may be the scan that kills whoever works on it.
 const ATTEMPTS: i32 = 4;
@@ -109,11 +110,11 @@ async fn running(app: &App, scope: &Scope, row: &scan::Model) -> Result<Found> {
         None => None,
     };
     let Some(place) = place else { return Ok(Found::Nothing("the environment is gone".to_owned())) };
-    let engine = tools::engine_of(app).await?;
+    let host = tools::host_of(app).await?;
     Ok(match dast::of(app, scope, &place).await? {
         Ok(addresses) => {
             let images = Err("DAST looks at no image".to_owned());
-            Found::Targets(Targets { source: None, images, addresses, engine })
+            Found::Targets(Targets { source: None, images, addresses, host })
         }
         Err(why) => Found::Nothing(why),
     })
@@ -123,11 +124,11 @@ async fn running(app: &App, scope: &Scope, row: &scan::Model) -> Result<Found> {
 async fn at_rest(app: &App, claim: &Claim, (row, service): (&mut scan::Model, &service::Model)) -> Result<Found> {
     let scope = scope_of(row);
     let kind = ScanKind::from(row.kind);
-    let engine = tools::engine_of(app).await?;
+    let host = tools::host_of(app).await?;
     let wants = |word: &str| app.settings.scanners.iter().any(|tool| tool.kind == kind && tool.wants(word));
     if git::source_of(service).is_none() {
         let images = images_of(app, &scope, service).await?;
-        return Ok(Found::Targets(Targets::at_rest(None, images, engine)));
+        return Ok(Found::Targets(Targets::at_rest(None, images, host)));
     }
     let place = match origin::place(app, &scope, service).await? {
         Ok(place) => place,
@@ -184,8 +185,8 @@ async fn at_rest(app: &App, claim: &Claim, (row, service): (&mut scan::Model, &s
     }
     *row = change.update(&tx).await?;
     tx.commit().await?;
-    let images = built(app, &scope, (service, commit.to_string())).await?;
-    Ok(Found::Targets(Targets::at_rest(source, images, engine)))
+    let images = built(app, &scope, (service, commit.to_string()), host.as_ref().ok()).await?;
+    Ok(Found::Targets(Targets::at_rest(source, images, host)))
 }
 
 /// The image that the newest pipeline of a commit built.
@@ -193,6 +194,7 @@ async fn built(
     app: &App,
     scope: &Scope,
     (service, commit): (&service::Model, String),
+    host: Option<&Host>,
 ) -> Result<std::result::Result<Vec<String>, String>> {
     let found = scope
         .pipelines()
@@ -210,6 +212,9 @@ async fn built(
     let Some(built) = built else {
         return Ok(Err(format!("nothing was built of commit {short}: start a pipeline of it first")));
     };
+    if let Some(Host::Cluster(_)) = host {
+        return Ok(image::in_registry(&built).map(|image| vec![image]));
+    }
     let mine = engine::engine_id(app).await?;
     Ok(match found.and_then(|row| row.engine_id) == mine {
         true => Ok(vec![built.id]),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::dast::Address;
-use crate::scanner::run::EngineConnection;
+use crate::scanner::run::{Beside, Host};
 use crate::scanner::{Target, Tool};
 
 /// What there is to be looked at, and where.
@@ -11,20 +11,20 @@ use crate::scanner::{Target, Tool};
 pub(in crate::app) struct Targets {
     /// The folder of the source; none where there is none.
     pub(in crate::app) source: Option<PathBuf>,
-    /// Images on the engine that builds; or why there is none.
+    /// Images on the engine that builds, or, where a cluster builds, in registries; or why there is none.
     pub(in crate::app) images: std::result::Result<Vec<String>, String>,
     /// Where the service answers.
     pub(super) addresses: Vec<Address>,
-    /// The engine that builds; or why there is none.
-    pub(in crate::app) engine: std::result::Result<EngineConnection, String>,
+    /// What builds; or why there is nothing.
+    pub(in crate::app) host: std::result::Result<Host, String>,
 }
 
 /// What a tool is let at in one run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Aim {
     pub(super) target: Target,
-    /// The network of the service that it scans.
-    pub(super) join: Option<String>,
+    /// Where the service is that it scans, if that is on the same host.
+    pub(super) join: Option<Beside>,
 }
 
 impl Targets {
@@ -32,9 +32,9 @@ impl Targets {
     pub(in crate::app) fn at_rest(
         source: Option<PathBuf>,
         images: std::result::Result<Vec<String>, String>,
-        engine: std::result::Result<EngineConnection, String>,
+        host: std::result::Result<Host, String>,
     ) -> Self {
-        Self { source, images, addresses: Vec::new(), engine }
+        Self { source, images, addresses: Vec::new(), host }
     }
 
     /// What a tool is let at, one run each.
@@ -43,7 +43,7 @@ impl Targets {
     /// Why what it needs is not there, for people.
     pub(super) fn of(&self, tool: &Tool) -> std::result::Result<Vec<Aim>, String> {
         if tool.image.is_some() || tool.wants("image") {
-            self.engine.as_ref().map_err(Clone::clone)?;
+            self.host.as_ref().map_err(Clone::clone)?;
         }
         let source = match tool.wants("source") {
             true => Some(self.source.clone().ok_or("there is no source to look at: the service is made of images")?),
@@ -57,8 +57,8 @@ impl Targets {
         }
         if tool.wants("url") {
             let at = |address: &Address| {
-                let (url, network) = address.seen_from(tool.image.is_some());
-                Aim { target: Target { url: Some(url.to_owned()), ..base.clone() }, join: network.map(str::to_owned) }
+                let (url, beside) = address.seen_from(tool.image.is_some());
+                Aim { target: Target { url: Some(url.to_owned()), ..base.clone() }, join: beside.cloned() }
             };
             return match self.addresses.is_empty() {
                 true => Err("there is no address to scan".to_owned()),

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::images::FromRegistries;
 use super::targets::Aim;
 use crate::app::pipelines::engine;
 use crate::app::{App, Result};
 use crate::builder::{BuilderConnection, Journal, Output};
 use crate::scanner::report::{self, Found, Input, Key};
-use crate::scanner::run::{EngineConnection, Job, Mark, Said};
+use crate::scanner::run::{ClusterConnection, EngineConnection, Host, Job, Mark, Said};
 use crate::scanner::{Finding, ScanError, Tool};
 
 /// Where a tool in an image sees the source.
@@ -30,7 +31,8 @@ pub(super) struct Run {
 /// Whose a run is, and where its report goes.
 pub(super) struct Place<'a> {
     pub(super) mark: &'a Mark,
-    pub(super) engine: Option<&'a EngineConnection>,
+    pub(super) host: Option<&'a Host>,
+    pub(super) images: &'a FromRegistries<'a>,
     pub(super) report: &'a Path,
     pub(super) key: &'a Arc<Key>,
 }
@@ -46,9 +48,10 @@ pub(super) async fn run(
         tool,
         target: &aim.target,
         mark: place.mark,
-        engine: place.engine,
+        host: place.host,
+        images: Some(place.images),
         report: place.report,
-        join: aim.join.as_deref(),
+        join: aim.join.as_ref(),
     };
     app.scanners.run(&job, &Words { tool: &tool.name, journal }).await?;
     let (tool, path, source) = (tool.clone(), place.report.to_owned(), aim.target.source.clone());
@@ -77,35 +80,42 @@ pub(super) fn merge(found: Vec<Found>, key: &Key) -> Vec<Finding> {
     report::merge(found, key)
 }
 
-/// The engine that builds, for tools; or why there is none.
+/// What builds, for tools: it also runs those that are in an image; or why there is nothing.
 ///
 /// # Errors
 /// INTERNAL when the database does not answer.
-pub(in crate::app) async fn engine_of(app: &App) -> Result<std::result::Result<EngineConnection, String>> {
+pub(in crate::app) async fn host_of(app: &App) -> Result<std::result::Result<Host, String>> {
     Ok(match engine::connection(app).await? {
-        Ok(BuilderConnection::Engine(engine)) => Ok(EngineConnection { host: engine.host, tls: engine.tls }),
-        Ok(BuilderConnection::Cluster(_)) => {
-            Err("builds run on a Kubernetes cluster, where tools in an image, and those \
-             that look at an image, can't be run: declare one with a command alone that looks at the source"
-                .to_owned())
+        Ok(BuilderConnection::Engine(engine)) => {
+            Ok(Host::Engine(EngineConnection { host: engine.host, tls: engine.tls }))
+        }
+        Ok(BuilderConnection::Cluster(cluster)) => {
+            let place = cluster.place;
+            Ok(Host::Cluster(Box::new(ClusterConnection {
+                access: cluster.access,
+                namespace: place.namespace,
+                image: place.image,
+                disk: place.disk,
+                platform: place.platform,
+            })))
         }
         Err(why) => Err(why),
     })
 }
 
-/// Stops and removes all that is at work for a scan on the engine and on this server, and the folder with its reports.
+/// Stops and removes all that is at work for a scan where builds run and on this server, and the folder with its reports.
 ///
 /// # Errors
-/// What the engine says.
+/// What the engine or the cluster says.
 pub(super) async fn clear(app: &App, scan_id: &str) -> std::result::Result<(), String> {
     remove_folder(app, scan_id).await;
-    // Where no tool is in an image nothing of a scan is on the engine, which need not be there.
+    // Where no tool is in an image nothing of a scan is there, and it need not be either.
     let needed = app.settings.scanners.iter().any(|tool| tool.image.is_some());
-    let engine = match needed {
-        true => engine_of(app).await.map_err(|error| error.message)?.ok(),
+    let host = match needed {
+        true => host_of(app).await.map_err(|error| error.message)?.ok(),
         false => None,
     };
-    app.scanners.clear(scan_id, engine.as_ref()).await.map_err(|error| error.to_string())
+    app.scanners.clear(scan_id, host.as_ref()).await.map_err(|error| error.to_string())
 }
 
 /// What the names of scans' folders begin with.

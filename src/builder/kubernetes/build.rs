@@ -1,10 +1,7 @@
 //! A build on a cluster.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use chrono::DateTime;
-use futures_util::FutureExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::LogParams;
@@ -12,16 +9,16 @@ use tokio::time::Instant;
 
 use super::ClusterBuilder;
 use super::account::Reader;
-use super::failure::out_of_memory;
+use super::failure::{out_of_memory, unsent};
 use super::manifest::{AppArmor, RESULT, SOURCE, Stage, build_job, build_secret};
-use super::pod::{self, End};
-use super::run::{Ended, Lines, Run, Sender};
-use super::source::{BROKEN, Source, send};
+use super::run::{Ended, Lines, Run};
+use super::source::{BROKEN, Source};
 use crate::builder::buildkit::{
     self, Failure, is_refused_push, masked, masker, push_refused, second_of_files, single, words,
 };
 use crate::builder::{BuildRequest, BuilderError, BuiltImage, Journal, Output};
 use crate::cluster::log::Printed;
+use crate::cluster::pod::{self, End};
 use crate::domain::image::Digest;
 use crate::engine::neutralise;
 use crate::vault::Masker;
@@ -90,16 +87,14 @@ impl ClusterBuilder {
         );
         journal.line(Output::System, &text).await;
 
-        self.have_ground(&run).await?;
+        run.have_ground().await?;
         let app_armor = AppArmor::of(&run.in_time(|| self.cluster.version()).await?);
         run.begin(build_job(request, &self.place, app_armor), |owner| build_secret(request, &self.place, owner))
             .await?;
         let second = u64::try_from(second).unwrap_or_default();
-        let source = Arc::new(Source { context, dockerfile: request.dockerfile.clone(), second });
-        let api = self.api();
-        let sender: Sender<'_> = Box::new(move |pod| send(source, api, pod).boxed());
+        let source = Source { context, dockerfile: request.dockerfile.clone(), second };
         let mut reader = Reader::new(masker);
-        let followed = run.follow(Some(sender), &mut reader).await;
+        let followed = run.follow(Some(Box::new(source)), &mut reader).await;
         let failure = reader.end(journal).await;
         let digest = self.outcome(request, followed?, (failure, masker)).await?;
         journal.line(Output::System, &format!("Pushed {name}, digest {digest}.")).await;
@@ -113,24 +108,24 @@ impl ClusterBuilder {
         ended: Ended,
         (failure, masker): (Failure, &Masker),
     ) -> Result<Digest, BuilderError> {
-        let pod = &ended.pod;
+        let (pod, broken) = (&ended.pod, ended.unsent.map(unsent));
         if let Some(why) = pod::put_out(pod) {
             return Err(BuilderError::Engine(format!("the cluster ended the build: {why}")));
         }
         if let Some(end) = pod::end_of(pod, SOURCE).filter(|end| end.exit_code != 0) {
-            return Err(self.not_unpacked(pod, &end, ended.unsent).await);
+            return Err(self.not_unpacked(pod, &end, broken).await);
         }
         if let Some(end) = pod::end_of(pod, Stage::Build.as_str()).filter(|end| end.exit_code != 0) {
             // What was built was not what was to be sent.
-            if let Some(error) = ended.unsent {
+            if let Some(error) = broken {
                 return Err(error);
             }
-            return Err(match end.reason.as_str() {
+            return Err(match end.is_out_of_memory() {
                 _ if [&failure.reason, &failure.whole].iter().any(|text| text.contains(NO_DOCKERFILE)) => {
                     BuilderError::Unreachable(BROKEN.to_owned())
                 }
-                "OOMKilled" => out_of_memory("the build", &request.limits),
-                _ => why(request, failure, masker),
+                true => out_of_memory("the build", &request.limits),
+                false => why(request, failure, masker),
             });
         }
         let said = pod::end_of(pod, RESULT).map(|end| end.message).unwrap_or_default();

@@ -10,7 +10,6 @@ mod build;
 mod clear;
 mod failure;
 mod manifest;
-mod pod;
 mod run;
 mod source;
 mod test;

@@ -6,14 +6,11 @@ use tokio::time::Instant;
 
 use super::ClusterBuilder;
 use super::manifest::{Stage, test_job, test_secret};
-use super::pod::{self, End};
 use super::run::{Lines, Run};
 use crate::builder::{BuilderError, Journal, Output, TestEnd, TestRequest};
 use crate::cluster::log::Printed;
+use crate::cluster::pod::{self, NotStarted};
 use crate::engine::{LineAssembler, neutralise};
-
-/// What container runtimes call the end of a container that could not be started.
-const NOT_STARTED: [&str; 2] = ["StartError", "ContainerCannotRun"];
 
 /// Gives lines as they come: what goes to which of a container's outputs a cluster does not tell.
 struct Printer(LineAssembler);
@@ -50,7 +47,7 @@ impl ClusterBuilder {
             time: request.limits.time,
             deadline: Instant::now() + request.limits.time,
         };
-        self.have_ground(&run).await?;
+        run.have_ground().await?;
         run.begin(test_job(request, &self.place), |owner| test_secret(request, owner)).await?;
         let ended = run.follow(None, &mut Printer(LineAssembler::default())).await?;
         if let Some(why) = pod::put_out(&ended.pod) {
@@ -59,21 +56,21 @@ impl ClusterBuilder {
         let Some(end) = pod::end_of(&ended.pod, Stage::Test.as_str()) else {
             return Err(BuilderError::Engine("the cluster does not say how the test command ended".to_owned()));
         };
-        if NOT_STARTED.contains(&end.reason.as_str()) {
-            return Err(not_started(&request.command[0], &end));
+        if let Some(why) = end.not_started() {
+            return Err(not_started(&request.command[0], why));
         }
-        Ok(TestEnd { exit_code: end.exit_code, out_of_memory: end.reason == "OOMKilled" })
+        Ok(TestEnd { exit_code: end.exit_code, out_of_memory: end.is_out_of_memory() })
     }
 }
 
-/// What a container runtime says of a program that it could not start.
-fn not_started(program: &str, end: &End) -> BuilderError {
-    let (program, said) = (neutralise(program), neutralise(&end.message));
-    if said.contains("executable file not found") || said.contains("no such file or directory") {
-        return BuilderError::Refused(format!("the image has no program `{program}`"));
+/// A program that could not be started.
+fn not_started(program: &str, why: NotStarted) -> BuilderError {
+    let program = neutralise(program);
+    match why {
+        NotStarted::NoProgram => BuilderError::Refused(format!("the image has no program `{program}`")),
+        NotStarted::NotRun(said) => {
+            BuilderError::Refused(format!("the program `{program}` of the image cannot be run: {said}"))
+        }
+        NotStarted::Other(said) => BuilderError::Engine(format!("the test command could not be started: {said}")),
     }
-    if said.contains("permission denied") || said.contains("exec format error") {
-        return BuilderError::Refused(format!("the program `{program}` of the image cannot be run: {said}"));
-    }
-    BuilderError::Engine(format!("the test command could not be started: {said}"))
 }

@@ -1,25 +1,31 @@
-//! Running a declared tool to its end: as a process of this server, or as a container on the engine that builds.
+//! Running a declared tool to its end: as a process of this server, or, in an image, where builds run: as a container on the
+//! Docker engine, or as a Job on the cluster.
 //!
 //! What a tool may take, and what of it holds where:
 //!
-//! | | process | container |
-//! | --- | --- | --- |
-//! | time | its whole tree is killed | the container is killed |
-//! | report | its size is looked at five times a second | once a second, and no file may be larger |
-//! | disk | what it writes is looked at each second, and no file may be larger | each file; how many there are, an engine does not limit |
-//! | memory | looked at each second; data of one process (`RLIMIT_DATA`) | control group, no swap |
-//! | cores | those that it is put on, at low priority; it could ask for others | control group |
-//! | network | as the server has it | none, unless the tool declares it or a service is scanned |
-//! | files | as the server may read | what is copied in, and its mounts |
+//! | | process | container | Job |
+//! | --- | --- | --- | --- |
+//! | time | its whole tree is killed | the container is killed | the Job is removed; the node ends it a minute later where nobody is there to |
+//! | report | its size is looked at five times a second | once a second, and no file may be larger | when it is read; what is much larger the node puts out |
+//! | disk | what it writes is looked at each second, and no file may be larger | each file; how many there are, an engine does not limit | `build.disk`, by the node |
+//! | memory | looked at each second; data of one process (`RLIMIT_DATA`) | control group, no swap | control group |
+//! | cores | those that it is put on, at low priority; it could ask for others | control group | control group |
+//! | network | as the server has it | none, unless the tool declares it or a service is scanned | the same, where the cluster's network keeps to policies |
+//! | files | as the server may read | what is copied in, and its mounts | what is sent in; no mounts |
+//! | its words | are not kept | are not kept | the node keeps them until the pod is gone |
 //!
 //! So a tool that looks at what strangers wrote, and is not trusted with all that the server may read, belongs in an
 //! image.
 
+mod archive;
+mod cluster;
 mod container;
 mod fill;
 mod folder;
 mod image;
+mod inside;
 mod left;
+mod pipe;
 mod process;
 mod said;
 mod watch;
@@ -30,11 +36,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
 use self::fill::Places;
 use self::folder::RunFolder;
+use self::said::Listener;
 use super::{ScanError, Target, Tool};
+use crate::cluster::InCluster;
+use crate::domain::kubeconfig::ClusterAccess;
 use crate::domain::secret::SecretString;
 
 /// Bytes that a run may write beside its report, the saved image among them.
@@ -58,6 +68,50 @@ pub struct EngineConnection {
     pub tls: Option<(String, String, SecretString)>,
 }
 
+/// How the cluster is reached that tools run on, and what there is to know for that: all of it is as for builds.
+#[derive(Clone)]
+pub struct ClusterConnection {
+    /// Its login.
+    pub access: ClusterAccess,
+    /// The namespace that runs are in, builds among them. It is made, and holds nothing else.
+    pub namespace: String,
+    /// An image with busybox's `tar`, by which a tool is given what it looks at: BuildKit's.
+    pub image: String,
+    /// Bytes of a node's disk that a run may use.
+    pub disk: u64,
+    /// `linux/amd64`: of the nodes that it runs on. None: of any.
+    pub platform: Option<String>,
+}
+
+/// What runs tools that are in an image.
+#[derive(Clone)]
+pub enum Host {
+    /// A Docker engine, which also has the images that are looked at.
+    Engine(EngineConnection),
+    /// A Kubernetes cluster, which has none: they are in registries.
+    Cluster(Box<ClusterConnection>),
+}
+
+/// Where a service is that is scanned while it runs, for tools in an image that run on the same host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Beside {
+    /// In this network of the engine.
+    Network(String),
+    /// In this namespace of the cluster.
+    Namespace(String),
+}
+
+/// Gives images that are in registries.
+#[async_trait]
+pub trait ImageSource: Send + Sync {
+    /// Writes an image of one platform into a file, as `docker save` does it: `repository@sha256:…` or `repository:tag`, at
+    /// most `most` bytes. Its layers may be compressed. A file of that name is replaced.
+    ///
+    /// # Errors
+    /// [`ScanError::Failed`], [`ScanError::Unreachable`]; for people.
+    async fn save(&self, image: &str, to: &Path, most: u64) -> Result<(), ScanError>;
+}
+
 /// Whose a run is: in the labels of all that it makes, by which all of it is found again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
@@ -78,13 +132,14 @@ pub struct Job<'a> {
     pub target: &'a Target,
     /// Whose the run is.
     pub mark: &'a Mark,
-    /// The engine that it runs on, if it runs in an image, and that the image is on, if it looks at one. None: there is
-    /// none, because a cluster builds.
-    pub engine: Option<&'a EngineConnection>,
+    /// What it runs on, if it runs in an image. None: there is nothing.
+    pub host: Option<&'a Host>,
+    /// Where the image comes from that it looks at, where no engine has it.
+    pub images: Option<&'a dyn ImageSource>,
     /// Where its report is left. The folder is there; a file of that name is replaced.
     pub report: &'a Path,
-    /// The network of the engine in which the service is that it scans; for tools in an image.
-    pub join: Option<&'a str>,
+    /// Where the service is that it scans, if that is on the same host; for tools in an image.
+    pub join: Option<&'a Beside>,
 }
 
 /// How a run ended that left a report.
@@ -99,7 +154,7 @@ pub struct Ran {
 /// What runs tools.
 ///
 /// Calls may be made side by side, also for the same scan. A call whose future is dropped is given up: the caller then
-/// calls [`Scanners::clear`], after which nothing of the scan is at work or left on the engine and on this server. The
+/// calls [`Scanners::clear`], after which nothing of the scan is at work or left on the host and on this server. The
 /// same is done after a crash, before a run is repeated.
 #[async_trait]
 pub trait Scanners: Send + Sync {
@@ -112,17 +167,19 @@ pub trait Scanners: Send + Sync {
     /// Stops and removes all that is at work for a scan, and what is left of it.
     ///
     /// # Errors
-    /// [`ScanError::Unreachable`] when the engine does not answer; what is on this server is gone by then.
-    async fn clear(&self, scan_id: &str, engine: Option<&EngineConnection>) -> Result<(), ScanError>;
+    /// [`ScanError::Unreachable`] when the host does not answer; what is on this server is gone by then.
+    async fn clear(&self, scan_id: &str, host: Option<&Host>) -> Result<(), ScanError>;
 }
 
-/// Runs tools as processes here and as containers on engines.
+/// Runs tools as processes here, as containers on engines and as Jobs on clusters.
 pub struct ToolRunner {
     /// Where runs have their folders.
     root: PathBuf,
     /// Where programs are.
     path: OsString,
     most_scratch: u64,
+    /// The cluster that this server is a pod of.
+    surroundings: Option<InCluster>,
 }
 
 impl ToolRunner {
@@ -134,13 +191,19 @@ impl ToolRunner {
     pub fn new(root: &Path) -> std::io::Result<Self> {
         let root = folder::root(root)?;
         folder::sweep(&root);
-        Ok(Self { root, path: search_path(), most_scratch: MOST_SCRATCH })
+        Ok(Self { root, path: search_path(), most_scratch: MOST_SCRATCH, surroundings: None })
     }
 
     /// With another limit for what one run may write beside its report, in bytes.
     #[must_use]
     pub fn with_most_scratch(self, most_scratch: u64) -> Self {
         Self { most_scratch, ..self }
+    }
+
+    /// In a pod of this cluster, if it is in one.
+    #[must_use]
+    pub fn within(self, surroundings: Option<InCluster>) -> Self {
+        Self { surroundings, ..self }
     }
 
     /// What a run has on this server, and what of the placeholders is there.
@@ -174,19 +237,27 @@ impl Scanners for ToolRunner {
         let run = Run { job, folder: &folder, places, end, most_scratch: self.most_scratch };
         let outcome = match &job.tool.image {
             None => process::run(&run, &self.path, said).await,
-            Some(image) => container::run(&run, image, said).await,
+            Some(image) => match job.host {
+                Some(Host::Engine(engine)) => container::run(&run, (image, engine), said).await,
+                Some(Host::Cluster(on)) => cluster::run(&run, (image, on), (said, self.surroundings.as_ref())).await,
+                None => {
+                    let name = &job.tool.name;
+                    Err(ScanError::Missing(format!("scan.tools.{name} is in an image, and nothing is there to run it")))
+                }
+            },
         };
         // It may be large.
         let _ = tokio::task::spawn_blocking(move || drop(folder)).await;
         outcome
     }
 
-    async fn clear(&self, scan_id: &str, engine: Option<&EngineConnection>) -> Result<(), ScanError> {
+    async fn clear(&self, scan_id: &str, host: Option<&Host>) -> Result<(), ScanError> {
         let (root, id) = (self.root.clone(), scan_id.to_owned());
         // It only ends with the program otherwise.
         let _ = tokio::task::spawn_blocking(move || folder::clear(&root, &id)).await;
-        match engine {
-            Some(engine) => container::clear(engine, scan_id).await,
+        match host {
+            Some(Host::Engine(engine)) => container::clear(engine, scan_id).await,
+            Some(Host::Cluster(on)) => cluster::clear(on, self.surroundings.as_ref(), scan_id).await,
             None => Ok(()),
         }
     }
@@ -204,6 +275,23 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// What came of a tool in an image, which ended with this code, or did not end in time.
+    async fn deliver_after(
+        &self,
+        outcome: Result<Result<i64, ScanError>, Elapsed>,
+        mut listener: Listener<'_>,
+    ) -> Result<Ran, ScanError> {
+        listener.end().await;
+        match outcome.unwrap_or_else(|_| Err(late(self.job.tool))) {
+            Ok(exit_code) => {
+                let report_bytes = self.deliver().await?;
+                Ok(Ran { exit_code, report_bytes })
+            }
+            Err(ScanError::Failed(text)) => Err(ScanError::Failed(listener.quoting(text))),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Moves the report that came into the run's folder to where it is wanted, and says its length.
     ///
     /// # Errors

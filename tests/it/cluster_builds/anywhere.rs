@@ -44,7 +44,14 @@ async fn an_image_is_built_pushed_and_tested() {
     let namespace = cluster.namespace("builds");
     let builder = connect_to(
         &cluster.kubeconfig,
-        ClusterPlace { namespace: namespace.clone(), image: buildkit_image, disk: 1 << 30, plain_http, platform: None },
+        ClusterPlace {
+            namespace: namespace.clone(),
+            image: buildkit_image,
+            disk: 1 << 30,
+            plain_http,
+            platform: None,
+            scans: false,
+        },
     );
 
     let on_double = super::Place::new(Behaviour::Missing);

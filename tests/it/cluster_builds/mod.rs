@@ -5,7 +5,7 @@
 mod anywhere;
 mod builds;
 mod endings;
-mod pipelines;
+pub mod pipelines;
 mod testing;
 mod troubles;
 
@@ -26,9 +26,9 @@ use tempfile::TempDir;
 
 use crate::support::cluster::{Behaviour, ClusterDouble};
 
-const NAMESPACE: &str = "kiops-builds";
-const BUILDKIT: &str = "buildkit.test/rootless:1";
-const REPOSITORY: &str = "registry.test/acme/shop";
+pub const NAMESPACE: &str = "kiops-builds";
+pub const BUILDKIT: &str = "buildkit.test/rootless:1";
+pub const REPOSITORY: &str = "registry.test/acme/shop";
 const SECRETS: [&str; 2] = ["hush-of-npm", "hush-of-the-registry"];
 
 /// Keeps the lines of a run.
@@ -157,6 +157,7 @@ fn connect(kubeconfig: &str) -> Arc<dyn Builder> {
         disk: 1 << 30,
         plain_http: Vec::new(),
         platform: None,
+        scans: false,
     };
     connect_to(kubeconfig, place)
 }
@@ -168,7 +169,7 @@ fn connect_to(kubeconfig: &str, place: ClusterPlace) -> Arc<dyn Builder> {
 }
 
 /// BuildKit's image: what the three containers of a build do.
-fn buildkit(build: Behaviour) -> Behaviour {
+pub fn buildkit(build: Behaviour) -> Behaviour {
     let account = json!({
         "containerimage.config.digest": format!("sha256:{}", "c".repeat(64)),
         "containerimage.digest": format!("sha256:{}", "d".repeat(64)),
@@ -179,12 +180,12 @@ fn buildkit(build: Behaviour) -> Behaviour {
 }
 
 /// The built image by its digest.
-fn image() -> String {
+pub fn image() -> String {
     format!("{REPOSITORY}@sha256:{}", "d".repeat(64))
 }
 
 /// A container that prints and ends.
-fn ends(exit_code: i32, lines: &[String]) -> Behaviour {
+pub fn ends(exit_code: i32, lines: &[String]) -> Behaviour {
     Behaviour::Ends { after: Duration::from_millis(100), exit_code, lines: lines.to_vec() }
 }
 
@@ -193,7 +194,7 @@ fn limits(seconds: u64) -> RunLimits {
 }
 
 /// A step begins.
-fn begins(digest: &str, name: &str) -> String {
+pub fn begins(digest: &str, name: &str) -> String {
     json!({ "vertexes": [{ "digest": digest, "name": name, "started": "2026-11-01T00:00:01Z" }] }).to_string()
 }
 

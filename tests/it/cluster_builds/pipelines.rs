@@ -8,6 +8,7 @@ use kiops::app::settings::{Builds, Settings};
 use kiops::builder::kubernetes::ClusterBuilders;
 use kiops::builder::{Builder, BuilderConnection, BuilderError, Builders, ClusterPlace};
 use kiops::domain::git::Provider;
+use kiops::scanner::Tool;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::{Value, json};
@@ -32,16 +33,21 @@ impl Builders for OnlyClusters {
 }
 
 /// An organization whose cluster builds for everybody, with a GitLab service named shop.
-struct Yard {
-    test: TestApp,
-    double: ClusterDouble,
-    admin: Actor,
-    member: Actor,
-    service: String,
+pub struct Yard {
+    pub test: TestApp,
+    pub double: ClusterDouble,
+    pub admin: Actor,
+    pub member: Actor,
+    pub service: String,
 }
 
 impl Yard {
-    async fn new(build: Behaviour) -> Self {
+    pub async fn new(build: Behaviour) -> Self {
+        Self::with(build, Vec::new()).await
+    }
+
+    /// With these tools of scans.
+    pub async fn with(build: Behaviour, scanners: Vec<Tool>) -> Self {
         let double = ClusterDouble::start();
         double.image(BUILDKIT, buildkit(build));
         let settings = shared_engine(&["acme"]);
@@ -54,11 +60,12 @@ impl Yard {
                 disk: 1 << 30,
                 plain_http: Vec::new(),
                 platform: None,
+                scans: false,
             },
             ..settings.builds.clone()
         };
         let builders = Arc::new(OnlyClusters(ClusterBuilders::default()));
-        let test = TestApp::with_builders(Settings { builds, ..settings }, builders).await;
+        let test = TestApp::with_builders(Settings { builds, scanners, ..settings }, builders).await;
         let admin = test.organization("acme").await;
         let member = test.member(&admin, "ada@acme.example").await;
         test.runtimes.another(&double.url());
@@ -79,7 +86,7 @@ impl Yard {
         Self { test, double, admin, member, service }
     }
 
-    async fn save(&self, mut settings: Value) {
+    pub async fn save(&self, mut settings: Value) {
         settings["serviceId"] = json!(self.service);
         let document = "mutation($i: SaveBuildSettingsInput!) { saveBuildSettings(input: $i) { service { id } } }";
         self.test.data(&self.member, document, json!({ "i": settings })).await;
@@ -90,13 +97,13 @@ impl Yard {
         self.test.run(Some(&self.member), document, json!({ "i": { "serviceId": self.service } })).await
     }
 
-    async fn start(&self) -> String {
+    pub async fn start(&self) -> String {
         let answer = self.ask().await;
         assert!(answer.errors.is_empty(), "{:?}", answer.errors);
         text(&answer.data.into_json().unwrap()["startPipeline"]["pipeline"]["id"])
     }
 
-    async fn look(&self, id: &str) -> Value {
+    pub async fn look(&self, id: &str) -> Value {
         let document = "query($id: ID!) { node(id: $id) { ... on Pipeline { status image imageDigest
             stages { kind status message } log(first: 200) { nodes { stage stream text } } } } }";
         self.test.data(&self.member, document, json!({ "id": id })).await["node"].clone()
@@ -115,19 +122,19 @@ impl Yard {
     }
 
     /// Runs what is queued to its end.
-    async fn run(&self) -> Value {
+    pub async fn run(&self) -> Value {
         let id = self.start().await;
         work(&self.test).await;
         self.look(&id).await
     }
 }
 
-fn stages(pipeline: &Value) -> String {
+pub fn stages(pipeline: &Value) -> String {
     let all = pipeline["stages"].as_array().unwrap();
     all.iter().map(|stage| stage["status"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
 }
 
-fn message(pipeline: &Value, kind: &str) -> String {
+pub fn message(pipeline: &Value, kind: &str) -> String {
     let all = pipeline["stages"].as_array().unwrap();
     let stage = all.iter().find(|stage| stage["kind"] == kind).unwrap();
     stage["message"].as_str().unwrap_or_default().to_owned()

@@ -83,7 +83,7 @@ async fn the_server_that_is_killed() {
     let mut place = Place::new();
     place.runner = ToolRunner::new(Path::new(runs)).unwrap();
     place.mark.scan_id = id.to_owned();
-    place.engine = (!host.is_empty()).then(|| EngineConnection { host: host.to_owned(), tls: None });
+    place.engine = (!host.is_empty()).then(|| Host::Engine(EngineConnection { host: host.to_owned(), tls: None }));
     let report = place.temp.path().join("report");
     let process = script(&format!("setsid sleep {nap} & sleep {nap}"));
     let container = Tool { network: true, ..boxed(&format!("busybox sleep {nap}5")) };
@@ -105,7 +105,7 @@ async fn what_a_killed_server_left_is_found() {
     let Some(place) = Place::on_engine(test) else { return };
     let nap = nap();
     let boxed = format!("{nap}5");
-    let host = &place.engine.as_ref().unwrap().host;
+    let host = place.docker_host();
     let runs = place.runs().canonicalize().unwrap();
     let begin = || {
         let told = format!("{}|{}|{nap}|{host}", runs.display(), place.mark.scan_id);

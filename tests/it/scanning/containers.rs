@@ -38,7 +38,7 @@ async fn an_entry_point_is_replaced_and_another_user_can_read_and_report() {
     let image = "kiops-test/scanner-user:1";
     let lines = "VOLUME /data\nUSER 12345:12345\nHEALTHCHECK CMD [\"/bin/busybox\", \"false\"]\n\
                  ENTRYPOINT [\"/bin/busybox\", \"false\"]\nCMD [\"never\"]";
-    engine::build(&place.engine.as_ref().unwrap().host, image, lines);
+    engine::build(place.docker_host(), image, lines);
     let text = "busybox cat \"$2/main.py\" > \"$1\" && busybox id -u && busybox touch $HOME/x $TMPDIR/y && busybox pwd";
     let probe = Tool { image: Some(image.to_owned()), ..script(text) };
     let (report, said) = place.report(&probe).await;
@@ -92,7 +92,7 @@ async fn a_missing_image_or_program_is_said_to_be_missing() {
     let (failure, _) = place.failure(&mount).await;
     assert!(matches!(&failure, ScanError::Failed(why) if why.contains("/no/such/folder")), "{failure:?}");
     assert_eq!((place.left(), place.folders()), (String::new(), Vec::new()));
-    let away = EngineConnection { host: "unix:///nowhere/docker.sock".to_owned(), tls: None };
+    let away = Host::Engine(EngineConnection { host: "unix:///nowhere/docker.sock".to_owned(), tls: None });
     let place = Place { engine: Some(away), ..Place::new() };
     assert!(matches!(place.failure(&boxed("true")).await.0, ScanError::Unreachable(_)));
 }

@@ -78,7 +78,7 @@ async fn it_reaches_no_network_unless_the_tool_declares_it() {
     assert!(lines.has("reached") && lines.has("web"), "{}", lines.text());
     assert_eq!(place.left(), "");
     for join in ["host", "container:abc", "bridge"] {
-        place.join = Some(join.to_owned());
+        place.join = Some(Beside::Network(join.to_owned()));
         assert!(matches!(place.failure(&boxed("true")).await.0, ScanError::Failed(why) if why.contains(join)));
     }
 }
@@ -103,7 +103,7 @@ async fn it_reaches_the_service_whose_network_it_joins() {
         "-c",
         serve,
     ]);
-    place.join = Some(network.clone());
+    place.join = Some(Beside::Network(network.clone()));
     let address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
     let address = place.docker(&["inspect", "--format", address, &web]);
     place.target.url = Some(format!("http://{address}:8080/"));

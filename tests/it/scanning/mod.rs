@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use kiops::domain::scan::ScanKind;
-use kiops::scanner::run::{EngineConnection, Job, Mark, Ran, Said, Scanners, ToolRunner};
+use kiops::scanner::run::{Beside, EngineConnection, Host, Job, Mark, Ran, Said, Scanners, ToolRunner};
 use kiops::scanner::{Format, ScanError, Target, Tool};
 use tempfile::TempDir;
 
@@ -56,8 +56,8 @@ struct Place {
     runner: ToolRunner,
     mark: Mark,
     target: Target,
-    engine: Option<EngineConnection>,
-    join: Option<String>,
+    engine: Option<Host>,
+    join: Option<Beside>,
 }
 
 impl Place {
@@ -78,7 +78,7 @@ impl Place {
     fn on_engine(test: &str) -> Option<Self> {
         let host = engine::docker(test)?;
         engine::build(&host, IMAGE, "");
-        Some(Self { engine: Some(EngineConnection { host, tls: None }), ..Self::new() })
+        Some(Self { engine: Some(Host::Engine(EngineConnection { host, tls: None })), ..Self::new() })
     }
 
     fn job<'a>(&'a self, tool: &'a Tool, report: &'a Path) -> Job<'a> {
@@ -86,9 +86,10 @@ impl Place {
             tool,
             target: &self.target,
             mark: &self.mark,
-            engine: self.engine.as_ref(),
+            host: self.engine.as_ref(),
+            images: None,
             report,
-            join: self.join.as_deref(),
+            join: self.join.as_ref(),
         }
     }
 
@@ -126,9 +127,13 @@ impl Place {
         fs::read_dir(self.runs()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
+    fn docker_host(&self) -> &str {
+        let Some(Host::Engine(engine)) = &self.engine else { panic!("there is no engine") };
+        &engine.host
+    }
+
     fn docker(&self, args: &[&str]) -> String {
-        let host = &self.engine.as_ref().unwrap().host;
-        let out = Command::new("docker").args(["--host", host]).args(args).output().unwrap();
+        let out = Command::new("docker").args(["--host", self.docker_host()]).args(args).output().unwrap();
         String::from_utf8_lossy(&out.stdout).trim().to_owned()
     }
 

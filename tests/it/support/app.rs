@@ -245,6 +245,7 @@ pub fn settings() -> Settings {
                 disk: 1 << 30,
                 plain_http: Vec::new(),
                 platform: None,
+                scans: false,
             },
         },
         build_profiles: vec![BuildProfile {

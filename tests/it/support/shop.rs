@@ -270,6 +270,7 @@ pub async fn mutate(test: &TestApp, actor: &Actor, field: &str, input: Value) ->
         "registerDockerHubService" => ("RegisterDockerHubServiceInput", "service"),
         "updateService" => ("UpdateServiceInput", "service"),
         "startPipeline" => ("StartPipelineInput", "pipeline"),
+        "startScan" => ("StartScanInput", "scan"),
         "deployService" => ("DeployServiceInput", "deployment"),
         "rollbackService" => ("RollbackServiceInput", "deployment"),
         other => panic!("{other} makes nothing that is known here"),

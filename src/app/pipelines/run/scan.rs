@@ -7,6 +7,7 @@ use crate::app::scans::pipeline::{self, Ending, Look, Targets};
 use crate::app::{Result, scans};
 use crate::builder::{Journal as _, Output};
 use crate::domain::scan::ScanKind;
+use crate::scanner::run::Host;
 
 impl Work<'_> {
     pub(super) async fn scan(&mut self) -> Result<Step> {
@@ -18,7 +19,9 @@ impl Work<'_> {
         {
             return Ok(step);
         }
-        let targets = Targets::at_rest(Some(self.folder()), self.images().await?, pipeline::engine(self.app).await?);
+        let host = pipeline::host_of(self.app).await?;
+        let images = self.images(host.as_ref().ok()).await?;
+        let targets = Targets::at_rest(Some(self.folder()), images, host);
         let mut faults = Vec::new();
         for mut row in rows {
             let kind = ScanKind::from(row.kind);
@@ -58,9 +61,12 @@ impl Work<'_> {
         tools.any(|tool| tool.wants("source"))
     }
 
-    /// The image that was built, where the engine that builds keeps it.
-    async fn images(&self) -> Result<std::result::Result<Vec<String>, String>> {
+    /// The image that was built: where the engine that builds keeps it, or, where a cluster builds, in its registry.
+    async fn images(&self, host: Option<&Host>) -> Result<std::result::Result<Vec<String>, String>> {
         let Some(built) = image::of(&self.pipeline)? else { return Ok(Err("there is no image to look at".to_owned())) };
+        if let Some(Host::Cluster(_)) = host {
+            return Ok(image::in_registry(&built).map(|image| vec![image]));
+        }
         let builder = match self.builder().await? {
             Ok(builder) => builder,
             Err(Step::Failed(why)) => return Ok(Err(why)),

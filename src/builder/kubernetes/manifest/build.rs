@@ -23,12 +23,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use secrecy::ExposeSecret as _;
 
 use super::arguments::{PROGRAM, arguments, key};
-use super::{
-    BUILD, Stage, bounded, confined, container, job, millis, mount, nodes, read_only, resources, scratch, seccomp,
-    secret,
-};
+use super::{BUILD, Stage, job, resources, secret};
 use crate::builder::{BuildRequest, ClusterPlace};
 use crate::cluster::docker_config;
+use crate::cluster::job::{bounded, confined, container, millis, mount, nodes, read_only, scratch, seccomp};
 
 /// The container that unpacks the source.
 pub const SOURCE: &str = "source";

@@ -8,8 +8,9 @@ use k8s_openapi::api::core::v1::{Container, LocalObjectReference, PodSpec, Secre
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use secrecy::ExposeSecret as _;
 
-use super::{Stage, TEST, container, job, nodes, resources, seccomp, secret};
+use super::{Stage, TEST, job, resources, secret};
 use crate::builder::{ClusterPlace, TestRequest};
+use crate::cluster::job::{container, nodes, seccomp};
 use crate::cluster::{docker_config, literal};
 
 /// The Job of a test, suspended. Its pod needs [`test_secret`].

@@ -6,11 +6,11 @@ use bollard::query_parameters::{
     ListContainersOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, RemoveVolumeOptions,
 };
 
-use super::spec::SCAN;
 use super::{connect, error, sdk};
 use crate::engine::EngineError;
 use crate::scanner::ScanError;
 use crate::scanner::run::EngineConnection;
+use crate::scanner::run::inside::SCAN;
 
 /// Removes containers, volumes and networks of a scan.
 pub(in crate::scanner::run) async fn clear(engine: &EngineConnection, scan_id: &str) -> Result<(), ScanError> {

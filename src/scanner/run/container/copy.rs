@@ -1,21 +1,18 @@
 //! Copying into a container and out of one, a part at a time.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write as _};
 
 use bollard::Docker;
 use bollard::query_parameters::{DownloadFromContainerOptions, UploadToContainerOptions};
-use bytes::Bytes;
 use futures_util::StreamExt as _;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::channel;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{archive, sdk, spec};
+use super::sdk;
 use crate::engine::EngineError;
 use crate::scanner::ScanError;
-use crate::scanner::run::Run;
-
-/// Parts on their way at once.
-const ON_THE_WAY: usize = 8;
+use crate::scanner::run::pipe::{ON_THE_WAY, Parts, Received};
+use crate::scanner::run::{Run, archive, inside};
 
 /// Copies what the tool looks at into the container's volume. Returns when all of it is there.
 pub(super) async fn to(api: &Docker, id: &str, run: &Run<'_>) -> Result<(), ScanError> {
@@ -23,7 +20,9 @@ pub(super) async fn to(api: &Docker, id: &str, run: &Run<'_>) -> Result<(), Scan
     let content = archive::Content {
         source: run.places.source.clone().map(Into::into),
         image: run.places.image.clone().map(Into::into),
-        files: spec::places(&run.places).files(tool),
+        files: inside::places(&run.places).files(tool),
+        folders: 0o555,
+        last: None,
     };
     let (parts, stream) = channel(ON_THE_WAY);
     // It ends when nobody takes its parts any more.
@@ -36,7 +35,7 @@ pub(super) async fn to(api: &Docker, id: &str, run: &Run<'_>) -> Result<(), Scan
         }
         written
     });
-    let options = UploadToContainerOptions { path: spec::VOLUME.to_owned(), ..Default::default() };
+    let options = UploadToContainerOptions { path: inside::VOLUME.to_owned(), ..Default::default() };
     let body = bollard::body_try_stream(ReceiverStream::new(stream));
     let sent = api.upload_to_container(id, Some(options), body).await;
     match (writing.await.map_err(io::Error::other).flatten(), sent) {
@@ -52,7 +51,7 @@ pub(super) async fn to(api: &Docker, id: &str, run: &Run<'_>) -> Result<(), Scan
 /// have.
 pub(super) async fn from(api: &Docker, id: &str, run: &Run<'_>) -> Result<(), ScanError> {
     let (name, most) = (&run.job.tool.name, run.job.tool.max_report_bytes);
-    let options = DownloadFromContainerOptions { path: spec::REPORT.to_owned() };
+    let options = DownloadFromContainerOptions { path: inside::REPORT.to_owned() };
     let mut stream = std::pin::pin!(api.download_from_container(id, Some(options)));
     let (parts, received) = channel(ON_THE_WAY);
     let to = run.folder.report();
@@ -88,45 +87,4 @@ pub(super) async fn from(api: &Docker, id: &str, run: &Run<'_>) -> Result<(), Sc
 
 fn unsent(name: &str, failure: &io::Error) -> ScanError {
     ScanError::Failed(format!("what {name} looks at can't be sent to the engine: {failure}"))
-}
-
-/// Written to by a thread, read by the engine.
-struct Parts(Sender<io::Result<Bytes>>);
-
-impl Write for Parts {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
-        sent.map_err(|_| io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Sent by the engine, read by a thread.
-struct Received {
-    parts: Receiver<Bytes>,
-    held: Bytes,
-}
-
-impl Received {
-    fn new(parts: Receiver<Bytes>) -> Self {
-        Self { parts, held: Bytes::new() }
-    }
-}
-
-impl Read for Received {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while self.held.is_empty() {
-            match self.parts.blocking_recv() {
-                Some(part) => self.held = part,
-                None => return Ok(0),
-            }
-        }
-        let count = into.len().min(self.held.len());
-        into[..count].copy_from_slice(&self.held.split_to(count));
-        Ok(count)
-    }
 }

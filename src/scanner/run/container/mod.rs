@@ -1,7 +1,6 @@
 //! A tool as a container of an engine: what it looks at is copied in, its report is copied out, and it can do little
 //! else.
 
-mod archive;
 mod clear;
 mod copy;
 mod spec;
@@ -21,7 +20,7 @@ use tokio::time::{timeout, timeout_at};
 
 pub(super) use self::clear::clear;
 use super::said::{From as Printed, Listener};
-use super::{EngineConnection, LAST_WORDS, Ran, Run, Said, ended_badly, late, watch};
+use super::{Beside, EngineConnection, LAST_WORDS, Ran, Run, Said, ended_badly, inside, watch};
 use crate::engine::{Address, Engine, EngineError, Tls, neutralise};
 use crate::scanner::{ScanError, Tool};
 
@@ -29,13 +28,12 @@ use crate::scanner::{ScanError, Tool};
 const OFTEN: Duration = Duration::from_secs(1);
 
 /// Runs it in a container of `image`, which is gone when this returns.
-pub(super) async fn run(run: &Run<'_>, image: &str, said: &dyn Said) -> Result<Ran, ScanError> {
+pub(super) async fn run(
+    run: &Run<'_>,
+    (image, connection): (&str, &EngineConnection),
+    said: &dyn Said,
+) -> Result<Ran, ScanError> {
     let tool = run.job.tool;
-    let Some(connection) = run.job.engine else {
-        let text = "a cluster builds, and scanners in images run on Docker engines alone: leave its image out, and \
-                    install the program on this server";
-        return Err(ScanError::Missing(format!("scan.tools.{}: {text}", tool.name)));
-    };
     let engine = connect(connection)?;
     let api = engine.api().await.map_err(error)?;
     // What is sent may be large, and an answer comes when all of it has arrived.
@@ -44,15 +42,7 @@ pub(super) async fn run(run: &Run<'_>, image: &str, said: &dyn Said) -> Result<R
     let container = Container { api: &patient, run, name: run.folder.name() };
     let outcome = timeout_at(run.end, container.run(image, &mut listener)).await;
     Container { api, ..container }.remove().await;
-    listener.end().await;
-    match outcome.unwrap_or_else(|_| Err(late(tool))) {
-        Ok(exit_code) => {
-            let report_bytes = run.deliver().await?;
-            Ok(Ran { exit_code, report_bytes })
-        }
-        Err(ScanError::Failed(text)) => Err(ScanError::Failed(listener.quoting(text))),
-        Err(failure) => Err(failure),
-    }
+    run.deliver_after(outcome, listener).await
 }
 
 /// Makes a client; asks nothing yet.
@@ -128,12 +118,15 @@ impl Container<'_> {
     /// The network that it is in: that of what it scans, one of its own, or none.
     async fn network(&self) -> Result<String, ScanError> {
         let job = self.run.job;
-        if let Some(join) = job.join {
+        if let Some(Beside::Namespace(_)) = job.join {
+            return Err(ScanError::Failed("a namespace of a cluster is no network of an engine".to_owned()));
+        }
+        if let Some(Beside::Network(join)) = job.join {
             // These words, and another container's network, are no networks of a service.
-            if matches!(join, "host" | "bridge" | "default" | "none") || join.contains(':') {
+            if matches!(join.as_str(), "host" | "bridge" | "default" | "none") || join.contains(':') {
                 return Err(ScanError::Failed(format!("{join} is no network that a scan can be in")));
             }
-            return Ok(join.to_owned());
+            return Ok(join.clone());
         }
         if !job.tool.network {
             return Ok("none".to_owned());
@@ -194,7 +187,7 @@ impl Container<'_> {
         let tool = self.run.job.tool;
         loop {
             tokio::time::sleep(OFTEN).await;
-            let options = ContainerArchiveInfoOptions { path: spec::REPORT.to_owned() };
+            let options = ContainerArchiveInfoOptions { path: inside::REPORT.to_owned() };
             // There is none yet, or it is asked for again.
             let Ok(stat) = self.api.get_container_archive_info(id, Some(options)).await else { continue };
             if u64::try_from(stat.size).is_ok_and(|size| size > tool.max_report_bytes) {

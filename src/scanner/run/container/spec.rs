@@ -10,31 +10,8 @@ use bollard::models::{
 
 use crate::scanner::Tool;
 use crate::scanner::run::fill::Places;
-use crate::scanner::run::{Job, Mark};
-
-/// The volume that everything is copied into.
-pub(super) const VOLUME: &str = "/kiops";
-/// The source in it.
-pub(super) const SOURCE: &str = "/kiops/source";
-/// The saved image in it.
-pub(super) const IMAGE: &str = "/kiops/image.tar";
-/// The tool's own files in it.
-pub(super) const FILES: &str = "/kiops/files";
-/// The report in it, in the one folder there that the tool may write to.
-pub(super) const REPORT: &str = "/kiops/out/report.json";
-/// The folder of the report; also where it starts: whatever it leaves there goes with the volume.
-const OUT: &str = "/kiops/out";
-/// HOME, in memory.
-const HOME: &str = "/home/kiops";
-
-/// Says that something is ours.
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-const KIOPS: &str = "kiops";
-/// The scan's id.
-pub(super) const SCAN: &str = "kiops.dev/scan";
-const TOOL: &str = "kiops.dev/tool";
-const SERVICE: &str = "kiops.dev/service";
-const ORGANIZATION: &str = "kiops.dev/organization";
+use crate::scanner::run::inside::{HOME, OUT, VOLUME, places};
+use crate::scanner::run::{Job, inside};
 
 /// Processes and threads in the container.
 const MOST_PROCESSES: i64 = 4096;
@@ -43,26 +20,7 @@ const LEAST_MEMORY: u64 = 6 * 1024 * 1024;
 
 /// Whose something is.
 pub(super) fn labels(job: &Job<'_>) -> HashMap<String, String> {
-    let Mark { scan_id, service_id, organization_id } = job.mark;
-    let pairs = [
-        (MANAGED_BY, KIOPS),
-        (SCAN, scan_id),
-        (TOOL, &job.tool.name),
-        (SERVICE, service_id),
-        (ORGANIZATION, organization_id),
-    ];
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
-}
-
-/// Where things are in the container.
-pub(super) fn places(here: &Places) -> Places {
-    Places {
-        source: here.source.as_ref().map(|_| SOURCE.to_owned()),
-        image: here.image.as_ref().map(|_| IMAGE.to_owned()),
-        url: here.url.clone(),
-        report: REPORT.to_owned(),
-        files: FILES.to_owned(),
-    }
+    inside::labels(job).map(|(key, value)| (key.to_owned(), value.to_owned())).into()
 }
 
 /// The container of a run, on an engine with so many cores, in a network.
@@ -159,6 +117,8 @@ mod tests {
 
     use super::*;
     use crate::domain::scan::ScanKind;
+    use crate::scanner::run::Mark;
+    use crate::scanner::run::inside::SCAN;
     use crate::scanner::{Format, Target};
 
     #[test]
@@ -180,7 +140,15 @@ mod tests {
         };
         let mark = Mark { scan_id: "s".to_owned(), service_id: "v".to_owned(), organization_id: "o".to_owned() };
         let target = Target::default();
-        let job = Job { tool: &tool, target: &target, mark: &mark, engine: None, report: Path::new("/r"), join: None };
+        let job = Job {
+            tool: &tool,
+            target: &target,
+            mark: &mark,
+            host: None,
+            images: None,
+            report: Path::new("/r"),
+            join: None,
+        };
         let here = Places { source: Some("/here".to_owned()), ..Places::default() };
         let body = container(&job, ("one:1", &here), "none", Some(2));
         assert_eq!(body.entrypoint.unwrap(), ["one"]);

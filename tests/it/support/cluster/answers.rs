@@ -14,7 +14,7 @@ use super::request::{Asked, Call, query_of, rule_name};
 use super::rules::{self, Strictness};
 use super::schema::NEWEST;
 use super::store::{Store, text};
-use super::{attach, json, logs, watch, write};
+use super::{attach, exec, json, logs, watch, write};
 
 /// What a request is answered with.
 enum Reply {
@@ -88,6 +88,10 @@ pub async fn answer(
                             }
                             Ok(()) if call.subresource == "attach" => {
                                 attach::attach(&store, &call, (upgrade, &parts.headers)).map(Reply::Other)
+                            }
+                            Ok(()) if call.subresource == "exec" => {
+                                let query = parts.uri.query().unwrap_or_default();
+                                exec::exec(&store, &call, (upgrade, &parts.headers), query).map(Reply::Other)
                             }
                             Ok(()) => objects(&store, call),
                             Err(refusal) => Err(refusal),

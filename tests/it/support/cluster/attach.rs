@@ -18,7 +18,7 @@ use super::request::Call;
 use super::store::{Store, text};
 use super::write::there;
 
-const PROTOCOL: &str = "v5.channel.k8s.io";
+pub const PROTOCOL: &str = "v5.channel.k8s.io";
 const STDIN: u8 = 0;
 /// Followed by the number of the channel that has ended.
 const CLOSE: u8 = 255;
@@ -51,14 +51,18 @@ pub fn attach(
     let key = (uid, name);
     let connection = tokio::spawn(take(Arc::clone(store), upgrade, key));
     store.lock().unwrap().attached.push(connection.abort_handle());
-    let accept = derive_accept_key(word(header::SEC_WEBSOCKET_KEY).as_bytes());
+    Ok(switched(word(header::SEC_WEBSOCKET_KEY)))
+}
+
+/// The answer that makes a WebSocket of a connection whose request had this key.
+pub fn switched(key: &str) -> Response<Body> {
     let answer = Response::builder()
         .status(101)
         .header(header::UPGRADE, "websocket")
         .header(header::CONNECTION, "Upgrade")
-        .header(header::SEC_WEBSOCKET_ACCEPT, accept)
+        .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
         .header(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL);
-    Ok(answer.body(Body::empty()).unwrap())
+    answer.body(Body::empty()).unwrap()
 }
 
 /// Whether it is a whole archive to busybox's `tar`: one that breaks off between two entries is.

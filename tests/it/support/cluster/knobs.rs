@@ -81,6 +81,9 @@ pub struct Login {
     pub may: Vec<(String, String)>,
 }
 
+/// What a container leaves in the folder that is at `/kiops/out` in it.
+pub type Leaves = Arc<dyn Fn(&std::path::Path) + Send + Sync>;
+
 /// Whether an object may be written: `Some((status, why))` when not.
 pub type Admission = Arc<dyn Fn(&Value) -> Option<(u16, String)> + Send + Sync>;
 
@@ -88,6 +91,10 @@ pub type Admission = Arc<dyn Fn(&Value) -> Option<(u16, String)> + Send + Sync>;
 #[derive(Clone)]
 pub struct Knobs {
     pub images: BTreeMap<String, Image>,
+    /// What containers of an image leave.
+    pub leaves: BTreeMap<String, Leaves>,
+    /// How many connections to programs that are started in containers break before the program has said anything.
+    pub broken_programs: u32,
     /// By bearer token.
     pub logins: BTreeMap<String, Login>,
     pub admission: Option<Admission>,
@@ -113,6 +120,8 @@ impl Default for Knobs {
     fn default() -> Self {
         Self {
             images: BTreeMap::new(),
+            leaves: BTreeMap::new(),
+            broken_programs: 0,
             logins: BTreeMap::new(),
             admission: None,
             speed: 1.0,

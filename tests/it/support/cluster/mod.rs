@@ -11,6 +11,7 @@ mod attach;
 mod controllers;
 mod defaults;
 mod events;
+mod exec;
 mod faults;
 mod fields;
 mod json;
@@ -136,6 +137,16 @@ users:
     /// An image with more to say: that its user is root, that it needs a pull secret.
     pub fn image_like(&self, name: &str, image: Image) {
         self.with(|store| store.knobs.images.insert(name.to_owned(), image));
+    }
+
+    /// What containers of an image leave in the folder that is at `/kiops/out` in them, by the time they have ended.
+    pub fn leaves(&self, image: &str, leave: impl Fn(&std::path::Path) + Send + Sync + 'static) {
+        self.with(|store| store.knobs.leaves.insert(image.to_owned(), Arc::new(leave)));
+    }
+
+    /// So many connections to programs that are started in containers break.
+    pub fn break_programs(&self, count: u32) {
+        self.with(|store| store.knobs.broken_programs = count);
     }
 
     /// So many of the cluster's seconds (deadlines, back-offs) are one of the world's.

@@ -1,4 +1,4 @@
-//! What a container is given, and what it leaves, as tar.
+//! What a tool in an image is given, and what it leaves, as tar.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -21,6 +21,10 @@ pub(super) struct Content {
     pub(super) image: Option<PathBuf>,
     /// Names and texts, in `files/`.
     pub(super) files: Vec<(String, String)>,
+    /// The mode of folders. Who unpacks it without being root has to be able to write to them.
+    pub(super) folders: u32,
+    /// An empty file that comes last: where it is, all of the rest is.
+    pub(super) last: Option<&'static str>,
 }
 
 /// Writes it: readable for everybody and writable for nobody but in `out/`, since a tool is whoever its image says and
@@ -31,7 +35,7 @@ pub(super) struct Content {
 pub(super) fn write(content: &Content, to: &mut impl Write) -> io::Result<()> {
     let mut tar = Builder::new(to);
     folder(&mut tar, Path::new("out"), 0o777)?;
-    folder(&mut tar, Path::new("files"), 0o555)?;
+    folder(&mut tar, Path::new("files"), content.folders)?;
     for (name, text) in &content.files {
         let mut header = header(EntryType::Regular, 0o444, text.len() as u64);
         tar.append_data(&mut header, Path::new("files").join(name), text.as_bytes())?;
@@ -40,8 +44,11 @@ pub(super) fn write(content: &Content, to: &mut impl Write) -> io::Result<()> {
         file(&mut tar, image, Path::new("image.tar"))?;
     }
     if let Some(source) = &content.source {
-        folder(&mut tar, Path::new("source"), 0o555)?;
-        tree(&mut tar, source, source, 0)?;
+        folder(&mut tar, Path::new("source"), content.folders)?;
+        tree(&mut tar, (source, content.folders), source, 0)?;
+    }
+    if let Some(last) = content.last {
+        tar.append_data(&mut header(EntryType::Regular, 0o444, 0), last, io::empty())?;
     }
     tar.finish()
 }
@@ -52,9 +59,29 @@ pub(super) fn write(content: &Content, to: &mut impl Write) -> io::Result<()> {
 /// `InvalidData` when it is no archive with a regular file at its beginning; anything else is the disk's.
 pub(super) fn read(from: impl Read, to: &Path, most: u64) -> io::Result<()> {
     let mut archive = tar::Archive::new(from);
-    let invalid = |_| io::Error::from(io::ErrorKind::InvalidData);
     let Some(entry) = archive.entries().map_err(invalid)?.next() else { return Ok(()) };
-    let entry = entry.map_err(invalid)?;
+    keep(entry.map_err(invalid)?, to, most)
+}
+
+/// The same of an archive that begins with the file `last` of what the tool was given. False: that one is not there, so that
+/// the tool was not given all of it.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_after(last: &str, from: impl Read, (to, most): (&Path, u64)) -> io::Result<bool> {
+    let mut archive = tar::Archive::new(from);
+    let mut entries = archive.entries().map_err(invalid)?;
+    let Some(first) = entries.next() else { return Ok(false) };
+    if first.map_err(invalid)?.path_bytes().as_ref() != last.as_bytes() {
+        return Ok(false);
+    }
+    if let Some(entry) = entries.next() {
+        keep(entry.map_err(invalid)?, to, most)?;
+    }
+    Ok(true)
+}
+
+fn keep(entry: tar::Entry<'_, impl Read>, to: &Path, most: u64) -> io::Result<()> {
     if entry.header().entry_type() != EntryType::Regular {
         return Err(io::ErrorKind::InvalidData.into());
     }
@@ -67,7 +94,11 @@ pub(super) fn read(from: impl Read, to: &Path, most: u64) -> io::Result<()> {
     }
 }
 
-fn tree(tar: &mut Builder<impl Write>, root: &Path, within: &Path, depth: usize) -> io::Result<()> {
+fn invalid(_: io::Error) -> io::Error {
+    io::ErrorKind::InvalidData.into()
+}
+
+fn tree(tar: &mut Builder<impl Write>, (root, folders): (&Path, u32), within: &Path, depth: usize) -> io::Result<()> {
     if depth > MAX_DEPTH {
         return Err(io::Error::other(format!("there are folders in more than {MAX_DEPTH} others")));
     }
@@ -77,8 +108,8 @@ fn tree(tar: &mut Builder<impl Write>, root: &Path, within: &Path, depth: usize)
         let name = Path::new("source").join(inside);
         let kind = fs::symlink_metadata(&path)?.file_type();
         if kind.is_dir() {
-            folder(tar, &name, 0o555)?;
-            tree(tar, root, &path, depth + 1)?;
+            folder(tar, &name, folders)?;
+            tree(tar, (root, folders), &path, depth + 1)?;
         } else if kind.is_symlink() {
             let target = fs::read_link(&path)?;
             // An engine takes no archive with a link out of it; for the tool it would lead nowhere.
@@ -162,7 +193,8 @@ mod tests {
         symlink("../../secret", source.join("a/out")).unwrap();
         symlink("/etc/passwd", source.join("passwd")).unwrap();
         let files = vec![("plan.yaml".to_owned(), "a: b".to_owned())];
-        let content = Content { source: Some(source.clone()), image: Some(from.path().join("secret")), files };
+        let image = Some(from.path().join("secret"));
+        let content = Content { source: Some(source.clone()), image, files, folders: 0o755, last: Some("whole") };
         let mut bytes = Vec::new();
         write(&content, &mut bytes).unwrap();
         tar::Archive::new(bytes.as_slice()).unpack(to.path()).unwrap();
@@ -208,6 +240,23 @@ mod tests {
             assert_eq!(fs::metadata(path).unwrap().len(), kept);
         }
         assert!(read(&bytes[..520], &to.path().join("short"), 100).is_err());
+    }
+
+    #[test]
+    fn a_report_comes_after_what_shows_that_all_was_there() {
+        let to = tempfile::tempdir().unwrap();
+        let archive = |names: &[&str]| {
+            let mut tar = Builder::new(Vec::new());
+            for name in names {
+                tar.append_data(&mut header(EntryType::Regular, 0o644, 2), name, &b"{}"[..]).unwrap();
+            }
+            tar.into_inner().unwrap()
+        };
+        let read = |names: &[&str], to: &Path| read_after("whole", archive(names).as_slice(), (to, 10)).unwrap();
+        let path = to.path().join("report");
+        assert!(!read(&["report"], &path) && !read(&[], &path) && read(&["whole"], &path) && !path.exists());
+        assert!(read(&["whole", "report"], &path));
+        assert_eq!(fs::read(&path).unwrap(), b"{}");
     }
 
     #[test]

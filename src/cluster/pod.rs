@@ -1,22 +1,25 @@
-//! What a run's pod says of itself. Pure.
+//! What the pod of a Job says of itself. Pure.
 
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 
-use crate::engine::neutralise;
+use crate::domain::printed::neutralise;
 
 /// What is in the way of a pod that has not begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub struct Trouble {
+    /// What it is about.
     pub kind: Kind,
     /// In the cluster's words.
     pub text: String,
+    /// The image of the container that it is about, where it is about one.
+    pub image: Option<String>,
 }
 
 /// How long it may take to pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// No node has room.
     NoNode,
     /// The namespace has used what it may.
@@ -33,6 +36,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// How long it is waited for. Clusters that grow take minutes for a new node.
+    #[must_use]
     pub fn patience(self) -> Duration {
         Duration::from_secs(match self {
             Self::NoNode | Self::Quota => 600,
@@ -55,21 +59,64 @@ const NOT_GIVEN: [&str; 7] = [
     "invalid reference",
 ];
 
+/// What container runtimes call the end of a container that could not be started.
+const NOT_STARTED: [&str; 2] = ["StartError", "ContainerCannotRun"];
+
 /// How a container ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct End {
+pub struct End {
+    /// Its exit code.
     pub exit_code: i64,
+    /// The cluster's word for it: `Completed`, `Error`, `OOMKilled`.
     pub reason: String,
+    /// Its termination message.
     pub message: String,
 }
 
+impl End {
+    /// It wanted more memory than it may have.
+    #[must_use]
+    pub fn is_out_of_memory(&self) -> bool {
+        self.reason == "OOMKilled"
+    }
+
+    /// Why the container runtime could not start its program, where it could not.
+    #[must_use]
+    pub fn not_started(&self) -> Option<NotStarted> {
+        if !NOT_STARTED.contains(&self.reason.as_str()) {
+            return None;
+        }
+        let said = neutralise(&self.message);
+        if said.contains("executable file not found") || said.contains("no such file or directory") {
+            return Some(NotStarted::NoProgram);
+        }
+        if said.contains("permission denied") || said.contains("exec format error") {
+            return Some(NotStarted::NotRun(said));
+        }
+        Some(NotStarted::Other(said))
+    }
+}
+
+/// What a container runtime says of a program that it could not start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotStarted {
+    /// The image has no such program.
+    NoProgram,
+    /// The image has it, and it can't be run.
+    NotRun(String),
+    /// Anything else.
+    Other(String),
+}
+
 /// Whether a container is at work.
-pub(super) fn is_running(pod: &Pod, container: &str) -> bool {
+#[must_use]
+pub fn is_running(pod: &Pod, container: &str) -> bool {
     state(pod, container).is_some_and(|state| state.running.is_some())
 }
 
 /// How a container ended, if it has.
-pub(super) fn end_of(pod: &Pod, container: &str) -> Option<End> {
+#[must_use]
+pub fn end_of(pod: &Pod, container: &str) -> Option<End> {
     let ended = state(pod, container)?.terminated.as_ref()?;
     Some(End {
         exit_code: ended.exit_code.into(),
@@ -79,7 +126,8 @@ pub(super) fn end_of(pod: &Pod, container: &str) -> Option<End> {
 }
 
 /// Whether the pod as a whole has failed.
-pub(super) fn has_failed(pod: &Pod) -> bool {
+#[must_use]
+pub fn has_failed(pod: &Pod) -> bool {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed")
 }
 
@@ -87,7 +135,8 @@ pub(super) fn has_failed(pod: &Pod) -> bool {
 /// says it as the pod's reason; what is done through the API (a node that is drained, an autoscaler, a pod with a higher
 /// priority) is a condition only
 /// (<https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>).
-pub(super) fn put_out(pod: &Pod) -> Option<String> {
+#[must_use]
+pub fn put_out(pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref()?;
     let told = |reason: &Option<String>, message: &Option<String>| {
         let reason = reason.as_deref().filter(|reason| !reason.is_empty())?;
@@ -110,7 +159,8 @@ fn is_leaving(pod: &Pod) -> bool {
 }
 
 /// What is in the way.
-pub(super) fn trouble(pod: &Pod) -> Option<Trouble> {
+#[must_use]
+pub fn trouble(pod: &Pod) -> Option<Trouble> {
     let status = pod.status.as_ref()?;
     let scheduled = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled");
     if let Some(condition) = scheduled.filter(|condition| condition.status == "False") {
@@ -133,18 +183,19 @@ pub(super) fn trouble(pod: &Pod) -> Option<Trouble> {
                 Kind::NoImage | Kind::Pull => format!("image {} can't be pulled: {text}", container.image),
                 _ => text.to_owned(),
             };
-            Some(of(kind, &text))
+            Some(Trouble { image: Some(container.image.clone()), ..of(kind, &text) })
         })
         .next()
 }
 
 /// What an event says of a Job that comes to no pod.
-pub(super) fn trouble_of_job(message: &str) -> Trouble {
+#[must_use]
+pub fn trouble_of_job(message: &str) -> Trouble {
     of(if message.contains("exceeded quota") { Kind::Quota } else { Kind::NoPod }, message)
 }
 
 fn of(kind: Kind, text: &str) -> Trouble {
-    Trouble { kind, text: neutralise(text) }
+    Trouble { kind, text: neutralise(text), image: None }
 }
 
 fn is_not_given(text: &str) -> bool {
