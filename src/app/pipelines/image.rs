@@ -49,3 +49,23 @@ pub fn of(pipeline: &pipeline::Model) -> Result<Option<Image>> {
         id: id.clone(),
     }))
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_pushed_is_found_by_its_digest_and_nothing_else_is() {
+        let digest = format!("sha256:{}", "d".repeat(64));
+        let pushed = Image {
+            repository: Repository::parse("registry.test/acme/shop").unwrap(),
+            tag: Tag::parse("0101010-1").unwrap(),
+            digest: Some(Digest::parse(&digest).unwrap()),
+            id: "sha256:of-the-engine".to_owned(),
+        };
+        assert_eq!(in_registry(&pushed), Ok(format!("registry.test/acme/shop@{digest}")));
+        let why = in_registry(&Image { digest: None, ..pushed }).unwrap_err();
+        assert!(why.contains("imageRepository"), "{why}");
+    }
+}

@@ -48,7 +48,9 @@ impl Pusher {
         for layer in layers {
             described.push(self.blob(layer).await);
         }
-        let config = json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [] } });
+        let unpacked: Vec<String> = layers.iter().map(|layer| digest_of(&plain(layer))).collect();
+        let rootfs = json!({ "type": "layers", "diff_ids": unpacked });
+        let config = json!({ "architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs });
         let config = self.blob(config.to_string().as_bytes()).await;
         let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": described });
         self.manifest(MANIFEST, &manifest).await
@@ -60,7 +62,6 @@ fn digest_of(bytes: &[u8]) -> String {
 }
 
 fn layer(name: &str, bytes: usize) -> Vec<u8> {
-    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
     // What can't be made smaller.
     let mut state = 1_u64;
     let mut next = || {
@@ -68,10 +69,22 @@ fn layer(name: &str, bytes: usize) -> Vec<u8> {
         (state >> 56) as u8
     };
     let content: Vec<u8> = (0..bytes).map(|_| next()).collect();
+    packed(name, &content)
+}
+
+fn plain(layer: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(layer).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// A layer with one file.
+fn packed(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
     let mut header = tar::Header::new_gnu();
     header.set_size(content.len() as u64);
     header.set_mode(0o644);
-    tar.append_data(&mut header, name, content.as_slice()).unwrap();
+    tar.append_data(&mut header, name, content).unwrap();
     let mut inner = tar.into_inner().unwrap();
     inner.flush().unwrap();
     inner.finish().unwrap()
@@ -154,4 +167,52 @@ async fn an_image_is_read_with_a_login_and_is_what_was_pushed() {
     let nothing = json!({ "digest": format!("sha256:{}", "0".repeat(64)) });
     let error = save(&nothing, "linux/amd64", 1 << 30, Some(&login)).await.unwrap_err();
     assert!(matches!(error, RegistryError::NotFound(_)), "{error}");
+}
+
+/// What a real tool makes of such a file: layers are compressed, and it is no engine's.
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "where the programs are is said by the environment")]
+async fn syft_reads_what_came_from_a_registry() {
+    let test = "syft_reads_what_came_from_a_registry";
+    let Some(registry) = Registry::start(test) else { return };
+    let folder = std::env::var("KIOPS_TEST_SCANNERS").unwrap_or_default();
+    let program = Path::new(&folder).join("syft");
+    if !program.exists() {
+        return crate::support::skip(test, "scanners");
+    }
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::ClientBuilder::new().no_proxy().build().unwrap();
+    let pusher = Pusher { http, base: format!("http://{}/v2/acme/shop", registry.address) };
+    let metadata = "Metadata-Version: 2.1\nName: jinja2\nVersion: 2.4.1\n";
+    let package = packed("usr/lib/python3/dist-packages/jinja2-2.4.1.dist-info/METADATA", metadata.as_bytes());
+    let release = packed("etc/os-release", b"ID=debian\nVERSION_ID=\"12\"\n");
+    let image = pusher.image(&[&release, &package]).await;
+    let mut place = Place::new(ends(0, &[]));
+    let to = place.temp.path().join("image.tar");
+    let wanted = Wanted {
+        repository: &Repository::parse(&format!("{}/acme/shop", registry.address)).unwrap(),
+        digest: &Digest::parse(image["digest"].as_str().unwrap()).unwrap(),
+        platform: "linux/amd64",
+        to: &to,
+        most: 1 << 30,
+    };
+    let login = RegistryLogin { username: USER.to_owned(), token: TOKEN.into() };
+    client().save(&wanted, Some(&login)).await.unwrap();
+    for from in ["docker-archive", "oci-archive"] {
+        let source = format!("{from}:{}", to.display());
+        let words = [program.to_str().unwrap(), "scan", &source, "--quiet", "--output=cyclonedx-json={report}"];
+        let tool = Tool {
+            image: None,
+            command: words.map(str::to_owned).to_vec(),
+            format: Format::Cyclonedx,
+            memory: 4 << 30,
+            max_report_bytes: 64 << 20,
+            ..probe()
+        };
+        place.target = Target::default();
+        let (ran, lines) = place.run(&tool).await;
+        ran.unwrap_or_else(|error| panic!("{from}: {error}\n{}", lines.text()));
+        let report = std::fs::read_to_string(place.report()).unwrap();
+        assert!(report.contains("pkg:pypi/jinja2@2.4.1"), "{from}: {report}");
+    }
 }

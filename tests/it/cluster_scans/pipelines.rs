@@ -99,7 +99,7 @@ async fn images_of_others_are_scanned_by_hand_from_their_registries() {
     let done = yard.test.data(&yard.member, document, json!({ "id": started })).await;
     assert_eq!(done["node"]["status"], "SUCCEEDED", "{done:#}");
     let inputs = yard.double.inputs("given");
-    let saved = format!("docker.io/library/nginx@{digest} for linux/amd64");
+    let saved = format!("nginx@{digest} for linux/amd64");
     assert!(inputs.iter().any(|input| String::from_utf8_lossy(input).contains(&saved)), "{}", inputs.len());
     nothing_is_left(&yard);
 }
@@ -122,8 +122,8 @@ async fn a_scan_that_is_canceled_leaves_nothing_on_the_cluster() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         assert_eq!(yard.double.list("Job", NAMESPACE).len(), 1);
-        let remove = "mutation($i: RemoveServiceInput!) { removeService(input: $i) { clientMutationId } }";
-        let _ = yard.test.run(Some(&yard.admin), remove, json!({ "i": { "id": yard.service } })).await;
+        let remove = "mutation($i: RemoveServiceInput!) { removeService(input: $i) { id } }";
+        yard.test.data(&yard.admin, remove, json!({ "i": { "id": yard.service } })).await;
     };
     tokio::join!(work(&yard.test), canceling);
     let document = "query($id: ID!) { node(id: $id) { ... on Scan { status } } }";
@@ -187,13 +187,13 @@ async fn dast_reaches_the_service_inside_of_the_cluster_and_nothing_else() {
         let own = jobs[0]["metadata"]["name"].clone();
         let policy = seen.iter().find(|one| one["kind"] == "NetworkPolicy" && one["metadata"]["name"] == own);
         if inside {
-            let namespace = url.strip_prefix("http://web.").and_then(|rest| rest.strip_suffix(".svc:80/")).unwrap();
+            let namespace = url.strip_prefix("http://web.").and_then(|rest| rest.strip_suffix(".svc/")).unwrap();
             assert!(namespace.contains(&name), "{url}");
             let egress = policy.unwrap()["spec"]["egress"].to_string();
             assert!(egress.contains(&format!("\"kubernetes.io/metadata.name\":\"{namespace}\"")), "{egress}");
             assert!(!egress.contains("ipBlock"), "{egress}");
         } else {
-            assert!(url.starts_with("http://192.0.2.1:"), "{url}");
+            assert!(url.starts_with("http://192.0.2.1"), "{url}");
             assert_eq!(policy, None);
         }
     }

@@ -119,10 +119,10 @@ async fn what_is_missing_is_said_to_be_missing() {
     assert_eq!(failure, ScanError::Failed("probe looks at an image, and there is none".to_owned()));
     place.target.image = Some("x".to_owned());
     let (failure, _) = place.failure(&tool(&["true", "{image}", "{report}"])).await;
-    assert!(matches!(failure, ScanError::Missing(why) if why.contains("not on a Docker engine")));
+    assert!(matches!(failure, ScanError::Missing(why) if why.contains("nothing is there that has it")));
     let boxed = Tool { image: Some(IMAGE.to_owned()), ..tool(&["true", "{report}"]) };
     let (failure, _) = place.failure(&boxed).await;
-    assert!(matches!(failure, ScanError::Missing(why) if why.contains("a cluster builds")));
+    assert!(matches!(failure, ScanError::Missing(why) if why.contains("nothing is there to run it")));
 }
 
 #[tokio::test]
