@@ -31,10 +31,22 @@ impl Archive {
     /// # Errors
     /// When the disk refuses, or the name is too long for a header.
     pub(super) async fn begin(&mut self, name: &str, size: u64) -> io::Result<()> {
+        self.header((tar::EntryType::Regular, 0o644), name, size).await
+    }
+
+    /// A folder. Some tools unpack such archives, and make none that is not named.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub(super) async fn folder(&mut self, name: &str) -> io::Result<()> {
+        self.header((tar::EntryType::Directory, 0o755), name, 0).await
+    }
+
+    async fn header(&mut self, (kind, mode): (tar::EntryType, u32), name: &str, size: u64) -> io::Result<()> {
         let mut header = tar::Header::new_ustar();
         header.set_path(name)?;
-        header.set_entry_type(tar::EntryType::Regular);
-        header.set_mode(0o644);
+        header.set_entry_type(kind);
+        header.set_mode(mode);
         header.set_uid(0);
         header.set_gid(0);
         header.set_mtime(0);

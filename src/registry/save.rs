@@ -89,6 +89,9 @@ pub(super) async fn save(session: &mut Session<'_>, wanted: &Wanted<'_>) -> Resu
         ("manifest.json".to_owned(), listed.to_string().into_bytes()),
         (path(&digest), bytes),
     ];
+    for folder in ["blobs/", "blobs/sha256/"] {
+        archive.folder(folder).await.map_err(kept)?;
+    }
     for (name, bytes) in &texts {
         archive.begin(name, bytes.len() as u64).await.map_err(kept)?;
         archive.write(bytes).await.map_err(kept)?;

@@ -15,6 +15,8 @@ use crate::support::registry::{Registry, TOKEN, USER};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// Pushes as `docker push` does.
 struct Pusher {
@@ -23,14 +25,14 @@ struct Pusher {
 }
 
 impl Pusher {
-    async fn blob(&self, bytes: &[u8]) -> Value {
+    async fn blob(&self, kind: &str, bytes: &[u8]) -> Value {
         let digest = digest_of(bytes);
         let begun = self.http.post(format!("{}/blobs/uploads/", self.base)).basic_auth(USER, Some(TOKEN)).send().await;
         let place = begun.unwrap().headers()[LOCATION].to_str().unwrap().to_owned();
         let place = format!("{place}&digest={digest}");
         let put = self.http.put(place).basic_auth(USER, Some(TOKEN)).body(bytes.to_vec()).send().await.unwrap();
         assert_eq!(put.status(), 201);
-        json!({ "mediaType": "application/octet-stream", "digest": digest, "size": bytes.len() })
+        json!({ "mediaType": kind, "digest": digest, "size": bytes.len() })
     }
 
     async fn manifest(&self, kind: &str, value: &Value) -> Value {
@@ -46,12 +48,12 @@ impl Pusher {
     async fn image(&self, layers: &[&[u8]]) -> Value {
         let mut described = Vec::new();
         for layer in layers {
-            described.push(self.blob(layer).await);
+            described.push(self.blob(LAYER, layer).await);
         }
         let unpacked: Vec<String> = layers.iter().map(|layer| digest_of(&plain(layer))).collect();
         let rootfs = json!({ "type": "layers", "diff_ids": unpacked });
         let config = json!({ "architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs });
-        let config = self.blob(config.to_string().as_bytes()).await;
+        let config = self.blob(CONFIG, config.to_string().as_bytes()).await;
         let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": described });
         self.manifest(MANIFEST, &manifest).await
     }
@@ -147,12 +149,12 @@ async fn an_image_is_read_with_a_login_and_is_what_was_pushed() {
         assert!(found[name] == *layer, "{name}");
     }
     // Every blob is what its name says, and what the index and the manifest name is there.
-    for (name, bytes) in found.iter().filter(|(name, _)| name.starts_with("blobs/")) {
+    for (name, bytes) in found.iter().filter(|(name, _)| name.starts_with("blobs/") && !name.ends_with('/')) {
         assert_eq!(*name, blob(&digest_of(bytes)));
     }
     assert!(found.contains_key(listed[0]["Config"].as_str().unwrap()));
     assert!(found.contains_key(&blob(wanted["digest"].as_str().unwrap())));
-    assert_eq!(found.len(), 3 + 1 + 1 + 2, "a layer that is there twice is one file");
+    assert_eq!(found.len(), 3 + 2 + 1 + 1 + 2, "a layer that is there twice is one file");
 
     // Of an image for one platform that one is taken, whatever it is.
     save(&wanted, "linux/s390x", 1 << 30, Some(&login)).await.unwrap();
