@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{BASE, Works, statuses, text};
-use crate::support::git_server::Change;
+use crate::support::git_server::{Change, Fault};
 use crate::support::server::until;
 
 /// A Dockerfile whose build takes a moment, and in which that moment is told.
@@ -26,10 +26,14 @@ fn in_each_stage_with_five_that_wait() {
     for kind in ["SOURCE", "BUILD", "TEST", "DEPLOY"] {
         // Each time another page, so that there is something to build.
         works.repositories.commit("team/shop", "main", &[Change::file("index.html", kind)]);
+        let branches: Vec<String> = (0..5).map(|n| branch(&works, n)).collect();
+        // Its SOURCE is a moment, unless the Git server says what there is, and then nothing.
+        works.repositories.set_fault((kind == "SOURCE").then_some(Fault::StallLater));
         let first = works.start(json!({ "deployTo": "production" }));
-        let others: Vec<String> = (0..5).map(|n| works.start(json!({ "ref": branch(&works, n) }))).collect();
+        let others: Vec<String> = branches.iter().map(|branch| works.start(json!({ "ref": branch }))).collect();
         works.reaches(&first, kind);
         works.server.kill9();
+        works.repositories.set_fault(None);
         works.server.restart();
 
         let done = works.ended(&first);
