@@ -1,12 +1,14 @@
 //! The handle to the database: one writer and many readers on SQLite, one pool on PostgreSQL.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
+use tokio::task::AbortHandle;
 
 /// What the database answers when it does not do what was asked.
 pub type DbError = DbErr;
@@ -16,6 +18,11 @@ pub type WriteTx = DatabaseTransaction;
 
 /// How long a writer waits for another process's write on SQLite.
 const BUSY_TIMEOUT_MS: &str = "10000";
+/// How many pages SQLite's write-ahead log may have, beside which writers copy it into the file themselves: 64 MiB. They
+/// come there only while the copying beside them can't keep up.
+const LOG_PAGES: &str = "16384";
+/// How often what the log has is copied into the file beside the writers.
+const COPY_EVERY: Duration = Duration::from_millis(250);
 /// How often, and after which pause, it is tried to connect to a file that is locked.
 const TRIES: usize = 50;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -23,11 +30,36 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Reads go to [`Db::read`], writes through [`Db::begin`].
 ///
 /// SQLite has one writer at a time whatever one does; a single connection makes the others queue fairly in this
-/// process instead of polling for the lock, and BEGIN IMMEDIATE keeps a reader from failing when it turns writer.
+/// process instead of polling for the lock, and BEGIN IMMEDIATE keeps a reader from failing when it turns writer. Its log is
+/// copied into the file on a connection of its own: else every thousandth page is a write that waits for the disk three times.
 #[derive(Clone, Debug)]
 pub struct Db {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
+    /// The copying, which ends with the last handle.
+    _copying: Option<Arc<Copying>>,
+}
+
+#[derive(Debug)]
+struct Copying(AbortHandle);
+
+impl Copying {
+    fn start(connection: DatabaseConnection) -> Arc<Self> {
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(COPY_EVERY).await;
+                // It copies what it can without waiting for anybody. Where it fails, so do the writers, who say why.
+                let _copied = connection.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await;
+            }
+        });
+        Arc::new(Self(task.abort_handle()))
+    }
+}
+
+impl Drop for Copying {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Db {
@@ -49,7 +81,7 @@ impl Db {
             .acquire_timeout(Duration::from_secs(30))
             .sqlx_logging(false);
         let pool = Database::connect(options).await?;
-        Ok(Self { writer: pool.clone(), reader: pool })
+        Ok(Self { writer: pool.clone(), reader: pool, _copying: None })
     }
 
     async fn connect_sqlite(path: &str, max_connections: u32) -> Result<Self, DbErr> {
@@ -72,12 +104,14 @@ impl Db {
                         .pragma("journal_mode", "WAL")
                         .pragma("synchronous", "FULL")
                         .pragma("busy_timeout", BUSY_TIMEOUT_MS)
+                        .pragma("wal_autocheckpoint", LOG_PAGES)
                 });
             options
         };
         let writer = connect_patiently(|| options(1)).await?;
         let reader = Database::connect(options(max_connections.max(1))).await?;
-        Ok(Self { writer, reader })
+        let copying = Copying::start(Database::connect(options(1)).await?);
+        Ok(Self { writer, reader, _copying: Some(copying) })
     }
 
     /// The file of an SQLite address that is not there yet, which [`Db::connect`] would make.
