@@ -27,9 +27,7 @@ impl Layers {
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 let name = path.display().to_string();
-                let file = toml(&text, &name)?;
-                layers[0].1 = without_replaced(layers[0].1.clone(), &file);
-                layers.push((name, file));
+                layers.push((name.clone(), toml(&text, &name)?));
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && file.is_none() => {}
             Err(e) => return Err(ConfigError::new("--config", path.display().to_string(), e.to_string())),
@@ -40,6 +38,7 @@ impl Layers {
             let nested = keys.iter().rev().fold(value, |inner, key| Value::from(Dict::from([(key.clone(), inner)])));
             layers.push((format!("the environment variable {name}"), nested));
         }
+        layers[0].1 = layers.iter().skip(1).fold(defaults, |kept, (_, layer)| without_replaced(kept, layer));
         let figment = layers.iter().fold(Figment::new(), |f, (_, v)| f.merge(Serialized::defaults(v)));
         Ok(Self { figment, layers })
     }
@@ -52,16 +51,16 @@ impl Layers {
     }
 }
 
-/// The defaults without the scanners that a file declares itself. Whoever gives a command means all of that tool: what
+/// The defaults without the scanners that another layer declares itself. Whoever gives a command means all of that tool: what
 /// comes with KIOPS under the same name, its image and that it is off, would be a surprise.
-fn without_replaced(defaults: Value, file: &Value) -> Value {
+fn without_replaced(defaults: Value, layer: &Value) -> Value {
     let of = |value: &Value| match find(value, &["scan".to_owned(), "tools".to_owned()]) {
         Some(Value::Dict(_, tools)) => tools.clone(),
         _ => Dict::new(),
     };
     let command = ["command".to_owned()];
     let declared: Vec<String> =
-        of(file).into_iter().filter(|(_, tool)| find(tool, &command).is_some()).map(|(name, _)| name).collect();
+        of(layer).into_iter().filter(|(_, tool)| find(tool, &command).is_some()).map(|(name, _)| name).collect();
     let Value::Dict(tag, mut all) = defaults else { return defaults };
     if let Some(Value::Dict(_, scan)) = all.get_mut("scan")
         && let Some(Value::Dict(_, tools)) = scan.get_mut("tools")

@@ -146,6 +146,12 @@ fn whoever_gives_a_command_declares_the_tool_anew() {
     let tool = &config.scan.tools["semgrep"];
     assert!(tool.enabled && tool.image.is_none() && !tool.network);
     assert!(config.scan.tools.contains_key("trivy"));
+    let of = |key: &str| format!("KIOPS_SCAN__TOOLS__SEMGREP__{key}");
+    let (kind, command, format) = (of("KIND"), of("COMMAND"), of("FORMAT"));
+    let said = [(kind.as_str(), "SAST"), (&command, "['semgrep', '{source}', '{report}']"), (&format, "sarif")];
+    let config = load("", &said).unwrap();
+    let tool = &config.scan.tools["semgrep"];
+    assert!(tool.enabled && tool.image.is_none() && !tool.network);
     let without = load(&text.replace("format = 'sarif'", ""), &[]).unwrap_err();
     assert_eq!(without.key, "scan.tools.semgrep.format");
     let some = load("scan.tools.semgrep.timeout = '1m'", &[]).unwrap();
