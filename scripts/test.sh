@@ -42,6 +42,17 @@ if ! have cargo; then
     exit 1
 fi
 
+# Where they can be had, they must work; else their tests are reported as skipped.
+if [ -z "${KIOPS_TEST_SCANNERS:-}" ]; then
+    if KIOPS_TEST_SCANNERS=$(scripts/scanners.sh); then
+        KIOPS_TEST_REQUIRE=${KIOPS_TEST_REQUIRE:+$KIOPS_TEST_REQUIRE,}scanners
+        export KIOPS_TEST_SCANNERS KIOPS_TEST_REQUIRE
+    else
+        unset KIOPS_TEST_SCANNERS
+        warn 'no scanners: their tests are skipped'
+    fi
+fi
+
 step format cargo fmt --all --check
 step clippy cargo clippy --workspace --all-targets -- -D warnings
 if have cargo-nextest; then

@@ -8,8 +8,8 @@
 # the internet from there, so no test can come to need one.
 #
 # Elsewhere there is no engine unless KIOPS_TEST_DOCKER_HOST names one; PostgreSQL is started where it is installed.
-# What KIOPS_TEST_REQUIRE lists (docker, second-docker, registry, postgres, git, browser, nginx, python, node) must be there,
-# or COMMAND is not run.
+# What KIOPS_TEST_REQUIRE lists (docker, second-docker, registry, postgres, git, browser, nginx, python, node, scanners) must
+# be there, or COMMAND is not run.
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
@@ -217,17 +217,19 @@ start_postgres() {
 
 # What there is, and whether all that is required is.
 report() {
-    local registry=missing git=missing browser=missing nginx=missing python=missing node=missing candidate name failed=0
+    local registry=missing git=missing browser=missing nginx=missing python=missing node=missing
+    local scanners=missing candidate name failed=0
     have docker-registry && registry=found
     have git && git=found
     [ ! -x /usr/sbin/nginx ] || nginx=found
     ! /usr/bin/python3 -m ensurepip --version >/dev/null 2>&1 || python=found
     ! have node || node=found
+    [ ! -x "${KIOPS_TEST_SCANNERS:-}/semgrep" ] || scanners=found
     for candidate in chromium chromium-browser google-chrome; do
         have "$candidate" && browser=found
     done
     say "docker $DOCKER, second docker $SECOND, postgres $POSTGRES, registry $registry, git $git, browser $browser, \
-nginx $nginx, python $python, node $node"
+nginx $nginx, python $python, node $node, scanners $scanners"
     for name in $(tr ',' ' ' <<<"${KIOPS_TEST_REQUIRE:-}"); do
         case $name in
             docker) candidate=$DOCKER ;;
@@ -239,6 +241,7 @@ nginx $nginx, python $python, node $node"
             nginx) candidate=$nginx ;;
             python) candidate=$python ;;
             node) candidate=$node ;;
+            scanners) candidate=$scanners ;;
             *) candidate=unknown ;;
         esac
         case $candidate in

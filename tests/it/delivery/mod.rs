@@ -6,6 +6,7 @@ mod cancels;
 mod crashes;
 mod hostile;
 mod pushes;
+mod scanned;
 mod wizard;
 
 use std::process::{Command, Stdio};
@@ -253,6 +254,17 @@ impl Works {
         let answer = talk(&format!("127.0.0.1:{}", self.port), "GET / HTTP/1.0\r\n\r\n").ok()?;
         let (head, body) = answer.split_once("\r\n\r\n")?;
         (head.split(' ').nth(1) == Some("200")).then(|| body.trim().to_owned())
+    }
+
+    /// A scan's document, from the address that is given for it.
+    fn report(&self, url: &str) -> String {
+        let path = url.strip_prefix(&format!("http://{}", self.server.address)).unwrap();
+        let token = &self.server.token;
+        let request = format!("GET {path} HTTP/1.0\r\nAuthorization: Bearer {token}\r\n\r\n");
+        let answer = talk(&self.server.address, &request).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert_eq!(head.split(' ').nth(1), Some("200"), "{answer}");
+        body.to_owned()
     }
 
     fn docker(&self, args: &[&str]) -> String {
