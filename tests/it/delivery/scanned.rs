@@ -43,7 +43,7 @@ fn declared(programs: &Path) -> Vec<(String, String)> {
         ("GITLEAKS", "SECRET", "sarif", "gitleaks", &gitleaks),
         ("CHECKOV", "IAC", "sarif", "checkov", &checkov),
         ("SYFT", "SBOM", "cyclonedx", "syft", &syft),
-        ("WAPITI", "DAST", "sarif", "python", &wapiti),
+        ("WAPITI", "DAST", "sarif", "python3", &wapiti),
     ];
     tools
         .iter()
@@ -125,7 +125,7 @@ fn real_tools_find_what_is_planted_for_each_and_it_is_one_list() {
     assert!(found("bandit", "B307", "app.py:2"), "{findings:#?}");
     assert!(found("gitleaks", "github-pat", "deploy.sh:1"), "{findings:#?}");
     assert!(found("checkov", "CKV_DOCKER_3", "Dockerfile"), "{findings:#?}");
-    assert!(found("wapiti", "HTTP Secure Headers", "http://"), "{findings:#?}");
+    assert!(found("wapiti", "Clickjacking Protection", "http://"), "{findings:#?}");
     let sbom = scans.iter().find(|scan| scan["kind"] == "SBOM").unwrap();
     let report = works.report(&text(&sbom["reportUrl"]));
     assert!(report.contains("left-pad") && report.contains("CycloneDX"), "{report}");
