@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use tokio::task::AbortHandle;
 
@@ -37,28 +37,32 @@ pub struct Db {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
     /// The copying, which ends with the last handle.
-    _copying: Option<Arc<Copying>>,
+    copying: Option<Arc<Copying>>,
 }
 
 #[derive(Debug)]
-struct Copying(AbortHandle);
+struct Copying {
+    task: AbortHandle,
+    connection: DatabaseConnection,
+}
 
 impl Copying {
     fn start(connection: DatabaseConnection) -> Arc<Self> {
+        let to = connection.clone();
         let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(COPY_EVERY).await;
                 // It copies what it can without waiting for anybody. Where it fails, so do the writers, who say why.
-                let _copied = connection.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await;
+                let _copied = to.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await;
             }
         });
-        Arc::new(Self(task.abort_handle()))
+        Arc::new(Self { task: task.abort_handle(), connection })
     }
 }
 
 impl Drop for Copying {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -81,7 +85,7 @@ impl Db {
             .acquire_timeout(Duration::from_secs(30))
             .sqlx_logging(false);
         let pool = Database::connect(options).await?;
-        Ok(Self { writer: pool.clone(), reader: pool, _copying: None })
+        Ok(Self { writer: pool.clone(), reader: pool, copying: None })
     }
 
     async fn connect_sqlite(path: &str, max_connections: u32) -> Result<Self, DbErr> {
@@ -111,7 +115,7 @@ impl Db {
         let writer = connect_patiently(|| options(1)).await?;
         let reader = Database::connect(options(max_connections.max(1))).await?;
         let copying = Copying::start(Database::connect(options(1)).await?);
-        Ok(Self { writer, reader, _copying: Some(copying) })
+        Ok(Self { writer, reader, copying: Some(copying) })
     }
 
     /// The file of an SQLite address that is not there yet, which [`Db::connect`] would make.
@@ -157,6 +161,40 @@ impl Db {
     #[must_use]
     pub fn is_postgres(&self) -> bool {
         self.reader.get_database_backend() == DbBackend::Postgres
+    }
+
+    /// Writes a consistent copy of an SQLite database to a file, which is empty or not there yet, while others write.
+    ///
+    /// # Errors
+    /// When the path is no UTF-8, the disk refuses, or it is no SQLite database.
+    pub async fn copy_to(&self, file: &Path) -> Result<(), DbErr> {
+        let file = file.to_str().ok_or_else(|| DbErr::Custom(format!("{} is no UTF-8", file.display())))?;
+        let copy = Statement::from_sql_and_values(DbBackend::Sqlite, "VACUUM INTO ?", [file.into()]);
+        self.reader.execute_raw(copy).await.map(drop)
+    }
+
+    /// What SQLite says is damaged in the whole of its file; nothing when all is well.
+    ///
+    /// # Errors
+    /// When it is no SQLite database, or too damaged to be looked at.
+    pub async fn damage(&self) -> Result<Option<String>, DbErr> {
+        let check = Statement::from_string(DbBackend::Sqlite, "PRAGMA integrity_check(1)");
+        let row = self.reader.query_one_raw(check).await?;
+        let said: String = row.ok_or_else(|| DbErr::Custom("SQLite says nothing".to_owned()))?.try_get_by_index(0)?;
+        Ok((said != "ok").then_some(said))
+    }
+
+    /// Lets go of the database: its file is whole by itself then, with no log beside it, unless others use it.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn close(self) -> Result<(), DbErr> {
+        if let Some(copying) = self.copying {
+            copying.task.abort();
+            copying.connection.close_by_ref().await?;
+        }
+        self.reader.close().await?;
+        self.writer.close().await
     }
 
     /// Asks whether it answers.

@@ -1,4 +1,7 @@
-//! Sealed rows. A row never changes: a new value is a new row, so that old revisions keep theirs.
+//! Sealed rows. What a row holds never changes: a new value is a new row, so that old revisions keep theirs.
+
+mod key;
+pub mod rotate;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +15,9 @@ use serde_json::Value;
 use super::{App, Error, Result, Scope};
 use crate::domain::secret::SecretString;
 use crate::vault::Sealed;
+
+pub use key::Mark;
+pub(in crate::app) use key::agree;
 
 /// How old a row is before it may be swept.
 const SWEPT_AFTER: TimeDelta = TimeDelta::hours(1);
@@ -32,6 +38,7 @@ fn context(organization_id: &str, id: &str) -> String {
 /// # Errors
 /// INTERNAL when sealing or writing fails.
 pub async fn store(app: &App, tx: &impl ConnectionTrait, scope: &Scope, value: &SecretString) -> Result<String> {
+    agree(app, tx).await?;
     let id = app.ids.id();
     let sealed = app.vault.seal(value, &context(&scope.organization_id, &id)).map_err(Error::internal)?;
     secret::ActiveModel {

@@ -3,29 +3,25 @@
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use entity::{Db, meta, secret};
-use sea_orm::{ActiveModelTrait as _, EntityTrait as _, Set, SqlErr};
+use entity::{Db, secret};
+use sea_orm::EntityTrait as _;
 
+use crate::app::secrets::Mark;
 use crate::config::Config;
-use crate::vault::{Keys, Sealed, Vault, create_key_file};
+use crate::vault::{Keys, Vault, create_key_file};
 
-/// A value that every server seals and opens at start, to know that its key is the database's.
-const PROBE: &str = "vault.probe";
-const PROBE_TEXT: &str = "this key opens the secrets of this database";
-
+/// The vault of a server. Makes the key where nothing was sealed yet.
 pub(super) async fn vault(config: &Config, db: &Db) -> anyhow::Result<Vault> {
     let path = &config.secrets.key_file;
-    let probe = meta::Entity::find_by_id(PROBE).one(db.read()).await?;
-    match (path.exists(), &probe) {
+    let mark = Mark::of(db).await?;
+    match (path.exists(), &mark) {
         (true, _) => {}
         (false, None) => drop(create_key_file(path)?),
         (false, Some(_)) => return Err(missing(path)),
     }
-    let vault = Vault::open(Keys::from_files(path, &config.secrets.previous_key_files)?);
-    match probe {
-        Some(row) => check(&vault, &row.value).with_context(|| not_the_key(path))?,
+    let vault = open(config)?;
+    match mark {
+        Some(mark) => mark.is_of(&vault).with_context(|| not_the_key(path))?,
         None => first(&vault, db).await?,
     }
     Ok(vault)
@@ -34,13 +30,35 @@ pub(super) async fn vault(config: &Config, db: &Db) -> anyhow::Result<Vault> {
 /// The key of a database that holds secrets; none while it holds none. Nothing is made.
 pub(super) async fn existing(config: &Config, db: &Db) -> anyhow::Result<Option<Vault>> {
     let path = &config.secrets.key_file;
-    let Some(probe) = meta::Entity::find_by_id(PROBE).one(db.read()).await? else { return Ok(None) };
+    let Some(mark) = Mark::of(db).await? else { return Ok(None) };
     if !path.exists() {
         return Err(missing(path));
     }
-    let vault = Vault::open(Keys::from_files(path, &config.secrets.previous_key_files)?);
-    check(&vault, &probe.value).with_context(|| not_the_key(path))?;
+    let vault = open(config)?;
+    mark.is_of(&vault).with_context(|| not_the_key(path))?;
     Ok(Some(vault))
+}
+
+/// The vault of whoever turns the key: a new one is made where there is none, if an earlier one is the database's.
+pub(super) async fn turning(config: &Config, db: &Db) -> anyhow::Result<Vault> {
+    let path = &config.secrets.key_file;
+    let Some(mark) = Mark::of(db).await? else { bail!("nothing was sealed in this database yet") };
+    if !path.exists() {
+        let Some((first, others)) = config.secrets.previous_key_files.split_first() else { return Err(missing(path)) };
+        let earlier = Vault::open(Keys::from_files(first, others)?);
+        mark.is_of(&earlier).context("none of secrets.previous_key_files is the key of this database")?;
+        drop(create_key_file(path)?);
+    }
+    let vault = open(config)?;
+    mark.is_of(&vault).with_context(|| not_the_key(path))?;
+    Ok(vault)
+}
+
+/// With the keys of the files, which are read once more when another is met.
+fn open(config: &Config) -> anyhow::Result<Vault> {
+    let (current, previous) = (config.secrets.key_file.clone(), config.secrets.previous_key_files.clone());
+    let read = move || Keys::from_files(&current, &previous);
+    Ok(Vault::open(read()?).with_source(read))
 }
 
 fn missing(path: &Path) -> anyhow::Error {
@@ -54,30 +72,18 @@ fn not_the_key(path: &Path) -> String {
     format!("{} (secrets.key_file) is not the key of this database", path.display())
 }
 
-fn check(vault: &Vault, stored: &str) -> anyhow::Result<()> {
-    let (key_id, blob) = stored.split_once(':').context("the stored probe is unreadable")?;
-    let sealed = Sealed { key_id: key_id.to_owned(), blob: STANDARD.decode(blob)? };
-    vault.unseal(&sealed, PROBE)?;
-    Ok(())
-}
-
 async fn first(vault: &Vault, db: &Db) -> anyhow::Result<()> {
     if secret::Entity::find().one(db.read()).await?.is_some() {
         bail!("this database holds secrets and no trace of their key: it is damaged");
     }
-    let sealed = vault.seal(&PROBE_TEXT.into(), PROBE)?;
-    let value = format!("{}:{}", sealed.key_id, STANDARD.encode(&sealed.blob));
-    let row = meta::ActiveModel { key: Set(PROBE.to_owned()), value: Set(value) };
     let tx = db.begin().await?;
-    match row.insert(&tx).await {
-        Ok(_) => Ok(tx.commit().await?),
+    match Mark::first(vault, &tx).await? {
+        true => Ok(tx.commit().await?),
         // Another server was first: its key must be ours.
-        Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
+        false => {
             drop(tx);
-            let row = meta::Entity::find_by_id(PROBE).one(db.read()).await?;
-            check(vault, &row.context("the probe is gone")?.value)
-                .context("another server made another key: give every server the same secrets.key_file")
+            let mark = Mark::of(db).await?.context("the mark of the key is gone")?;
+            mark.is_of(vault).context("another server made another key: give every server the same secrets.key_file")
         }
-        Err(error) => Err(error.into()),
     }
 }

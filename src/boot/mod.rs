@@ -2,10 +2,12 @@
 
 mod alone;
 mod backend;
+mod backup;
 mod database;
 mod doctor;
 mod keys;
 mod parts;
+mod restore;
 mod serve;
 
 use std::sync::Arc;
@@ -19,8 +21,10 @@ use crate::builder::source::GitSources;
 use crate::config::Config;
 use crate::vault::Vault;
 
+pub use backup::{Backup, backup};
 pub use doctor::examine;
 pub use parts::{RandomIds, SystemClock};
+pub use restore::{Restored, restore};
 pub use serve::{Part, serve};
 
 /// Connects to the database and brings it up to date.
@@ -38,6 +42,16 @@ pub async fn database(config: &Config) -> anyhow::Result<Db> {
 pub async fn app(config: &Config) -> anyhow::Result<App> {
     let db = database::open(config).await?;
     let vault = keys::vault(config, &db).await?;
+    assemble(config, db, vault)
+}
+
+/// The same for whoever turns the key: where there is no current one, it is made.
+///
+/// # Errors
+/// The first thing that is wrong, in words for whoever runs the server.
+pub async fn app_that_turns_the_key(config: &Config) -> anyhow::Result<App> {
+    let db = database::open(config).await?;
+    let vault = keys::turning(config, &db).await?;
     assemble(config, db, vault)
 }
 

@@ -1,11 +1,13 @@
 //! The command line, one file a sub-command.
 
+mod backup;
 mod config_check;
 mod doctor;
 mod migrate;
 mod organization;
 mod plan;
 mod schema;
+mod secrets;
 mod serve;
 mod user;
 
@@ -57,6 +59,23 @@ enum Command {
     },
     /// Tries the database, the secret key, each runtime and each Git provider, and says what fails and how to mend it.
     Doctor,
+    /// Writes a consistent copy of the SQLite database to a file, while it is in use. The secret key is not in it.
+    Backup {
+        /// Where to; it must not be there yet.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Puts a backup back as the SQLite database, while no server uses it. What was there is kept beside it.
+    Restore {
+        /// What `kiops backup` wrote.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// What is sealed in the database.
+    Secrets {
+        #[command(subcommand)]
+        command: SecretsCommand,
+    },
     /// Organizations.
     Organization {
         #[command(subcommand)]
@@ -73,6 +92,13 @@ enum Command {
 enum ConfigCommand {
     /// Reads the configuration and says the first thing wrong with it, by key.
     Check,
+}
+
+#[derive(Debug, Subcommand)]
+enum SecretsCommand {
+    /// Writes every stored secret anew with the current key, while servers run. Where secrets.key_file is not there, and one
+    /// of secrets.previous_key_files is the database's key, a new key is made.
+    Rotate,
 }
 
 /// Why a command did not do what was asked.
@@ -135,6 +161,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Schema | Command::Plan { .. } => {}
         Command::Config { command: ConfigCommand::Check } => config_check::run(&config)?,
         Command::Doctor => doctor::run(&config).await?,
+        Command::Backup { file } => backup::backup(&config, &file).await?,
+        Command::Restore { file } => backup::restore(&config, &file).await?,
+        Command::Secrets { command: SecretsCommand::Rotate } => secrets::rotate(&config).await?,
         Command::Organization { command } => organization::run(&config, command).await?,
         Command::User { command } => user::run(&config, command).await?,
     }

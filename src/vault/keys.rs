@@ -4,6 +4,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,8 +21,8 @@ pub struct Key {
 /// The key that is sealed with, and earlier ones that are only read with.
 #[derive(Default)]
 pub struct Keys {
-    current: Option<Key>,
-    previous: Vec<Key>,
+    current: Option<Arc<Key>>,
+    previous: Vec<Arc<Key>>,
 }
 
 /// What is wrong with a key file. Never holds its content.
@@ -84,7 +85,7 @@ impl Keys {
     /// The key to seal with, and those that are still read with.
     #[must_use]
     pub fn new(current: Key, previous: Vec<Key>) -> Self {
-        Self { current: Some(current), previous }
+        Self { current: Some(Arc::new(current)), previous: previous.into_iter().map(Arc::new).collect() }
     }
 
     /// No keys at all.
@@ -102,12 +103,23 @@ impl Keys {
         Ok(Self::new(Key::from_file(current)?, previous))
     }
 
-    pub(super) fn current(&self) -> Option<&Key> {
+    pub(super) fn current(&self) -> Option<&Arc<Key>> {
         self.current.as_ref()
     }
 
-    pub(super) fn by_id(&self, id: &str) -> Option<&Key> {
-        self.current.iter().chain(&self.previous).find(|key| key.id == id)
+    pub(super) fn by_id(&self, id: &str) -> Option<&Arc<Key>> {
+        self.all().find(|key| key.id == id)
+    }
+
+    /// These, and all of others that are not among them, to be read with.
+    pub(super) fn and_read_with(mut self, others: &Self) -> Self {
+        let more: Vec<Arc<Key>> = others.all().filter(|key| self.by_id(&key.id).is_none()).cloned().collect();
+        self.previous.extend(more);
+        self
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Key>> {
+        self.current.iter().chain(&self.previous)
     }
 }
 

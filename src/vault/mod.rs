@@ -6,6 +6,12 @@ mod mask;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use rand::TryRngCore as _;
@@ -25,6 +31,23 @@ pub struct Sealed {
     pub key_id: String,
     /// Nonce, ciphertext and tag.
     pub blob: Vec<u8>,
+}
+
+/// As one text: the key's id, a colon and the rest in base64.
+impl fmt::Display for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.key_id, STANDARD.encode(&self.blob))
+    }
+}
+
+impl FromStr for Sealed {
+    type Err = VaultError;
+
+    fn from_str(text: &str) -> Result<Self, VaultError> {
+        let (key_id, blob) = text.split_once(':').ok_or(VaultError::Truncated)?;
+        let blob = STANDARD.decode(blob).map_err(|_| VaultError::Truncated)?;
+        Ok(Self { key_id: key_id.to_owned(), blob })
+    }
 }
 
 /// Why a secret could not be sealed or read.
@@ -47,22 +70,47 @@ pub enum VaultError {
     NoRandomness,
 }
 
+/// Where keys are read anew.
+type Source = Box<dyn Fn() -> Result<Keys, KeyError> + Send + Sync>;
+
 /// Seals with the current key and reads with every key it has.
+///
+/// Keys are turned while servers run: a vault that meets a key that it does not know reads its files once more, and keeps
+/// what it had to read with.
 pub struct Vault {
-    keys: Keys,
+    keys: RwLock<Arc<Keys>>,
+    source: Option<Source>,
 }
 
 impl Vault {
     /// A vault with these keys; with none, every call says so.
     #[must_use]
     pub fn open(keys: Keys) -> Self {
-        Self { keys }
+        Self { keys: RwLock::new(Arc::new(keys)), source: None }
+    }
+
+    /// With the place where it looks for keys that it does not know.
+    #[must_use]
+    pub fn with_source(self, source: impl Fn() -> Result<Keys, KeyError> + Send + Sync + 'static) -> Self {
+        Self { source: Some(Box::new(source)), ..self }
     }
 
     /// The id of the key that is sealed with.
     #[must_use]
-    pub fn current_key_id(&self) -> Option<&str> {
-        self.keys.current().map(Key::id)
+    pub fn current_key_id(&self) -> Option<String> {
+        self.keys().current().map(|key| key.id().to_owned())
+    }
+
+    /// Seals with the key of this id from now on, which is in the file of the current key by now.
+    ///
+    /// # Errors
+    /// [`VaultError::UnknownKey`] when another one is there.
+    pub fn turn_to(&self, key_id: &str) -> Result<(), VaultError> {
+        let is_current = |keys: &Keys| keys.current().is_some_and(|key| key.id() == key_id);
+        match is_current(&self.keys()) || self.read_anew().is_some_and(|keys| is_current(&keys)) {
+            true => Ok(()),
+            false => Err(VaultError::UnknownKey(key_id.to_owned())),
+        }
     }
 
     /// Seals a secret for one place: `context` is `table:column:row id:organization id` and must be the same to
@@ -71,7 +119,8 @@ impl Vault {
     /// # Errors
     /// [`VaultError::NoKey`], and [`VaultError::NoRandomness`] when the system has none.
     pub fn seal(&self, plaintext: &SecretString, context: &str) -> Result<Sealed, VaultError> {
-        let key = self.keys.current().ok_or(VaultError::NoKey)?;
+        let keys = self.keys();
+        let key = keys.current().ok_or(VaultError::NoKey)?;
         let mut nonce = [0; NONCE];
         rand::rngs::OsRng.try_fill_bytes(&mut nonce).map_err(|_| VaultError::NoRandomness)?;
         let payload = Payload { msg: plaintext.expose_secret().as_bytes(), aad: context.as_bytes() };
@@ -86,11 +135,13 @@ impl Vault {
     /// # Errors
     /// Says which: no key, unknown key id, truncated, changed or moved.
     pub fn unseal(&self, sealed: &Sealed, context: &str) -> Result<SecretString, VaultError> {
-        if self.keys.current().is_none() {
+        let keys = self.keys();
+        if keys.current().is_none() {
             return Err(VaultError::NoKey);
         }
         let unknown = || VaultError::UnknownKey(sealed.key_id.clone());
-        let key = self.keys.by_id(&sealed.key_id).ok_or_else(unknown)?;
+        let find = |keys: &Keys| keys.by_id(&sealed.key_id).cloned();
+        let key = find(&keys).or_else(|| find(&*self.read_anew()?)).ok_or_else(unknown)?;
         if sealed.blob.len() < NONCE + TAG {
             return Err(VaultError::Truncated);
         }
@@ -99,5 +150,19 @@ impl Vault {
         let plain = XChaCha20Poly1305::new(key.bytes().into()).decrypt(XNonce::from_slice(nonce), payload);
         let plain = Zeroizing::new(plain.map_err(|_| VaultError::Tampered)?);
         std::str::from_utf8(&plain).map(SecretString::from).map_err(|_| VaultError::Tampered)
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The keys as their files have them now, beside those that it has; none where they can't be read.
+    fn read_anew(&self) -> Option<Arc<Keys>> {
+        let found = self.source.as_ref()?();
+        let found = found.inspect_err(|error| tracing::warn!(%error, "the secret keys can't be read anew")).ok()?;
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        *keys = Arc::new(found.and_read_with(&keys));
+        tracing::info!("the secret keys were read anew");
+        Some(keys.clone())
     }
 }

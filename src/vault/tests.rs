@@ -60,3 +60,50 @@ fn key_files() {
     std::fs::write(&path, "c2hvcnQ=").unwrap();
     assert!(matches!(Key::from_file(&path), Err(KeyError::NoKey(_))));
 }
+
+#[test]
+fn keys_that_are_turned_meanwhile_are_read_and_the_old_one_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, old) = (dir.path().join("secret.key"), dir.path().join("secret.old.key"));
+    create_key_file(&path).unwrap();
+    let open = |previous: Vec<std::path::PathBuf>| {
+        let source = path.clone();
+        let read = move || Keys::from_files(&source, &previous);
+        Vault::open(read().unwrap()).with_source(read)
+    };
+    let running = open(vec![]);
+    let secret = SecretString::from("x");
+    let first = running.seal(&secret, "c").unwrap();
+
+    std::fs::rename(&path, &old).unwrap();
+    create_key_file(&path).unwrap();
+    let rotating = open(vec![old.clone()]);
+    assert_eq!(read(&rotating, &first, "c").as_deref(), Ok("x"));
+    let second = rotating.seal(&secret, "c").unwrap();
+    assert_ne!(first.key_id, second.key_id);
+    assert_eq!(running.seal(&secret, "c").unwrap().key_id, first.key_id, "nobody has told it yet");
+    assert_eq!(read(&running, &second, "c").as_deref(), Ok("x"));
+    assert_eq!(running.current_key_id(), Some(second.key_id.clone()));
+    assert_eq!(read(&running, &first, "c").as_deref(), Ok("x"), "what it could read it still can");
+
+    std::fs::remove_file(&old).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    create_key_file(&path).unwrap();
+    let third = open(vec![]).seal(&secret, "c").unwrap();
+    assert_eq!(running.turn_to("0000000000000000"), Err(VaultError::UnknownKey("0000000000000000".to_owned())));
+    running.turn_to(&third.key_id).unwrap();
+    assert_eq!(running.seal(&secret, "c").unwrap().key_id, third.key_id);
+    // Files that can't be read take nothing away.
+    std::fs::remove_file(&path).unwrap();
+    assert!(running.turn_to(&first.key_id).is_err());
+    assert_eq!(read(&running, &third, "c").as_deref(), Ok("x"));
+}
+
+#[test]
+fn as_a_text_and_back() {
+    let sealed = vault(1).seal(&"x".into(), "c").unwrap();
+    assert_eq!(sealed.to_string().parse(), Ok(sealed));
+    for text in ["", "0123456789abcdef", "0123456789abcdef:%%"] {
+        assert_eq!(text.parse::<Sealed>(), Err(VaultError::Truncated));
+    }
+}

@@ -23,6 +23,7 @@ mod isolation;
 mod kubernetes;
 mod kubernetes_runtime;
 mod moving;
+mod operations;
 mod pipelines;
 mod policy;
 mod rooms;

@@ -26,4 +26,5 @@ mod words;
 /// The kind of the job that a scan of its own is. Subject: the scan. Lane: what is looked for, and the scan's own lane.
 pub const RUN: &str = "scan";
 
+pub(in crate::app) use secret_key::ROW as SECRET_KEY_ROW;
 pub(in crate::app) use tools::FOLDER;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -127,8 +127,20 @@ impl Server {
 
     /// Runs another command of the program beside the server, with its configuration: exit code and standard output.
     pub fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let (code, said, _) = self.run_whole(arguments);
+        (code, said)
+    }
+
+    /// The same, and standard error.
+    pub fn run_whole(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let ended = program(&self.folder, &self.address, &self.database).args(arguments).output().unwrap();
-        (ended.status.code(), String::from_utf8_lossy(&ended.stdout).into_owned())
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (ended.status.code(), text(&ended.stdout), text(&ended.stderr))
+    }
+
+    /// The file of its database, on SQLite.
+    pub fn database_file(&self) -> PathBuf {
+        Db::file(&self.database).unwrap()
     }
 
     /// The folder of the server.

@@ -1,0 +1,105 @@
+//! Copying an SQLite database while it is in use.
+
+use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow, bail};
+use entity::Db;
+
+use crate::config::Config;
+
+/// What was copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    /// The database's file.
+    pub database: PathBuf,
+    /// Bytes of the copy.
+    pub bytes: u64,
+}
+
+/// A file that is removed unless it was put in its place.
+pub(super) struct Unfinished {
+    path: PathBuf,
+    placed: bool,
+}
+
+impl Unfinished {
+    /// An empty one beside where it is to be, for its owner alone. What was left of an earlier attempt is removed.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) fn beside(place: &Path, extension: &str) -> anyhow::Result<Self> {
+        let mut name = place.as_os_str().to_owned();
+        name.push(extension);
+        let path = PathBuf::from(name);
+        let context = || path.display().to_string();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).with_context(context),
+            _ => {}
+        }
+        File::options().write(true).create_new(true).mode(0o600).open(&path).with_context(context)?;
+        Ok(Self { path, placed: false })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes it through to the disk, and gives it its name.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) fn place(mut self, to: &Path) -> anyhow::Result<()> {
+        File::open(&self.path).and_then(|file| file.sync_all()).with_context(|| self.path.display().to_string())?;
+        fs::rename(&self.path, to).with_context(|| to.display().to_string())?;
+        self.placed = true;
+        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).with_context(|| folder.display().to_string())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if self.placed {
+            return;
+        }
+        for end in ["", "-wal", "-shm"] {
+            let mut name = self.path.as_os_str().to_owned();
+            name.push(end);
+            // It is there or not; what can't be removed is removed by the next attempt.
+            let _ = fs::remove_file(name);
+        }
+    }
+}
+
+/// The file of the configured database.
+///
+/// # Errors
+/// When it is not one of SQLite.
+pub(super) fn sqlite_file(config: &Config) -> anyhow::Result<PathBuf> {
+    Db::file(&config.database.url).ok_or_else(|| {
+        anyhow!("only a database in a file of SQLite is copied and put back: use pg_dump and pg_restore for PostgreSQL")
+    })
+}
+
+/// Copies the database to a file that is not there yet.
+///
+/// # Errors
+/// When it is none of SQLite or not there, when the file is there already, or when the disk refuses: then there is no file.
+pub async fn backup(config: &Config, to: &Path) -> anyhow::Result<Backup> {
+    let database = sqlite_file(config)?;
+    if Db::missing_file(&config.database.url).is_some() {
+        bail!("there is no database at {} (database.url)", database.display());
+    }
+    if to.symlink_metadata().is_ok() {
+        bail!("{} is there already: name another file", to.display());
+    }
+    let copy = Unfinished::beside(to, ".part")?;
+    let db = Db::connect(&config.database.url, 1).await.context("the database (database.url) does not answer")?;
+    db.copy_to(copy.path()).await.context("the database could not be copied")?;
+    db.close().await?;
+    let bytes = copy.path().metadata()?.len();
+    copy.place(to)?;
+    Ok(Backup { database, bytes })
+}

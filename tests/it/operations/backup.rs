@@ -1,0 +1,101 @@
+//! `kiops backup` and `kiops restore`.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{registries, save, while_secrets_are_stored};
+use crate::support::app::is_postgres;
+use crate::support::server::Server;
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_copy_that_is_made_under_load_is_put_back_whole() {
+    let mut server = Server::start();
+    let copies = server.folder().join("copies");
+    std::fs::create_dir(&copies).unwrap();
+    let file = copies.join("one.db");
+    let copy = file.to_str().unwrap();
+    if is_postgres() {
+        for command in ["backup", "restore"] {
+            let (code, said, error) = server.run_whole(&[command, copy]);
+            assert_eq!((code, said.as_str()), (Some(1), ""));
+            assert!(error.contains("use pg_dump and pg_restore for PostgreSQL"), "{error}");
+        }
+        return;
+    }
+    let ((code, said, error), [before, _]) = while_secrets_are_stored(&server, || server.run_whole(&["backup", copy]));
+    assert_eq!(code, Some(0), "{said}{error}");
+    assert!(said.contains("was copied to") && said.contains("secret.key"), "{said}");
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(names(&copies), ["one.db"], "and nothing else is left");
+    let now = registries(&server);
+
+    // What is there is not overwritten, and a running server's database is not replaced.
+    let (code, _, error) = server.run_whole(&["backup", copy]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("one.db is there already"), "{error}");
+    let (code, _, error) = server.run_whole(&["restore", copy]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("another KIOPS server or worker is using"), "{error}");
+    assert_eq!(registries(&server), now);
+
+    server.stop();
+    let data = server.database_file();
+    // What can't be a backup of it changes nothing.
+    let refused = |name: &str, content: &[u8], why: &str| {
+        let file = copies.join(name);
+        std::fs::write(&file, content).unwrap();
+        let (before, there) = (std::fs::read(&data).unwrap(), names(data.parent().unwrap()));
+        let (code, said, error) = server.run_whole(&["restore", file.to_str().unwrap()]);
+        assert_eq!((code, said.as_str()), (Some(1), ""), "{name}: {error}");
+        assert!(error.contains(name) && error.contains(why), "{name}: {error}");
+        assert!(std::fs::read(&data).unwrap() == before && names(data.parent().unwrap()) == there, "{name}");
+    };
+    let whole = std::fs::read(&file).unwrap();
+    refused("empty.db", b"", "it is empty");
+    refused(
+        "text.db",
+        b"this is no database, and it is longer than a header of SQLite would be, which has 100 bytes and more",
+        "it is no database of SQLite",
+    );
+    refused("short.db", &whole[..whole.len() / 2], "damaged");
+    let mut flipped = whole.clone();
+    // The pages in the middle.
+    for byte in &mut flipped[whole.len() / 2..whole.len() / 2 + 9000] {
+        *byte = !*byte;
+    }
+    refused("flipped.db", &flipped, "damaged");
+    let key = server.folder().join("data/secret.key");
+    let own = std::fs::read(&key).unwrap();
+    std::fs::write(&key, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n").unwrap();
+    refused("of-another-key.db", &whole, "is not the key of this database");
+    std::fs::write(&key, own).unwrap();
+    let (code, _, error) = server.run_whole(&["restore", copies.join("none.db").to_str().unwrap()]);
+    assert!(code == Some(1) && error.contains("none.db"), "{error}");
+
+    let (code, said, error) = server.run_whole(&["restore", copy]);
+    assert_eq!(code, Some(0), "{said}{error}");
+    let kept = said.lines().find_map(|line| line.strip_prefix("What was there is kept as ")).unwrap().to_owned();
+    server.restart();
+    let then = registries(&server);
+    assert!(before <= then && then <= now, "{before} {then} {now}");
+    save(&server, "afterwards.example.com");
+    assert_eq!(registries(&server), then + 1);
+    let (code, said) = server.run(&["doctor"]);
+    assert_eq!(code, Some(0), "{said}");
+    // What was there before can be put back in the same way.
+    server.stop();
+    let (code, _, error) = server.run_whole(&["restore", server.folder().join(kept).to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{error}");
+    server.restart();
+    assert_eq!(registries(&server), now);
+    assert_ne!(server.data("{ viewer { role } }", Value::Null), Value::Null);
+}

@@ -1,0 +1,100 @@
+//! `kiops secrets rotate`.
+
+use entity::secret;
+use kiops::vault::{Keys, Sealed, Vault};
+use sea_orm::EntityTrait as _;
+use serde_json::json;
+
+use super::while_secrets_are_stored;
+use crate::support::gitlab_double::GitlabDouble;
+use crate::support::server::Server;
+
+const TOKEN: &str = "glpat-of-before-the-rotation";
+
+/// How many secrets there are, all of which a key opens.
+fn opened_by(server: &Server, key: &str) -> usize {
+    let file = server.folder().join(key);
+    let vault = Vault::open(Keys::from_files::<&str>(&file, &[]).unwrap());
+    let rows = server.with_database(async |db| secret::Entity::find().all(db.read()).await.unwrap());
+    for row in &rows {
+        let sealed = Sealed { key_id: row.key_id.clone(), blob: row.sealed.clone() };
+        let place = format!("secret:{}:{}", row.organization_id, row.id);
+        assert!(vault.unseal(&sealed, &place).is_ok(), "{} is sealed with {}", row.id, row.key_id);
+    }
+    rows.len()
+}
+
+#[test]
+fn the_key_is_turned_while_the_server_runs_and_nothing_is_lost() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let gitlab = runtime.block_on(GitlabDouble::start(""));
+    let me = gitlab.state().person("bot");
+    gitlab.state().token(TOKEN, me, &["api"]);
+    let mut server = Server::start();
+    let settings = "mutation($i: SaveGitlabSettingsInput!) { saveGitlabSettings(input: $i) { gitSettings { id } } }";
+    server.data(settings, json!({ "i": { "baseUrl": gitlab.url, "token": TOKEN } }));
+
+    // Without another key there is nothing to do, and without one at hand nothing that can be done.
+    let (code, said, error) = server.run_whole(&["secrets", "rotate"]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(said.contains(": 0 secrets"), "{said}");
+    let data = server.folder().join("data");
+    std::fs::rename(data.join("secret.key"), data.join("old.key")).unwrap();
+    let (code, _, error) = server.run_whole(&["secrets", "rotate"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("its key is missing") && !data.join("secret.key").exists(), "{error}");
+    std::fs::write(data.join("other.key"), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n").unwrap();
+    std::fs::set_permissions(data.join("other.key"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let configure = |key: &str| {
+        let text = format!("[secrets]\nprevious_key_files = [\"data/{key}\"]\n");
+        std::fs::write(server.folder().join("kiops.toml"), text).unwrap();
+    };
+    configure("other.key");
+    let (code, _, error) = server.run_whole(&["secrets", "rotate"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        error.contains("none of secrets.previous_key_files is the key") && !data.join("secret.key").exists(),
+        "{error}"
+    );
+
+    // The server was started before there was another key, and is not told of it.
+    configure("old.key");
+    let ((code, said, error), [_, stored]) =
+        while_secrets_are_stored(&server, || server.run_whole(&["secrets", "rotate"]));
+    assert_eq!(code, Some(0), "{said}{error}");
+    assert!(said.contains("sealed anew with the key "), "{said}");
+    // The old one is needed for nothing, although the server went on sealing.
+    std::fs::remove_file(data.join("old.key")).unwrap();
+    std::fs::remove_file(server.folder().join("kiops.toml")).unwrap();
+    assert_eq!(opened_by(&server, "data/secret.key"), stored + 1);
+    let projects = "{ gitProjects(provider: GITLAB, first: 5) { nodes { path } } }";
+    assert!(server.ask(projects, json!({}))["errors"].is_null(), "{:#}", server.ask(projects, json!({})));
+    server.stop();
+    server.restart();
+    assert!(server.ask(projects, json!({}))["errors"].is_null(), "{:#}", server.ask(projects, json!({})));
+    // Cut short and repeated, it does what is left.
+    let (code, said, _) = server.run_whole(&["secrets", "rotate"]);
+    assert!(code == Some(0) && said.contains(": 0 secrets"), "{said}");
+}
+
+#[test]
+fn a_server_that_cant_read_the_new_key_seals_nothing() {
+    let server = Server::start();
+    let data = server.folder().join("data");
+    // As on another machine, whose file was not changed.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (new, old) = (elsewhere.path().join("new.key"), data.join("secret.key"));
+    let key = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    std::fs::write(
+        server.folder().join("kiops.toml"),
+        format!("[secrets]\nkey_file = {:?}\nprevious_key_files = [{:?}]\n", key(&new), key(&old)),
+    )
+    .unwrap();
+    let (code, said, error) = server.run_whole(&["secrets", "rotate"]);
+    assert_eq!(code, Some(0), "{said}{error}");
+    let save = "mutation($i: SaveRegistryInput!) { saveRegistry(input: $i) { registry { id } } }";
+    let answer = server.ask(save, json!({ "i": { "host": "r.example.com", "username": "bot", "token": "t" } }));
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL", "{answer:#}");
+    assert!(server.log().contains("the secret key was changed to "), "{}", server.log());
+    assert_eq!(super::registries(&server), 0);
+}
