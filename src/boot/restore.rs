@@ -51,7 +51,7 @@ async fn examine(config: &Config, copy: &Path) -> anyhow::Result<()> {
         bail!("it is empty");
     }
     let url = format!("sqlite://{}", copy.display());
-    let db = Db::connect(&url, 1).await.context("it is no database of SQLite")?;
+    let db = Db::connect(&url, 1).await.context("it is damaged, or no database of SQLite")?;
     if let Some(damage) = db.damage().await.context("it is damaged")? {
         bail!("it is damaged: {damage}");
     }
