@@ -13,6 +13,7 @@ pub mod engine;
 pub mod git;
 pub mod graphql;
 pub mod http;
+pub mod measure;
 pub mod net;
 pub mod queue;
 pub mod registry;

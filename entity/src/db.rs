@@ -197,6 +197,20 @@ impl Db {
         self.writer.close().await
     }
 
+    /// Its pools by name, and how many connections each has: in use, and idle.
+    #[must_use]
+    pub fn connections(&self) -> Vec<(&'static str, [u32; 2])> {
+        if self.is_postgres() {
+            let pool = self.reader.get_postgres_connection_pool();
+            return vec![("all", of_pool(pool.size(), pool.num_idle()))];
+        }
+        let of = |connection: &DatabaseConnection| {
+            let pool = connection.get_sqlite_connection_pool();
+            of_pool(pool.size(), pool.num_idle())
+        };
+        vec![("writer", of(&self.writer)), ("readers", of(&self.reader))]
+    }
+
     /// Asks whether it answers.
     ///
     /// # Errors
@@ -204,6 +218,11 @@ impl Db {
     pub async fn ping(&self) -> Result<(), DbErr> {
         self.reader.ping().await
     }
+}
+
+fn of_pool(size: u32, idle: usize) -> [u32; 2] {
+    let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(size);
+    [size - idle, idle]
 }
 
 /// Connects to SQLite, and tries again while somebody else who has just begun turns the file into one with a write-ahead log:

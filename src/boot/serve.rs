@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,6 +24,8 @@ use crate::graphql::limits::Limits;
 use crate::graphql::schemas;
 use crate::http::webhooks::WebhookSettings;
 use crate::http::{self, HttpSettings, Origins};
+use crate::measure::{self, Exporter, Jobs};
+use crate::queue;
 use crate::worker::{self, WorkerSettings};
 
 /// Which part of the server runs.
@@ -49,6 +52,7 @@ pub async fn serve(config: &Config, part: Part) -> anyhow::Result<()> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let _alone = alone::hold(&config.database.url)?;
+    let exporter = Exporter::install()?;
     let app = super::app(config).await?;
     if !config.organizations.is_empty() {
         tracing::warn!(
@@ -68,7 +72,8 @@ pub async fn serve(config: &Config, part: Part) -> anyhow::Result<()> {
     }
     if let Some(listener) = listener {
         let settings = HttpSettings { leaving: leaving.clone(), ..http_settings(config, &app, &stop) };
-        let router = router(config, (&app, part), settings.clone(), &tasks);
+        let more = metrics(config, &app, exporter);
+        let router = router(config, (&app, part), (settings.clone(), more), &tasks);
         tasks.spawn(http::serve(listener, router, settings));
     }
     tokio::select! {
@@ -100,21 +105,49 @@ async fn listen(config: &Config, part: Part) -> anyhow::Result<Option<TcpListene
 }
 
 /// What is answered: all of the API, or whether the workers are well.
-fn router(config: &Config, (app, part): (&App, Part), settings: HttpSettings, tasks: &TaskTracker) -> Router {
+fn router(
+    config: &Config,
+    (app, part): (&App, Part),
+    (settings, more): (HttpSettings, Router),
+    tasks: &TaskTracker,
+) -> Router {
     let api = Api { schemas: schemas(Some(app.clone())), app: app.clone() };
     if part == Part::Workers {
-        tracing::info!(address = %config.server.listen, "the workers answer /healthz and /readyz");
-        return http::health(api, settings);
+        tracing::info!(address = %config.server.listen, "the workers answer /healthz, /readyz and /metrics");
+        return http::health(api, settings, more);
     }
     tracing::info!(address = %config.server.listen, "KIOPS answers at {}/graphql", app.settings.public_url);
     // What it writes with ends with the server, after the last delivery is answered.
     let intake = Intake::start(app, tasks);
     let webhooks =
         WebhookSettings { body_bytes: config.limits.webhook_body_bytes, read_timeout: settings.read_timeout };
-    let more = http::logs::routes(app.clone(), settings.origins.clone())
+    let more = more
+        .merge(http::logs::routes(app.clone(), settings.origins.clone()))
         .merge(http::reports::routes(app.clone(), settings.origins.clone()))
         .merge(http::webhooks::routes(intake, webhooks));
     http::router_with(api, settings, more)
+}
+
+/// What whoever watches reads. Queue and pools are looked at when they are asked for.
+fn metrics(config: &Config, app: &App, exporter: Exporter) -> Router {
+    let (app, exporter) = (app.clone(), Arc::new(exporter));
+    let text = move || -> BoxFuture<'static, Option<String>> {
+        let (app, exporter) = (app.clone(), exporter.clone());
+        Box::pin(async move {
+            let backlog = queue::backlog(app.db.read()).await.ok()?;
+            let now = app.clock.now();
+            let jobs = backlog.into_iter().map(|of| {
+                let oldest = of.oldest.map_or(0.0, |made| (now - made).as_seconds_f64().max(0.0));
+                (of.kind, Jobs { waiting: of.waiting, at_work: of.at_work, oldest })
+            });
+            measure::jobs(jobs.collect());
+            for (pool, counts) in app.db.connections() {
+                measure::connections(pool, counts);
+            }
+            Some(exporter.render())
+        })
+    };
+    http::metrics::routes(Arc::new(text), config.telemetry.metrics_token.as_ref())
 }
 
 /// Makes the first admin where there is no user, and says the password that was made up, once.

@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use futures_util::FutureExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     App, RequestId, auth,
@@ -24,6 +24,7 @@ use super::{
     ws,
 };
 use crate::graphql::executor::{Backend, ErrorCode, coded_error};
+use crate::measure::{self, Asker};
 
 /// The address of the client's end of the connection.
 pub(super) fn address(parts: &Parts) -> IpAddr {
@@ -139,7 +140,12 @@ async fn answer<B: Backend>(
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
-    let mut response = match execute(app, caller, checked.request, checked.kind, &id.0).await {
+    let asker = if token.is_some() { Asker::Known } else { Asker::Stranger };
+    let begun = Instant::now();
+    let executed = execute(app, caller, checked.request, checked.kind, &id.0).await;
+    let note = checked.note.ended(executed.as_ref().map_or_else(code_of, code_of));
+    measure::operation(asker, (note.name(), type_of(checked.kind)), note.code(), begun.elapsed());
+    let mut response = match executed {
         Ok(outcome) => reply::outcome(outcome, media),
         Err(failed) => {
             let status = StatusCode::INTERNAL_SERVER_ERROR;
@@ -148,7 +154,7 @@ async fn answer<B: Backend>(
             response
         }
     };
-    response.extensions_mut().insert(checked.note);
+    response.extensions_mut().insert(note);
     response
 }
 
@@ -171,6 +177,25 @@ pub(super) async fn execute<B: Backend>(
                 format!("The {what} took longer than {} and was given up.", humantime::format_duration(limit));
             Err(Outcome::from_errors(vec![coded_error(message, ErrorCode::Internal)]))
         }
+    }
+}
+
+/// The code of the first error. All that may stand there is [`ErrorCode`]'s.
+pub(super) fn code_of(outcome: &Outcome) -> Option<String> {
+    let code = outcome.errors.first()?.extensions.as_ref().and_then(|extensions| extensions.get("code"));
+    Some(match code {
+        Some(async_graphql::Value::String(code)) => code.clone(),
+        // An error of validation has none of its own.
+        _ => ErrorCode::BadUserInput.as_str().to_owned(),
+    })
+}
+
+/// How a type of operation is called where it is counted.
+pub(super) fn type_of(kind: Option<OperationType>) -> &'static str {
+    match kind {
+        Some(OperationType::Mutation) => "mutation",
+        Some(OperationType::Subscription) => "subscription",
+        _ => "query",
     }
 }
 

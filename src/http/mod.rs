@@ -8,6 +8,7 @@ mod caller;
 mod graphql;
 mod health;
 pub mod logs;
+pub mod metrics;
 mod negotiate;
 mod observe;
 mod origin;
@@ -141,11 +142,11 @@ pub fn router_with<B: Backend>(backend: B, settings: HttpSettings, more: Router)
         .layer(middleware::from_fn_with_state(settings, observe::observe))
 }
 
-/// The routes of health alone: what a server without the API answers to whoever looks after it.
-pub fn health<B: Backend>(backend: B, settings: HttpSettings) -> Router {
+/// The routes of health and some more: what a server without the API answers to whoever looks after it.
+pub fn health<B: Backend>(backend: B, settings: HttpSettings, more: Router) -> Router {
     let app = app(backend, settings);
     let observed = middleware::from_fn_with_state(app.settings.clone(), observe::observe);
-    health_of::<B>().with_state(app).layer(observed)
+    health_of::<B>().with_state(app).merge(more).layer(observed)
 }
 
 fn health_of<B: Backend>() -> Router<App<B>> {

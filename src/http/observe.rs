@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::{HttpSettings, reply};
+use crate::measure;
 
 /// The id of a request, in its extensions and in the answer's `x-request-id`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,7 @@ pub struct RequestId(pub Arc<str>);
 pub(super) struct OperationNote {
     name: String,
     hash: String,
+    code: Option<String>,
 }
 
 impl OperationNote {
@@ -31,7 +33,13 @@ impl OperationNote {
         Self {
             name: name.unwrap_or_default().chars().take(100).collect(),
             hash: hex::encode(&Sha256::digest(query)[..6]),
+            code: None,
         }
+    }
+
+    /// With the code of the first error, if there is one.
+    pub(super) fn ended(self, code: Option<String>) -> Self {
+        Self { code, ..self }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -41,12 +49,17 @@ impl OperationNote {
     pub(super) fn hash(&self) -> &str {
         &self.hash
     }
+
+    pub(super) fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
 }
 
 pub(super) async fn observe(State(settings): State<Arc<HttpSettings>>, mut request: Request, next: Next) -> Response {
     let id = RequestId((settings.new_id)().into());
     request.extensions_mut().insert(id.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!("request", id = %id.0);
     async move {
         let begun = Instant::now();
@@ -59,13 +72,16 @@ pub(super) async fn observe(State(settings): State<Arc<HttpSettings>>, mut reque
             }
         };
         let note = response.extensions_mut().remove::<OperationNote>();
+        let took = begun.elapsed();
+        measure::answered(&route, response.status().as_u16(), took);
         tracing::info!(
             %method,
             path,
             status = response.status().as_u16(),
-            milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             operation = note.as_ref().map(OperationNote::name),
             document = note.as_ref().map(OperationNote::hash),
+            code = note.as_ref().and_then(OperationNote::code),
             "answered"
         );
         secure(&mut response, &id);

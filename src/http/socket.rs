@@ -31,6 +31,7 @@ use super::{
     ws::{close, frame},
 };
 use crate::graphql::executor::{AuthFailure, Backend, ErrorCode, coded_error, is_request_error};
+use crate::measure::Open;
 
 /// Messages that wait for a slow reader.
 const QUEUE: usize = 32;
@@ -320,6 +321,7 @@ impl<B: Backend> Operation<B> {
     }
 
     async fn stream(&self, caller: B::Caller, checked: Checked) -> Ended {
+        let _open = Open::subscription();
         let mut stream = self.app.backend.execute_stream(caller, checked.request);
         let mut is_first = true;
         loop {

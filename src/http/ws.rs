@@ -15,6 +15,7 @@ use super::{
     socket::{self, Handshake},
 };
 use crate::graphql::executor::{Backend, ErrorCode};
+use crate::measure::Open;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
@@ -70,7 +71,8 @@ pub(super) fn accept<B: Backend>(app: App<B>, upgrade: WebSocketUpgrade, parts: 
         .read_buffer_size(8 * 1024)
         .write_buffer_size(16 * 1024)
         .on_upgrade(move |socket| async move {
+            let open = Open::socket();
             socket::run(app, socket, handshake).await;
-            drop((seat, tracked));
+            drop((seat, tracked, open));
         })
 }

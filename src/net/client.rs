@@ -16,6 +16,7 @@ use super::policy::Policy;
 use super::request::{Redirects, Request, Response, Trust};
 use super::resolve::{Lookup, ResolveError, Resolver, system};
 use super::tls;
+use crate::measure;
 
 /// Redirects within one origin, at most.
 const MAX_REDIRECTS: usize = 5;
@@ -94,6 +95,14 @@ impl Outbound {
     /// # Errors
     /// See [`NetError`].
     pub async fn open(&self, request: Request) -> Result<Incoming, NetError> {
+        let (target, begun) = (request.target, Instant::now());
+        let answer = self.open_uncounted(request).await;
+        let status = answer.as_ref().map_or_else(|error| error.word().to_owned(), |a| a.status.as_u16().to_string());
+        measure::outbound(target, status, begun.elapsed());
+        answer
+    }
+
+    async fn open_uncounted(&self, request: Request) -> Result<Incoming, NetError> {
         let limit = request.timeout.unwrap_or(self.inner.policy.request_timeout());
         let deadline = Instant::now() + limit;
         let mut url = request.url.clone();

@@ -73,6 +73,21 @@ pub enum NetError {
     Setup(String),
 }
 
+impl NetError {
+    /// One word for it, where requests are counted.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::Invalid(_) => "invalid",
+            Self::Timeout { .. } => "timeout",
+            Self::Unreachable { .. } => "unreachable",
+            Self::TooLarge { .. } => "too_large",
+            Self::Redirected { .. } => "redirected",
+            Self::Setup(_) => "setup",
+        }
+    }
+}
+
 /// Scheme, host and port of an address: all of it that messages may show.
 #[must_use]
 pub fn origin_of(url: &Url) -> String {

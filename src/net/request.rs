@@ -46,6 +46,7 @@ pub struct Request {
     pub(super) max_body: usize,
     pub(super) timeout: Option<Duration>,
     pub(super) redirects: Redirects,
+    pub(super) target: &'static str,
 }
 
 impl Request {
@@ -61,7 +62,14 @@ impl Request {
             max_body: MAX_BODY,
             timeout: None,
             redirects: Redirects::SameOrigin,
+            target: "other",
         }
+    }
+
+    /// What it goes to, where requests are counted: a word of few.
+    #[must_use]
+    pub fn counted_as(self, target: &'static str) -> Self {
+        Self { target, ..self }
     }
 
     /// A GET.

@@ -3,6 +3,7 @@
 //! A job is enqueued in the transaction of the state change that wants it, and its row is deleted in the transaction
 //! of the last one. Jobs of one lane run one after another, in the order in which they were enqueued.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -46,6 +47,47 @@ const PLACES: i64 = 0x6b69_6f70_7301;
 pub struct Claim {
     /// The row as claimed.
     pub job: job::Model,
+}
+
+/// How much there is of one kind of work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// The kind.
+    pub kind: String,
+    /// Jobs that wait, those whose time has not come among them.
+    pub waiting: u64,
+    /// Jobs that somebody works on, those that are parked among them.
+    pub at_work: u64,
+    /// When the oldest that waits was made.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+/// All that there is in the queue.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn backlog(db: &impl ConnectionTrait) -> Result<Vec<Backlog>, DbErr> {
+    let rows: Vec<(String, JobState, i64, DateTime<Utc>)> = job::Entity::find()
+        .select_only()
+        .columns([job::Column::Kind, job::Column::State])
+        .column_as(job::Column::Id.count(), "jobs")
+        .column_as(job::Column::CreatedAt.min(), "oldest")
+        .group_by(job::Column::Kind)
+        .group_by(job::Column::State)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let mut kinds: BTreeMap<String, Backlog> = BTreeMap::new();
+    for (kind, state, count, oldest) in rows {
+        let nothing = Backlog { kind: kind.clone(), waiting: 0, at_work: 0, oldest: None };
+        let of = kinds.entry(kind).or_insert(nothing);
+        let count = u64::try_from(count).unwrap_or_default();
+        match state {
+            JobState::Queued => (of.waiting, of.oldest) = (count, Some(oldest)),
+            _ => of.at_work += count,
+        }
+    }
+    Ok(kinds.into_values().collect())
 }
 
 /// Writes a job with its caller's transaction.

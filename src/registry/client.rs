@@ -276,7 +276,11 @@ impl Asker {
     /// An answer of any status but 429, which is [`RegistryError::Limited`].
     pub(super) async fn send(&self, request: Request, subject: &str) -> Result<Response, RegistryError> {
         let limit = ANSWER_LIMIT.min(self.outbound.policy().request_timeout());
-        let answer = self.outbound.send(request.timeout(limit)).await.map_err(|error| self.error(error, subject))?;
+        let answer = self
+            .outbound
+            .send(request.timeout(limit).counted_as("registry"))
+            .await
+            .map_err(|error| self.error(error, subject))?;
         if answer.status != StatusCode::TOO_MANY_REQUESTS {
             return Ok(answer);
         }
@@ -288,7 +292,7 @@ impl Asker {
 
     /// The head of an answer whose body may be large and take long.
     pub(super) async fn open(&self, request: Request, subject: &str) -> Result<Incoming, RegistryError> {
-        let answer = self.outbound.open(request.timeout(BLOB_LIMIT)).await;
+        let answer = self.outbound.open(request.timeout(BLOB_LIMIT).counted_as("registry")).await;
         let answer = answer.map_err(|error| self.error(error, subject))?;
         match answer.status {
             StatusCode::TOO_MANY_REQUESTS => Err(RegistryError::Limited {

@@ -16,6 +16,7 @@ use crate::app::deployments::perform::{self, Outcome, backoff};
 use crate::app::deployments::{control, jobs, leftovers, remove};
 use crate::app::events::hear;
 use crate::app::{App, Error, Event, Result, pipelines, scans};
+use crate::measure;
 use crate::queue::{self, Claim};
 
 /// How the loops run.
@@ -98,7 +99,10 @@ async fn hold(app: &App, claim: &Claim, claimed: Instant, stop: &CancellationTok
     };
     match outcome {
         Ok(Outcome::Done) => app.events.publish(Event::Jobs),
-        Ok(Outcome::Lost) => tracing::warn!(job = claim.job.id, "the lease was lost"),
+        Ok(Outcome::Lost) => {
+            measure::lease_lost();
+            tracing::warn!(job = claim.job.id, "the lease was lost");
+        }
         Ok(Outcome::Again(why)) => {
             tracing::info!(job = claim.job.id, kind = %claim.job.kind, attempt = claim.job.attempts, %why, "again later");
             give_back(app, claim, backoff(&claim.job.kind, claim.job.attempts), &why).await;

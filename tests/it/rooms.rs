@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use syn::visit::Visit;
 
 /// A room and the rooms that it may use; boot, cli, main and lib may use all.
-const MAY_USE: [(&str, &[&str]); 19] = [
+const MAY_USE: [(&str, &[&str]); 20] = [
     ("domain", &[]),
-    ("app", &["domain", "queue", "vault", "git", "registry", "builder", "scanner", "runtime"]),
+    ("app", &["domain", "queue", "vault", "measure", "git", "registry", "builder", "scanner", "runtime"]),
     ("graphql", &["domain", "app"]),
-    ("http", &["graphql", "app", "domain", "config"]),
+    ("http", &["graphql", "app", "domain", "config", "measure"]),
     ("queue", &["domain"]),
-    ("worker", &["app", "queue", "domain"]),
+    ("worker", &["app", "queue", "domain", "measure"]),
     ("engine", &["domain"]),
     ("cluster", &["domain"]),
-    ("net", &["domain"]),
+    ("net", &["domain", "measure"]),
     ("vault", &["domain"]),
     ("git", &["domain", "net", "engine", "cluster", "vault"]),
     ("registry", &["domain", "net", "engine", "cluster", "vault"]),
@@ -23,6 +23,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("scanner", &["domain", "net", "engine", "cluster", "vault"]),
     ("runtime", &["domain", "net", "engine", "cluster", "vault"]),
     ("config", &[]),
+    ("measure", &[]),
     ("telemetry", &["config"]),
     ("boot", &["*"]),
     ("cli", &["*"]),

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use entity::{DeploymentPhase, RunStatus, deployment};
-use sea_orm::Set;
+use sea_orm::{ActiveEnum as _, Set};
 
 use crate::app::{Error, Result};
 use crate::domain::status;
+use crate::measure;
 
 /// The same states, as the machine knows them.
 impl From<RunStatus> for status::RunStatus {
@@ -76,6 +77,8 @@ pub(super) fn end(
     now: DateTime<Utc>,
 ) -> Result<deployment::ActiveModel> {
     step(row, ended)?;
+    // Before it is written, so that one whose server dies now is counted twice.
+    measure::ended("deployment", ended.to_value());
     let mut change: deployment::ActiveModel = row.clone().into();
     change.status = Set(ended);
     change.message = Set(message);

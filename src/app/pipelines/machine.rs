@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use entity::{RunStatus, pipeline};
-use sea_orm::Set;
+use sea_orm::{ActiveEnum as _, Set};
 
 use crate::app::{Error, Result};
 use crate::domain::stage::Stages;
 use crate::domain::status;
+use crate::measure;
 
 /// Where each stage stands.
 ///
@@ -52,6 +53,7 @@ pub(super) fn end(
 ) -> Result<pipeline::ActiveModel> {
     stages.close(now);
     let mut change = advance(row, ended, &stages, now)?;
+    measure::ended("pipeline", ended.to_value());
     change.finished_at = Set(Some(now));
     Ok(change)
 }

@@ -3,13 +3,14 @@
 
 use chrono::{DateTime, Utc};
 use entity::{RunStatus as Stored, scan};
-use sea_orm::Set;
+use sea_orm::{ActiveEnum as _, Set};
 use serde::{Deserialize, Serialize};
 
 use crate::app::pipelines::start::CommitInfo;
 use crate::app::{Error, Result};
 use crate::domain::scan::SeverityCounts;
 use crate::domain::status::RunStatus;
+use crate::measure;
 
 /// A tool of a scan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +118,7 @@ pub(super) fn end(
         tool.status = if ended == RunStatus::Canceled { RunStatus::Canceled } else { RunStatus::Failed };
     }
     let mut change = step(row, ended)?;
+    measure::ended("scan", Stored::from(ended).to_value());
     change.tools = Set(serde_json::to_value(tools)?);
     change.message = Set(message);
     change.finished_at = Set(Some(now));

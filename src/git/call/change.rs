@@ -72,7 +72,12 @@ impl Api {
         let (_turn, left) = self.turn(deadline).await?;
         self.may_ask(&budgets).await?;
         let _changing = (touches == Touches::Lists).then(|| Changing(self));
-        let response = self.shared.outbound.send(request.timeout(left)).await.map_err(|error| self.unsent(error))?;
+        let response = self
+            .shared
+            .outbound
+            .send(request.timeout(left).counted_as("git"))
+            .await
+            .map_err(|error| self.unsent(error))?;
         self.judge(&response, budgets).await?;
         Ok(answer_of(&response))
     }

@@ -356,7 +356,12 @@ impl Api {
         let (_turn, left) = self.turn(deadline).await.map_err(Failure::Lasting)?;
         // Only now: those who went before may have spent a limit.
         self.may_ask(&budgets).await.map_err(Failure::Lasting)?;
-        let response = self.shared.outbound.send(request.timeout(left)).await.map_err(|error| self.unsent(error))?;
+        let response = self
+            .shared
+            .outbound
+            .send(request.timeout(left).counted_as("git"))
+            .await
+            .map_err(|error| self.unsent(error))?;
         if response.status != StatusCode::NOT_MODIFIED {
             self.judge(&response, budgets).await?;
         }

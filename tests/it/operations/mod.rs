@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
 mod backup;
+mod metrics;
 mod rotation;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
