@@ -32,6 +32,8 @@ pub struct Settings {
     pub log_page_max: u32,
     /// Bytes of a run's log at most.
     pub log_max_bytes: u64,
+    /// How long logs are kept after the end of what they are of.
+    pub log_retention: Duration,
     /// What links point at, without a slash at the end.
     pub public_url: String,
     /// How much a GraphQL document may ask for, lists counted by their size.

@@ -163,6 +163,7 @@ fn settings() -> Settings {
         pages: PageLimits { default: 20, max: 100 },
         log_page_max: 1000,
         log_max_bytes: 1 << 20,
+        log_retention: Duration::from_secs(30 * 86_400),
         public_url: "http://127.0.0.1:8080".to_owned(),
         query_complexity: 5000,
         version: "0".to_owned(),

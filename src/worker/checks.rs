@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::app::git::check;
 use crate::app::identity::requests;
+use crate::app::log::retention;
 use crate::app::scans::waivers;
 
 /// How often it is seen what is due.
@@ -24,6 +25,12 @@ pub async fn run(app: App, stop: CancellationToken) {
         }
         if let Err(error) = waivers::open_expired(&app).await {
             tracing::warn!(%error, "findings whose waiver has run out can't be opened");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            forgot = retention::forget_old(&app) => if let Err(error) = forgot {
+                tracing::warn!(%error, "old logs can't be forgotten");
+            },
         }
         tokio::select! {
             () = stop.cancelled() => return,

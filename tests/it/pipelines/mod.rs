@@ -5,6 +5,7 @@ mod building;
 mod canceling;
 mod deaths;
 mod queueing;
+mod retention;
 mod settings;
 mod stages;
 
