@@ -28,7 +28,11 @@ const JOBS: &str = "kiops_jobs";
 const OLDEST: &str = "kiops_jobs_oldest_seconds";
 const CONNECTIONS: &str = "kiops_database_connections";
 
-/// What was counted, as Prometheus reads it.
+/// How often samples of durations are put into their buckets.
+pub const UPKEEP: Duration = Duration::from_secs(5);
+
+/// What was counted, as Prometheus reads it. Clones share it.
+#[derive(Clone)]
 pub struct Exporter(PrometheusHandle);
 
 impl Exporter {
@@ -42,10 +46,14 @@ impl Exporter {
         Ok(Self(handle))
     }
 
+    /// Puts samples into their buckets. To be called every [`UPKEEP`], or they are kept one by one until somebody reads.
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
+
     /// The text format 0.0.4.
     #[must_use]
     pub fn render(&self) -> String {
-        self.0.run_upkeep();
         self.0.render()
     }
 }
@@ -53,7 +61,7 @@ impl Exporter {
 fn describe() {
     describe_counter!(
         OPERATIONS,
-        "GraphQL operations that were executed, by name, type and the code of the first error"
+        "GraphQL operations that were executed, by name, type and the code of the first error; not those refused before"
     );
     describe_histogram!(OPERATION_SECONDS, Unit::Seconds, "How long GraphQL operations took");
     describe_counter!(REQUESTS, "HTTP requests, by route and status");
@@ -61,7 +69,10 @@ fn describe() {
     describe_gauge!(SOCKETS, "WebSockets that are open");
     describe_gauge!(SUBSCRIPTIONS, "Subscriptions that are open");
     describe_counter!(LEASES_LOST, "Jobs whose lease was lost while they were worked on here");
-    describe_counter!(ENDED, "Deployments, pipelines and scans that ended, by status");
+    describe_counter!(
+        ENDED,
+        "Deployments, pipelines and scans that ended, by status; counted just before it is written"
+    );
     describe_counter!(OUTBOUND, "Requests to Git providers and registries, by what they go to and how they ended");
     describe_histogram!(OUTBOUND_SECONDS, Unit::Seconds, "How long those took");
     describe_gauge!(JOBS, "Jobs in the queue, of all servers, by kind and whether they are worked on");
@@ -79,11 +90,14 @@ pub enum Asker {
 }
 
 /// An operation was executed. `name` is empty for one without, `code` that of its first error, none where all is well.
-pub fn operation(asker: Asker, (name, kind): (&str, &'static str), code: Option<&str>, took: Duration) {
+/// A subscription is counted with its first event, and takes no time.
+pub fn operation(asker: Asker, (name, kind): (&str, &'static str), code: Option<&str>, took: Option<Duration>) {
     let name = label(asker, name);
     let code = code.unwrap_or("OK").to_owned();
     counter!(OPERATIONS, "operation" => name.clone(), "type" => kind, "code" => code).increment(1);
-    histogram!(OPERATION_SECONDS, "operation" => name, "type" => kind).record(took);
+    if let Some(took) = took {
+        histogram!(OPERATION_SECONDS, "operation" => name, "type" => kind).record(took);
+    }
 }
 
 /// A request was answered. `route` is as it was declared.
@@ -130,8 +144,27 @@ pub fn ended(what: &'static str, status: String) {
     counter!(ENDED, "what" => what, "status" => status).increment(1);
 }
 
-/// A request has gone out: what to, and the status, or the kind of failure.
-pub fn outbound(target: &'static str, status: String, took: Duration) {
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// With this status of HTTP.
+    Answered(u16),
+    /// Without an answer, for which there is a word.
+    Failed(&'static str),
+}
+
+/// A request has gone out: what to, and how it ended.
+pub fn outbound(target: &'static str, ended: Ended, took: Duration) {
+    let status = match ended {
+        Ended::Answered(status)
+            if axum::http::StatusCode::from_u16(status).is_ok_and(|s| s.canonical_reason().is_some()) =>
+        {
+            status.to_string()
+        }
+        // Whoever is asked could make them up.
+        Ended::Answered(_) => "other".to_owned(),
+        Ended::Failed(word) => word.to_owned(),
+    };
     counter!(OUTBOUND, "target" => target, "status" => status).increment(1);
     histogram!(OUTBOUND_SECONDS, "target" => target).record(took);
 }

@@ -21,6 +21,8 @@ const BUSY_TIMEOUT_MS: &str = "10000";
 /// How many pages SQLite's write-ahead log may have, beside which writers copy it into the file themselves: 64 MiB. They
 /// come there only while the copying beside them can't keep up.
 const LOG_PAGES: &str = "16384";
+/// What is left of the log's file when it begins anew, in bytes.
+const LOG_BYTES: &str = "67108864";
 /// How often what the log has is copied into the file beside the writers.
 const COPY_EVERY: Duration = Duration::from_millis(250);
 /// How often, and after which pause, it is tried to connect to a file that is locked.
@@ -109,6 +111,7 @@ impl Db {
                         .pragma("synchronous", "FULL")
                         .pragma("busy_timeout", BUSY_TIMEOUT_MS)
                         .pragma("wal_autocheckpoint", LOG_PAGES)
+                        .pragma("journal_size_limit", LOG_BYTES)
                 });
             options
         };

@@ -17,7 +17,7 @@ use crate::domain::secret::SecretString;
 use crate::vault::Sealed;
 
 pub use key::Mark;
-pub(in crate::app) use key::agree;
+pub(in crate::app) use key::seal;
 
 /// How old a row is before it may be swept.
 const SWEPT_AFTER: TimeDelta = TimeDelta::hours(1);
@@ -38,9 +38,8 @@ fn context(organization_id: &str, id: &str) -> String {
 /// # Errors
 /// INTERNAL when sealing or writing fails.
 pub async fn store(app: &App, tx: &impl ConnectionTrait, scope: &Scope, value: &SecretString) -> Result<String> {
-    agree(app, tx).await?;
     let id = app.ids.id();
-    let sealed = app.vault.seal(value, &context(&scope.organization_id, &id)).map_err(Error::internal)?;
+    let sealed = seal(app, tx, (value, &context(&scope.organization_id, &id))).await?;
     secret::ActiveModel {
         id: Set(id.clone()),
         organization_id: Set(scope.organization_id.clone()),

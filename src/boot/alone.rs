@@ -2,17 +2,45 @@
 //! whom, which door a webhook comes in by) would be false for the other.
 
 use std::fs::{File, TryLockError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use entity::Db;
 
 /// Keeps other servers from an SQLite database for as long as it is held, and the system lets go of it however this
-/// process ends. None for PostgreSQL, which serves any number.
+/// process ends. None for PostgreSQL, which serves any number. Where the file system knows no locks there is a warning.
 ///
 /// # Errors
 /// When another server holds it, or the disk refuses.
 pub(super) fn hold(url: &str) -> anyhow::Result<Option<File>> {
+    let Some((file, database)) = lock_file(url)? else { return Ok(None) };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(taken(&database)),
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!(%error, "it can't be seen whether another server is using {}", database.display());
+        }
+    }
+    Ok(Some(file))
+}
+
+/// The same for whoever must be alone.
+///
+/// # Errors
+/// Also where the file system knows no locks.
+pub(super) fn hold_for_certain(url: &str) -> anyhow::Result<Option<File>> {
+    let Some((file, database)) = lock_file(url)? else { return Ok(None) };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(taken(&database)),
+        Err(TryLockError::Error(error)) => {
+            let what = format!("it can't be seen whether a server is using {}", database.display());
+            Err(anyhow::Error::new(error).context(what))
+        }
+    }
+}
+
+fn lock_file(url: &str) -> anyhow::Result<Option<(File, PathBuf)>> {
     let Some(database) = Db::file(url) else { return Ok(None) };
     let mut name = database.clone().into_os_string();
     // Beside the database and not on it: a lock of the file itself could meet those of SQLite.
@@ -22,20 +50,15 @@ pub(super) fn hold(url: &str) -> anyhow::Result<Option<File>> {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.with_context(|| path.display().to_string())?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => bail!(
-            "another KIOPS server or worker is using {}, and SQLite serves one: stop that one, or give all of them a \
-             PostgreSQL database (database.url = \"postgres://…\")",
-            database.display()
-        ),
-        // Some file systems know no locks.
-        Err(TryLockError::Error(error)) => {
-            tracing::warn!(%error, "it can't be seen whether another server is using {}", database.display());
-        }
-    }
-    Ok(Some(file))
+    Ok(Some((file.with_context(|| path.display().to_string())?, database)))
+}
+
+fn taken(database: &Path) -> anyhow::Error {
+    anyhow!(
+        "another KIOPS server or worker is using {}, and SQLite serves one: stop that one, or give all of them a \
+         PostgreSQL database (database.url = \"postgres://…\")",
+        database.display()
+    )
 }
 
 #[cfg(test)]

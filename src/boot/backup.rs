@@ -9,6 +9,9 @@ use entity::Db;
 
 use crate::config::Config;
 
+/// What SQLite may have of one database, by what its names end in.
+const ENDS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+
 /// What was copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backup {
@@ -29,16 +32,13 @@ impl Unfinished {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub(super) fn beside(place: &Path, extension: &str) -> anyhow::Result<Self> {
-        let mut name = place.as_os_str().to_owned();
-        name.push(extension);
-        let path = PathBuf::from(name);
-        let context = || path.display().to_string();
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).with_context(context),
-            _ => {}
+    pub(super) fn beside(place: &Path, end: &str) -> anyhow::Result<Self> {
+        let path = beside(place, end);
+        for end in ENDS {
+            remove(&beside(&path, end))?;
         }
-        File::options().write(true).create_new(true).mode(0o600).open(&path).with_context(context)?;
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
+        file.with_context(|| path.display().to_string())?;
         Ok(Self { path, placed: false })
     }
 
@@ -54,23 +54,47 @@ impl Unfinished {
         File::open(&self.path).and_then(|file| file.sync_all()).with_context(|| self.path.display().to_string())?;
         fs::rename(&self.path, to).with_context(|| to.display().to_string())?;
         self.placed = true;
-        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).with_context(|| folder.display().to_string())
+        sync_folder_of(to)
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        if self.placed {
-            return;
-        }
-        for end in ["", "-wal", "-shm"] {
-            let mut name = self.path.as_os_str().to_owned();
-            name.push(end);
-            // It is there or not; what can't be removed is removed by the next attempt.
-            let _ = fs::remove_file(name);
+        // What SQLite had beside it is of no use under that name any more.
+        for end in &ENDS[usize::from(self.placed)..] {
+            // What can't be removed is removed by the next attempt.
+            let _ = fs::remove_file(beside(&self.path, end));
         }
     }
+}
+
+/// A path with more at its end.
+pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// Removes a file that may be there.
+///
+/// # Errors
+/// When the disk refuses.
+pub(super) fn remove(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| path.display().to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes through to the disk which names there are beside a file.
+///
+/// # Errors
+/// When the disk refuses.
+pub(super) fn sync_folder_of(file: &Path) -> anyhow::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).with_context(|| folder.display().to_string())
 }
 
 /// The file of the configured database.
@@ -95,7 +119,7 @@ pub async fn backup(config: &Config, to: &Path) -> anyhow::Result<Backup> {
     if to.symlink_metadata().is_ok() {
         bail!("{} is there already: name another file", to.display());
     }
-    let copy = Unfinished::beside(to, ".part")?;
+    let copy = Unfinished::beside(to, ".kiops-part")?;
     let db = Db::connect(&config.database.url, 1).await.context("the database (database.url) does not answer")?;
     db.copy_to(copy.path()).await.context("the database could not be copied")?;
     db.close().await?;

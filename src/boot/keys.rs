@@ -8,7 +8,7 @@ use sea_orm::EntityTrait as _;
 
 use crate::app::secrets::Mark;
 use crate::config::Config;
-use crate::vault::{Keys, Vault, create_key_file};
+use crate::vault::{Key, Keys, Vault, create_key_file};
 
 /// The vault of a server. Makes the key where nothing was sealed yet.
 pub(super) async fn vault(config: &Config, db: &Db) -> anyhow::Result<Vault> {
@@ -57,8 +57,13 @@ pub(super) async fn turning(config: &Config, db: &Db) -> anyhow::Result<Vault> {
 /// With the keys of the files, which are read once more when another is met.
 fn open(config: &Config) -> anyhow::Result<Vault> {
     let (current, previous) = (config.secrets.key_file.clone(), config.secrets.previous_key_files.clone());
-    let read = move || Keys::from_files(&current, &previous);
-    Ok(Vault::open(read()?).with_source(read))
+    let keys = Keys::from_files(&current, &previous)?;
+    // Earlier keys were read at start, and their files may have been put away since.
+    let anew = move || {
+        let previous = previous.iter().filter_map(|path| Key::from_file(path).ok()).collect();
+        Ok(Keys::new(Key::from_file(&current)?, previous))
+    };
+    Ok(Vault::open(keys).with_source(anew))
 }
 
 fn missing(path: &Path) -> anyhow::Error {

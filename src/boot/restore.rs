@@ -4,10 +4,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use entity::Db;
+use entity::{Db, secret};
 use migration::{Migrator, MigratorTrait as _};
+use sea_orm::{EntityTrait as _, QuerySelect as _};
 
-use super::backup::{Unfinished, sqlite_file};
+use super::backup::{Unfinished, beside, remove, sqlite_file, sync_folder_of};
 use super::parts::SystemClock;
 use super::{alone, keys};
 use crate::config::Config;
@@ -22,25 +23,26 @@ pub struct Restored {
     pub kept: Option<PathBuf>,
 }
 
-/// Puts a backup back, which stays where it is. The copy is looked at in whole before anything is changed.
+/// Puts a backup back, which stays where it is. The copy is looked at in whole before anything is changed, and there is a
+/// database of that name at every moment.
 ///
 /// # Errors
 /// When a server uses the database, when the file is no whole backup that this program and this key can read, or when the
 /// disk refuses. Nothing was changed then.
 pub async fn restore(config: &Config, from: &Path) -> anyhow::Result<Restored> {
     let database = sqlite_file(config)?;
-    // Held until the end. It also makes the folder.
-    let _alone = alone::hold(&config.database.url)?;
+    // Until the end. It also makes the folder.
+    let _alone = alone::hold_for_certain(&config.database.url)?;
     if beside(from, "-wal").metadata().is_ok_and(|log| log.len() > 0) {
         bail!("{} has a log beside it: it is a database in use, and not what `kiops backup` writes", from.display());
     }
-    let copy = Unfinished::beside(&database, ".restoring")?;
     let mut source = File::open(from).with_context(|| from.display().to_string())?;
+    let copy = Unfinished::beside(&database, ".restoring")?;
     let mut target = File::options().write(true).open(copy.path())?;
     std::io::copy(&mut source, &mut target).with_context(|| format!("{} could not be copied", from.display()))?;
     drop(target);
     examine(config, copy.path()).await.with_context(|| from.display().to_string())?;
-    let kept = move_away(&database)?;
+    let kept = keep(&database).await?;
     copy.place(&database)?;
     Ok(Restored { database, kept })
 }
@@ -62,7 +64,13 @@ async fn examine(config: &Config, copy: &Path) -> anyhow::Result<()> {
         Ok(_) => {}
         Err(_) => bail!("it is of a later version of KIOPS, or of another program"),
     }
-    keys::existing(config, &db).await.context("its secrets could not be read")?;
+    if let Some(vault) = keys::existing(config, &db).await.context("its secrets could not be read")? {
+        let used = secret::Entity::find().select_only().column(secret::Column::KeyId).distinct();
+        let used: Vec<String> = used.into_tuple().all(db.read()).await?;
+        if let Some(id) = used.iter().find(|id| !vault.knows(id)) {
+            bail!("some of its secrets are sealed with the key {id}: add its file to secrets.previous_key_files");
+        }
+    }
     db.close().await?;
     if beside(copy, "-wal").metadata().is_ok_and(|log| log.len() > 0) {
         bail!("its log could not be copied into it");
@@ -70,25 +78,28 @@ async fn examine(config: &Config, copy: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives a database and its log another name, under which it can be opened as it was.
-fn move_away(database: &Path) -> anyhow::Result<Option<PathBuf>> {
-    if !database.exists() {
-        return Ok(None);
-    }
+/// Gives what is there another name as well, under which it can be opened as it was, and takes away what belongs to it alone: a
+/// log that is left beside another database would be written into that.
+async fn keep(database: &Path) -> anyhow::Result<Option<PathBuf>> {
     let kept = beside(database, &format!(".before-{}", SystemClock.now().format("%Y%m%dT%H%M%S%.3fZ")));
-    // First the database: without it a log that is left here is of no effect.
-    for end in ["", "-wal", "-shm"] {
-        let (from, to) = (beside(database, end), beside(&kept, end));
-        match fs::rename(&from, &to) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            moved => moved.with_context(|| from.display().to_string())?,
+    let is_there = database.exists();
+    if is_there {
+        // Opened and closed, it has all that is in its log. One that is too damaged for that keeps its log.
+        if let Ok(db) = Db::connect(&format!("sqlite://{}", database.display()), 1).await {
+            let _folded = db.close().await;
         }
     }
-    Ok(Some(kept))
-}
-
-fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    PathBuf::from(name)
+    for end in ["", "-wal", "-shm", "-journal"] {
+        let (from, to) = (beside(database, end), beside(&kept, end));
+        if from.metadata().is_ok_and(|file| end.is_empty() || file.len() > 0) {
+            let linked = fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop));
+            linked.with_context(|| to.display().to_string())?;
+        }
+    }
+    sync_folder_of(database)?;
+    for end in ["-wal", "-shm", "-journal"] {
+        remove(&beside(database, end))?;
+    }
+    sync_folder_of(database)?;
+    Ok(is_there.then_some(kept))
 }

@@ -41,6 +41,8 @@ pub enum Part {
 
 /// How long tasks may take to end after a signal; jobs are given back at once.
 const GRACE: Duration = Duration::from_secs(12);
+/// How long the database may take to close.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// What of it requests at work may take.
 const REQUESTS: Duration = Duration::from_secs(10);
 
@@ -70,9 +72,10 @@ pub async fn serve(config: &Config, part: Part) -> anyhow::Result<()> {
     if part != Part::Api {
         worker::start(&app, &worker_settings(config), &tasks, &leaving);
     }
+    tasks.spawn(tidy(exporter.clone(), stop.clone()));
     if let Some(listener) = listener {
         let settings = HttpSettings { leaving: leaving.clone(), ..http_settings(config, &app, &stop) };
-        let more = metrics(config, &app, exporter);
+        let more = metrics(config, &app, exporter.clone());
         let router = router(config, (&app, part), (settings.clone(), more), &tasks);
         tasks.spawn(http::serve(listener, router, settings));
     }
@@ -88,6 +91,8 @@ pub async fn serve(config: &Config, part: Part) -> anyhow::Result<()> {
     if tokio::time::timeout(GRACE.saturating_sub(config.server.drain), tasks.wait()).await.is_err() {
         tracing::warn!("some tasks did not end in time; their jobs are taken up by another worker");
     }
+    // An SQLite database is whole by itself then, with no log beside it.
+    let _closed = tokio::time::timeout(FAREWELL, app.db.clone().close()).await;
     Ok(())
 }
 
@@ -128,23 +133,32 @@ fn router(
     http::router_with(api, settings, more)
 }
 
+/// Puts what was measured where it needs no room, also when nobody reads it.
+async fn tidy(exporter: Exporter, stop: CancellationToken) {
+    while tokio::time::timeout(measure::UPKEEP, stop.cancelled()).await.is_err() {
+        exporter.upkeep();
+    }
+}
+
 /// What whoever watches reads. Queue and pools are looked at when they are asked for.
 fn metrics(config: &Config, app: &App, exporter: Exporter) -> Router {
-    let (app, exporter) = (app.clone(), Arc::new(exporter));
-    let text = move || -> BoxFuture<'static, Option<String>> {
+    let app = app.clone();
+    let text = move || -> BoxFuture<'static, String> {
         let (app, exporter) = (app.clone(), exporter.clone());
         Box::pin(async move {
-            let backlog = queue::backlog(app.db.read()).await.ok()?;
-            let now = app.clock.now();
-            let jobs = backlog.into_iter().map(|of| {
-                let oldest = of.oldest.map_or(0.0, |made| (now - made).as_seconds_f64().max(0.0));
-                (of.kind, Jobs { waiting: of.waiting, at_work: of.at_work, oldest })
-            });
-            measure::jobs(jobs.collect());
+            // A database that is away hides nothing of the rest.
+            if let Ok(backlog) = queue::backlog(app.db.read()).await {
+                let now = app.clock.now();
+                let jobs = backlog.into_iter().map(|of| {
+                    let oldest = of.oldest.map_or(0.0, |made| (now - made).as_seconds_f64().max(0.0));
+                    (of.kind, Jobs { waiting: of.waiting, at_work: of.at_work, oldest })
+                });
+                measure::jobs(jobs.collect());
+            }
             for (pool, counts) in app.db.connections() {
                 measure::connections(pool, counts);
             }
-            Some(exporter.render())
+            exporter.render()
         })
     };
     http::metrics::routes(Arc::new(text), config.telemetry.metrics_token.as_ref())

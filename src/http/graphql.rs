@@ -144,7 +144,7 @@ async fn answer<B: Backend>(
     let begun = Instant::now();
     let executed = execute(app, caller, checked.request, checked.kind, &id.0).await;
     let note = checked.note.ended(executed.as_ref().map_or_else(code_of, code_of));
-    measure::operation(asker, (note.name(), type_of(checked.kind)), note.code(), begun.elapsed());
+    measure::operation(asker, (note.name(), type_of(checked.kind)), note.code(), Some(begun.elapsed()));
     let mut response = match executed {
         Ok(outcome) => reply::outcome(outcome, media),
         Err(failed) => {

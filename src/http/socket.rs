@@ -25,13 +25,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     App, auth, graphql,
+    observe::OperationNote,
     rate::{Seat, Who},
     reply,
     request::{Checked, Parameters},
     ws::{close, frame},
 };
 use crate::graphql::executor::{AuthFailure, Backend, ErrorCode, coded_error, is_request_error};
-use crate::measure::Open;
+use crate::measure::{self, Asker, Open};
 
 /// Messages that wait for a slow reader.
 const QUEUE: usize = 32;
@@ -277,6 +278,7 @@ impl<B: Backend> Conversation<B> {
             app: self.app.clone(),
             outgoing: self.outgoing.clone(),
             running: self.running.clone(),
+            asker: if matches!(session.who, Who::Token(_)) { Asker::Known } else { Asker::Stranger },
         };
         let task = self.tasks.spawn(operation.run(caller, checked));
         running.insert(id, task);
@@ -297,12 +299,18 @@ impl<B: Backend> Conversation<B> {
     }
 }
 
+/// Whether it is a stream's first event which says that it could not begin: an error without data.
+fn is_refusal(outcome: &Outcome) -> bool {
+    outcome.is_err() && outcome.data == async_graphql::Value::Null
+}
+
 /// One operation at work.
 struct Operation<B: Backend> {
     id: String,
     app: App<B>,
     outgoing: mpsc::Sender<Message>,
     running: Running,
+    asker: Asker,
 }
 
 impl<B: Backend> Operation<B> {
@@ -311,13 +319,20 @@ impl<B: Backend> Operation<B> {
             self.stream(caller, checked).await
         } else {
             let trace = (self.app.settings.new_id)();
+            let begun = Instant::now();
             let outcome = graphql::execute(&self.app, caller, checked.request, checked.kind, &trace).await;
-            self.first(outcome.unwrap_or_else(|failed| failed)).await
+            let outcome = outcome.unwrap_or_else(|failed| failed);
+            self.count(&checked.note, checked.kind, (graphql::code_of(&outcome), Some(begun.elapsed())));
+            self.first(outcome).await
         };
         if finished == Ended::Completed {
             lock(&self.running).remove(&self.id);
             self.send(json!({"id": self.id, "type": "complete"}).to_string()).await;
         }
+    }
+
+    fn count(&self, note: &OperationNote, kind: Option<OperationType>, end: (Option<String>, Option<Duration>)) {
+        measure::operation(self.asker, (note.name(), graphql::type_of(kind)), end.0.as_deref(), end.1);
     }
 
     async fn stream(&self, caller: B::Caller, checked: Checked) -> Ended {
@@ -326,11 +341,15 @@ impl<B: Backend> Operation<B> {
         let mut is_first = true;
         loop {
             let event = AssertUnwindSafe(stream.next()).catch_unwind().await;
+            if is_first {
+                let refused = matches!(&event, Ok(Some(outcome)) if is_refusal(outcome));
+                let code = event.as_ref().ok().and_then(Option::as_ref).filter(|_| refused).and_then(graphql::code_of);
+                self.count(&checked.note, checked.kind, (code, None));
+            }
             match event {
                 Err(_) => return self.fail(&graphql::panicked(&(self.app.settings.new_id)())).await,
                 Ok(None) => return Ended::Completed,
-                // A stream that could not begin says so as its first event and without data.
-                Ok(Some(outcome)) if is_first && outcome.is_err() && outcome.data == async_graphql::Value::Null => {
+                Ok(Some(outcome)) if is_first && is_refusal(&outcome) => {
                     return self.fail(&outcome).await;
                 }
                 Ok(Some(outcome)) => self.next(&outcome).await,

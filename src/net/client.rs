@@ -16,7 +16,7 @@ use super::policy::Policy;
 use super::request::{Redirects, Request, Response, Trust};
 use super::resolve::{Lookup, ResolveError, Resolver, system};
 use super::tls;
-use crate::measure;
+use crate::measure::{self, Ended};
 
 /// Redirects within one origin, at most.
 const MAX_REDIRECTS: usize = 5;
@@ -97,8 +97,9 @@ impl Outbound {
     pub async fn open(&self, request: Request) -> Result<Incoming, NetError> {
         let (target, begun) = (request.target, Instant::now());
         let answer = self.open_uncounted(request).await;
-        let status = answer.as_ref().map_or_else(|error| error.word().to_owned(), |a| a.status.as_u16().to_string());
-        measure::outbound(target, status, begun.elapsed());
+        let ended =
+            answer.as_ref().map_or_else(|error| Ended::Failed(error.word()), |a| Ended::Answered(a.status.as_u16()));
+        measure::outbound(target, ended, begun.elapsed());
         answer
     }
 

@@ -101,16 +101,10 @@ impl Vault {
         self.keys().current().map(|key| key.id().to_owned())
     }
 
-    /// Seals with the key of this id from now on, which is in the file of the current key by now.
-    ///
-    /// # Errors
-    /// [`VaultError::UnknownKey`] when another one is there.
-    pub fn turn_to(&self, key_id: &str) -> Result<(), VaultError> {
-        let is_current = |keys: &Keys| keys.current().is_some_and(|key| key.id() == key_id);
-        match is_current(&self.keys()) || self.read_anew().is_some_and(|keys| is_current(&keys)) {
-            true => Ok(()),
-            false => Err(VaultError::UnknownKey(key_id.to_owned())),
-        }
+    /// Whether it has the key of this id.
+    #[must_use]
+    pub fn knows(&self, key_id: &str) -> bool {
+        self.find(key_id).is_ok()
     }
 
     /// Seals a secret for one place: `context` is `table:column:row id:organization id` and must be the same to
@@ -119,15 +113,16 @@ impl Vault {
     /// # Errors
     /// [`VaultError::NoKey`], and [`VaultError::NoRandomness`] when the system has none.
     pub fn seal(&self, plaintext: &SecretString, context: &str) -> Result<Sealed, VaultError> {
-        let keys = self.keys();
-        let key = keys.current().ok_or(VaultError::NoKey)?;
-        let mut nonce = [0; NONCE];
-        rand::rngs::OsRng.try_fill_bytes(&mut nonce).map_err(|_| VaultError::NoRandomness)?;
-        let payload = Payload { msg: plaintext.expose_secret().as_bytes(), aad: context.as_bytes() };
-        let sealed = XChaCha20Poly1305::new(key.bytes().into()).encrypt(XNonce::from_slice(&nonce), payload);
-        let mut blob = nonce.to_vec();
-        blob.extend(sealed.map_err(|_| VaultError::Tampered)?);
-        Ok(Sealed { key_id: key.id().to_owned(), blob })
+        let key = self.keys().current().cloned().ok_or(VaultError::NoKey)?;
+        seal_with(&key, plaintext, context)
+    }
+
+    /// The same with the key of this id, whether it is the current one or not.
+    ///
+    /// # Errors
+    /// Also [`VaultError::UnknownKey`].
+    pub fn seal_with(&self, key_id: &str, plaintext: &SecretString, context: &str) -> Result<Sealed, VaultError> {
+        seal_with(&*self.find(key_id)?, plaintext, context)
     }
 
     /// Reads a secret that was sealed for the same context.
@@ -135,13 +130,7 @@ impl Vault {
     /// # Errors
     /// Says which: no key, unknown key id, truncated, changed or moved.
     pub fn unseal(&self, sealed: &Sealed, context: &str) -> Result<SecretString, VaultError> {
-        let keys = self.keys();
-        if keys.current().is_none() {
-            return Err(VaultError::NoKey);
-        }
-        let unknown = || VaultError::UnknownKey(sealed.key_id.clone());
-        let find = |keys: &Keys| keys.by_id(&sealed.key_id).cloned();
-        let key = find(&keys).or_else(|| find(&*self.read_anew()?)).ok_or_else(unknown)?;
+        let key = self.find(&sealed.key_id)?;
         if sealed.blob.len() < NONCE + TAG {
             return Err(VaultError::Truncated);
         }
@@ -156,13 +145,35 @@ impl Vault {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// A key that it has, or that is in its files by now.
+    fn find(&self, key_id: &str) -> Result<Arc<Key>, VaultError> {
+        let keys = self.keys();
+        if keys.current().is_none() {
+            return Err(VaultError::NoKey);
+        }
+        let of = |keys: &Keys| keys.by_id(key_id).cloned();
+        let found = of(&keys).or_else(|| of(&*self.read_anew()?));
+        found.ok_or_else(|| VaultError::UnknownKey(key_id.to_owned()))
+    }
+
     /// The keys as their files have them now, beside those that it has; none where they can't be read.
     fn read_anew(&self) -> Option<Arc<Keys>> {
-        let found = self.source.as_ref()?();
-        let found = found.inspect_err(|error| tracing::warn!(%error, "the secret keys can't be read anew")).ok()?;
+        let source = self.source.as_ref()?;
+        // Held while the files are read, so that nobody puts back what was in them before.
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let found = source().inspect_err(|error| tracing::warn!(%error, "the secret keys can't be read anew")).ok()?;
         *keys = Arc::new(found.and_read_with(&keys));
         tracing::info!("the secret keys were read anew");
         Some(keys.clone())
     }
+}
+
+fn seal_with(key: &Key, plaintext: &SecretString, context: &str) -> Result<Sealed, VaultError> {
+    let mut nonce = [0; NONCE];
+    rand::rngs::OsRng.try_fill_bytes(&mut nonce).map_err(|_| VaultError::NoRandomness)?;
+    let payload = Payload { msg: plaintext.expose_secret().as_bytes(), aad: context.as_bytes() };
+    let sealed = XChaCha20Poly1305::new(key.bytes().into()).encrypt(XNonce::from_slice(&nonce), payload);
+    let mut blob = nonce.to_vec();
+    blob.extend(sealed.map_err(|_| VaultError::Tampered)?);
+    Ok(Sealed { key_id: key.id().to_owned(), blob })
 }

@@ -90,12 +90,13 @@ fn keys_that_are_turned_meanwhile_are_read_and_the_old_one_is_kept() {
     std::fs::remove_file(&path).unwrap();
     create_key_file(&path).unwrap();
     let third = open(vec![]).seal(&secret, "c").unwrap();
-    assert_eq!(running.turn_to("0000000000000000"), Err(VaultError::UnknownKey("0000000000000000".to_owned())));
-    running.turn_to(&third.key_id).unwrap();
-    assert_eq!(running.seal(&secret, "c").unwrap().key_id, third.key_id);
+    let unknown = "0000000000000000";
+    assert_eq!(running.seal_with(unknown, &secret, "c"), Err(VaultError::UnknownKey(unknown.to_owned())));
+    assert_eq!(running.seal_with(&third.key_id, &secret, "c").unwrap().key_id, third.key_id);
+    assert_eq!(running.seal_with(&first.key_id, &secret, "c").unwrap().key_id, first.key_id, "it still has it");
     // Files that can't be read take nothing away.
     std::fs::remove_file(&path).unwrap();
-    assert!(running.turn_to(&first.key_id).is_err());
+    assert!(!running.knows(unknown));
     assert_eq!(read(&running, &third, "c").as_deref(), Ok("x"));
 }
 

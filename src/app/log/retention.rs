@@ -19,8 +19,9 @@ const LINES: i32 = 5_000;
 /// INTERNAL when the database refuses.
 pub async fn forget_old(app: &App) -> Result<()> {
     let kept = app.settings.log_retention;
-    let Ok(kept_for) = TimeDelta::from_std(kept) else { return Ok(()) };
-    let before = app.clock.now() - kept_for;
+    let before = TimeDelta::from_std(kept).ok().and_then(|kept| app.clock.now().checked_sub_signed(kept));
+    // Longer than there have been times is for ever.
+    let Some(before) = before else { return Ok(()) };
     let note = format!("this log was kept for {}, and is gone", humantime::format_duration(kept));
     loop {
         let old = old(app, before).await?;

@@ -8,7 +8,7 @@ use sea_orm::sea_query::OnConflict;
 use sea_orm::{EntityTrait as _, Set};
 use secrecy::ExposeSecret as _;
 
-use crate::app::secrets::agree;
+use crate::app::secrets::seal;
 use crate::app::{App, Error, Result};
 use crate::domain::secret::SecretString;
 use crate::scanner::report::Key;
@@ -26,9 +26,8 @@ pub(super) async fn of(app: &App) -> Result<Arc<Key>> {
         return open(app, &row.value);
     }
     let tx = app.db.begin().await?;
-    agree(app, &tx).await?;
     let made = SecretString::from(hex::encode(app.ids.random()));
-    let sealed = app.vault.seal(&made, ROW).map_err(Error::internal)?;
+    let sealed = seal(app, &tx, (&made, ROW)).await?;
     meta::Entity::insert(meta::ActiveModel { key: Set(ROW.to_owned()), value: Set(sealed.to_string()) })
         // Another server may be first: its key is everybody's.
         .on_conflict(OnConflict::column(meta::Column::Key).do_nothing().to_owned())

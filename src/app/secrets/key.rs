@@ -6,6 +6,7 @@ use sea_orm::sea_query::LockType;
 use sea_orm::{ActiveModelTrait as _, ConnectionTrait, EntityTrait as _, QuerySelect as _, Set, SqlErr};
 
 use crate::app::{App, Error, Result};
+use crate::domain::secret::SecretString;
 use crate::vault::{Sealed, Vault, VaultError};
 
 /// The row.
@@ -48,23 +49,26 @@ impl Mark {
     }
 }
 
-/// Makes sure that what is sealed in this transaction is sealed with the key that the database has by now: another
-/// process may have turned it. Until the transaction ends nobody turns it.
+/// Seals a value with the key that the database has by now, whatever this server's files call the current one: another process
+/// may have turned it, or is about to. Until the transaction ends nobody turns it.
 ///
 /// # Errors
-/// INTERNAL when this server can't read the new key: it would seal what nobody reads any more.
-pub(in crate::app) async fn agree(app: &App, tx: &impl ConnectionTrait) -> Result<()> {
+/// INTERNAL when this server has not got that key, and what the vault or the database says.
+pub(in crate::app) async fn seal(
+    app: &App,
+    tx: &impl ConnectionTrait,
+    (value, context): (&SecretString, &str),
+) -> Result<Sealed> {
     let mut row = meta::Entity::find_by_id(ROW);
     if app.db.is_postgres() {
         row = row.lock(LockType::Share);
     }
-    let Some(row) = row.one(tx).await? else { return Ok(()) };
-    let sealed: Sealed = row.value.parse().map_err(Error::internal)?;
-    let turned = app.vault.turn_to(&sealed.key_id);
-    turned.map_err(|_| {
-        Error::internal(format!(
-            "the secret key was changed to {}, which is not in secrets.key_file of this server: nothing can be sealed",
-            sealed.key_id
-        ))
+    let Some(row) = row.one(tx).await? else { return app.vault.seal(value, context).map_err(Error::internal) };
+    let mark: Sealed = row.value.parse().map_err(Error::internal)?;
+    app.vault.seal_with(&mark.key_id, value, context).map_err(|error| match error {
+        VaultError::UnknownKey(id) => Error::internal(format!(
+            "the secret key was changed to {id}, which is in none of the key files of this server: nothing can be sealed"
+        )),
+        error => Error::internal(error),
     })
 }

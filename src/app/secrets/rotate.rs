@@ -3,7 +3,8 @@
 
 use entity::{meta, secret};
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
 };
 
 use super::{context, key};
@@ -33,7 +34,7 @@ pub struct Rotated {
 ///
 /// # Errors
 /// INTERNAL when there is no key, when the database's own mark can't be opened (nothing is changed then), or when the
-/// database refuses.
+/// database refuses; CONFLICT when another rotation began.
 pub async fn rotate(app: &App) -> Result<Rotated> {
     let key_id = app.vault.current_key_id().ok_or_else(|| Error::internal("there is no secret key"))?;
     let mut done = Rotated { key_id, sealed: 0, unread: Vec::new() };
@@ -51,6 +52,7 @@ pub async fn rotate(app: &App) -> Result<Rotated> {
         let Some(last) = rows.last() else { return Ok(done) };
         after.clone_from(&last.id);
         let tx = app.db.begin().await?;
+        check_turn(&tx, &done.key_id).await?;
         for row in rows {
             let place = context(&row.organization_id, &row.id);
             let sealed = Sealed { key_id: row.key_id, blob: row.sealed };
@@ -69,6 +71,18 @@ pub async fn rotate(app: &App) -> Result<Rotated> {
             done.sealed += changed.rows_affected;
         }
         tx.commit().await?;
+    }
+}
+
+/// Whether the database's key is still that of this rotation: two at once, to two keys, would undo one another.
+async fn check_turn(tx: &impl ConnectionTrait, key_id: &str) -> Result<()> {
+    let row = meta::Entity::find_by_id(key::ROW).one(tx).await?;
+    let mark: Option<Sealed> = row.map(|row| row.value.parse().map_err(Error::internal)).transpose()?;
+    match mark {
+        Some(mark) if mark.key_id != key_id => {
+            Err(Error::conflict("secrets.key_file", format!("somebody else turns to the key {} now", mark.key_id)))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -29,6 +29,47 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
+fn a_log_that_is_left_is_not_written_into_what_is_put_back() {
+    if is_postgres() {
+        return;
+    }
+    let mut server = Server::start();
+    let copy = server.folder().join("copy.db");
+    let restore = |server: &Server| {
+        let (code, _, error) = server.run_whole(&["restore", copy.to_str().unwrap()]);
+        assert_eq!(code, Some(0), "{error}");
+    };
+    token(&server, 1);
+    assert_eq!(server.run(&["backup", copy.to_str().unwrap()]).0, Some(0));
+    let before = tokens(&server);
+    let database = server.database_file();
+    let log = || std::fs::metadata(format!("{}-wal", database.display())).map_or(0, |log| log.len());
+    for (number, gone) in [(2, false), (3, true)] {
+        token(&server, number);
+        // As a power cut leaves it.
+        server.kill9();
+        assert!(log() > 0);
+        if gone {
+            std::fs::remove_file(&database).unwrap();
+        }
+        restore(&server);
+        assert_eq!(log(), 0);
+        server.restart();
+        assert_eq!(tokens(&server), before, "a token that was made after the copy is not in it");
+        let (code, said) = server.run(&["doctor"]);
+        assert_eq!(code, Some(0), "{said}");
+    }
+    // What was there is whole, with what was in its log.
+    server.stop();
+    let kept = names(database.parent().unwrap()).into_iter().find(|name| name.contains(".before-")).unwrap();
+    let kept = database.with_file_name(kept);
+    let (code, _, error) = server.run_whole(&["restore", kept.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{error}");
+    server.restart();
+    assert_eq!(tokens(&server), before + 1);
+}
+
+#[test]
 fn a_copy_that_is_made_under_load_is_put_back_whole() {
     let mut server = Server::start();
     let copies = server.folder().join("copies");

@@ -1,13 +1,19 @@
 //! `kiops secrets rotate`.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use entity::secret;
-use kiops::vault::{Keys, Sealed, Vault};
+use kiops::app::App;
+use kiops::app::secrets::{self, Mark, rotate};
+use kiops::vault::{Key, Keys, Sealed, Vault};
 use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use super::while_writing;
+use crate::support::app::TestApp;
 use crate::support::gitlab_double::GitlabDouble;
 use crate::support::server::Server;
 
@@ -100,6 +106,48 @@ fn the_key_is_turned_while_the_server_runs_and_nothing_is_lost() {
     // Cut short and repeated, it does what is left.
     let (code, said, _) = server.run_whole(&["secrets", "rotate"]);
     assert!(code == Some(0) && said.contains(": 0 secrets"), "{said}");
+}
+
+#[test]
+fn a_server_with_a_newer_key_than_the_databases_goes_on_with_the_old_one() {
+    let mut server = Server::start();
+    let data = server.folder().join("data");
+    server.stop();
+    std::fs::rename(data.join("secret.key"), data.join("old.key")).unwrap();
+    drop(kiops::vault::create_key_file(&data.join("secret.key")).unwrap());
+    std::fs::write(server.folder().join("kiops.toml"), "[secrets]\nprevious_key_files = [\"data/old.key\"]\n").unwrap();
+    server.restart();
+    let runtime = Runtime::new().unwrap();
+    let hosts = registries(&runtime);
+    assert!(save(&server, &hosts[0])["errors"].is_null());
+    assert_eq!(opened_by(&server, "data/old.key"), 1);
+    let (code, said, error) = server.run_whole(&["secrets", "rotate"]);
+    assert!(code == Some(0) && said.contains(": 1 secrets"), "{said}{error}");
+    assert!(save(&server, &hosts[1])["errors"].is_null());
+    assert_eq!(opened_by(&server, "data/secret.key"), 2);
+}
+
+#[tokio::test]
+async fn whoever_is_sealing_is_waited_for() {
+    let test = TestApp::new().await;
+    let admin = test.organization("acme").await;
+    let tx = test.app.db.begin().await.unwrap();
+    assert!(Mark::first(&test.app.vault, &tx).await.unwrap());
+    tx.commit().await.unwrap();
+    let old = || Key::new([7; 32]);
+    let turned = Arc::new(Vault::open(Keys::new(Key::new([9; 32]), vec![old()])));
+    let other = App { vault: turned.clone(), ..test.app.clone() };
+
+    let tx = test.app.begin().await.unwrap();
+    let id = secrets::store(&test.app, &tx, &admin.scope, &"a token".into()).await.unwrap();
+    let rotation = tokio::spawn(async move { rotate::rotate(&other).await.unwrap() });
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert!(!rotation.is_finished(), "the mark is held by who is sealing");
+    tx.commit().await.unwrap();
+    let done = rotation.await.unwrap();
+    assert_eq!((done.sealed, done.unread.len()), (1, 0));
+    let row = secret::Entity::find_by_id(id).one(test.app.db.read()).await.unwrap().unwrap();
+    assert_eq!(Some(row.key_id), turned.current_key_id());
 }
 
 #[test]

@@ -127,6 +127,10 @@ spec:
         items:
           - key: secret.key
             path: secret.key
+          # While the key is turned.
+          - key: previous.key
+            path: previous.key
+        optional: true
     - name: work
       emptyDir:
         sizeLimit: {{ .workSize }}
