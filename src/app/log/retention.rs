@@ -90,7 +90,7 @@ async fn forget(app: &App, run_id: &str, note: &str) -> Result<()> {
         let Some(last) = last.filter(|last| *last >= 2) else { return Ok(()) };
         log_line::Entity::delete_many()
             .filter(of_run.clone())
-            .filter(log_line::Column::Seq.gte(2.max(last.saturating_sub(LINES))))
+            .filter(log_line::Column::Seq.gte(last.saturating_sub(LINES).clamp(2, last)))
             .exec(app.db.read_write())
             .await?;
     }
