@@ -3,6 +3,7 @@
 pub mod gate;
 pub mod report;
 pub mod run;
+pub mod words;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

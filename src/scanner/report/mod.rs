@@ -61,6 +61,8 @@ pub struct Read {
     /// Why this may not be all there is: a run that did not succeed, an error on the way. What was found stands, but
     /// the tool has not succeeded: nothing that it does not report is fixed.
     pub incomplete: Option<String>,
+    /// What of an empty report can't be known from it: whether anything was looked at.
+    pub untold: Option<String>,
 }
 
 /// Reads a report, and gives each finding to `sink`, which answers false when it wants no more. Blocks.

@@ -5,13 +5,14 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
-use super::places::Bases;
+use super::places::{Artifacts, Bases};
 use super::rules::Component;
 use super::wire::{self, Level};
 use super::{messages, wire::Run};
 use crate::scanner::ScanError;
 use crate::scanner::report::json::{self, Each};
 use crate::scanner::report::{Input, Read, text};
+use crate::scanner::words;
 
 /// Runs of a report at most.
 const MOST_RUNS: usize = 1000;
@@ -129,6 +130,16 @@ struct Gathered {
     failed: Vec<String>,
     /// What went wrong in runs that have.
     errors: Vec<String>,
+    /// What runs without a result don't say.
+    untold: Vec<String>,
+}
+
+/// What a run's invocations notify of.
+fn notices(invocations: &[wire::Invocation]) -> impl Iterator<Item = &wire::Notification> {
+    invocations.iter().flat_map(|invocation| {
+        let execution = invocation.tool_execution_notifications.0.iter();
+        execution.chain(&invocation.tool_configuration_notifications.0)
+    })
 }
 
 impl Gathered {
@@ -152,8 +163,19 @@ impl Gathered {
             self.rules_run = Some(self.rules_run.unwrap_or(0) + rules);
         }
         let metrics = run.properties.as_ref().and_then(|properties| properties.metrics.as_ref());
+        let says_so = notices(&run.invocations.0).filter_map(|notice| messages::plain(&notice.message));
+        let says_so = says_so.flat_map(|said| said.lines().map(str::to_owned).collect::<Vec<_>>());
+        let says_so = says_so.into_iter().find(|line| words::looked_at(line) == Some(0));
+        let names_any = metrics.is_some() || run.artifacts.as_ref().is_some_and(Artifacts::is_any);
+        if run.results.is_some_and(|count| count.0 == 0) && !names_any {
+            let what = if lists_all || rules > 0 { "how many files" } else { "by how many rules, and how many files," };
+            self.untold.push(format!("the report does not say {what} it looked at"));
+        }
         self.nothing.extend(match run.results.map(|count| count.0) {
             None => Some(format!("{driver} wrote no list of results")),
+            Some(0) if says_so.is_some() => {
+                says_so.map(|line| format!("{driver} looked at nothing: {}", text::line(&line, 300)))
+            }
             Some(0) if lists_all && rules == 0 => Some(format!("{driver} ran no rule")),
             Some(0) if metrics.is_some_and(|files| files.0.len() == 1 && files.0.contains_key("_totals")) => {
                 Some(format!("{driver} found no file to look at"))
@@ -172,7 +194,7 @@ impl Gathered {
             }
         });
         let components = components.collect();
-        let bases = Bases::new(input, run.original_uri_base_ids.0, run.artifacts);
+        let bases = Bases::new(input, run.original_uri_base_ids.0, run.artifacts.unwrap_or_default());
         self.runs.push(Meta { driver, components, bases, global });
         Ok(())
     }
@@ -180,8 +202,7 @@ impl Gathered {
     /// Takes what a run says of how it went.
     fn hear(&mut self, driver: &str, invocations: &[wire::Invocation]) {
         for invocation in invocations {
-            let notices = invocation.tool_execution_notifications.0.iter();
-            let notices = notices.chain(&invocation.tool_configuration_notifications.0);
+            let notices = notices(std::slice::from_ref(invocation));
             let errors: Vec<_> = notices.filter(|notice| notice.level == Some(Level::Error)).collect();
             let said = errors.iter().find_map(|notice| messages::plain(&notice.message));
             let said = said.map(|said| format!(": {}", text::line(&said, 300))).unwrap_or_default();
@@ -209,6 +230,7 @@ impl Gathered {
             version: self.versions.into_iter().next(),
             rules_run: self.rules_run,
             incomplete: (!faults.is_empty()).then(|| faults.join("; ")),
+            untold: self.untold.into_iter().next().filter(|_| self.results == 0),
             ..Read::default()
         };
         Ok(Known { runs: self.runs, read })

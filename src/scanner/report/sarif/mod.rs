@@ -21,7 +21,9 @@
 //! | Bandit: `metrics` has an entry for each file | only `_totals` | no rules: it lists those that found something |
 //! | Checkov, OSV-Scanner, Trivy, Grype, Hadolint and what isn't known | | no rules: they list those that found something |
 //!
-//! How many files Semgrep and Gitleaks looked at their reports don't say.
+//! How many files Semgrep and Gitleaks looked at their reports don't say, nor do those of others that list neither artifacts
+//! nor metrics: [`Read::untold`] says so of an empty one. What Semgrep prints says it ([`crate::scanner::words`]); what tools
+//! for secrets print is not listened to. A notification of a run counts as if it were printed.
 
 mod first;
 mod messages;

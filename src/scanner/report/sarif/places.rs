@@ -51,6 +51,13 @@ impl<'de> Deserialize<'de> for Artifacts {
     }
 }
 
+impl Artifacts {
+    /// Whether there is any.
+    pub fn is_any(&self) -> bool {
+        !self.0.is_empty()
+    }
+}
+
 /// What addresses of a run are relative to.
 #[derive(Debug, Default)]
 pub struct Bases {

@@ -21,7 +21,8 @@ pub struct Run {
     pub tool: Tool,
     pub invocations: Few<Invocation, 64>,
     pub original_uri_base_ids: Named<ArtifactLocation, 64>,
-    pub artifacts: super::places::Artifacts,
+    /// None: the run names none, which is not the same as none there.
+    pub artifacts: Option<super::places::Artifacts>,
     /// None: the run has no results, which is not the same as none found.
     pub results: Option<Count>,
     pub external_property_file_references: Option<ExternalFiles>,

@@ -218,3 +218,27 @@ fn dast_results_are_at_addresses() {
     let place = Place::Url { url: "http://127.0.0.1:8080/find?q=1".to_owned(), parameter: Some("q".to_owned()) };
     assert_eq!(finding.place, place);
 }
+
+#[test]
+fn of_an_empty_report_it_is_known_whether_anything_was_looked_at() {
+    let semgrep = json!({ "name": "Semgrep OSS", "rules": [{ "id": "a" }] });
+    let read = |report: &Value| read_sarif(ScanKind::Sast, report).map(|(read, _)| read);
+    let empty = log(semgrep.clone(), json!([]));
+    assert!(read(&empty).unwrap().untold.unwrap().contains("how many files"));
+    let unknown = log(json!({ "name": "x" }), json!([]));
+    assert!(read(&unknown).unwrap().untold.unwrap().contains("by how many rules"));
+    // What is there is not asked.
+    let result = json!([{ "ruleId": "a", "message": { "text": "m" } }]);
+    assert_eq!(read(&log(semgrep.clone(), result)).unwrap().untold, None);
+    let mut named = empty.clone();
+    named["runs"][0]["artifacts"] = json!([{ "location": { "uri": "a.py" }, "roles": ["analysisTarget"] }]);
+    assert_eq!(read(&named).unwrap().untold, None);
+    // And what a run notifies of is heard.
+    for list in ["toolExecutionNotifications", "toolConfigurationNotifications"] {
+        let mut said = empty.clone();
+        let notice = json!({ "level": "note", "message": { "text": "Scan Summary\n\u{2022} Targets scanned: 0" } });
+        said["runs"][0]["invocations"] = json!([{ "executionSuccessful": true, list: [notice] }]);
+        let error = read(&said).unwrap_err();
+        assert!(matches!(&error, ScanError::LookedAtNothing(why) if why.contains("Targets scanned: 0")), "{error:?}");
+    }
+}
