@@ -4,6 +4,7 @@
 //! results refer to (rules, artifacts, packages), the second gives a finding at a time. What was given before a fault
 //! is found must not be used: a report stands once [`read`] came back with `Ok`.
 
+pub mod bom;
 mod clip;
 mod cyclonedx;
 mod finding;

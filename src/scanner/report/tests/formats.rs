@@ -152,3 +152,66 @@ fn cyclonedx_without_components_has_looked_at_nothing() {
         }
     }
 }
+
+#[test]
+fn documents_of_several_images_become_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |name: &str, image: &str, document: Value| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, document.to_string()).unwrap();
+        bom::Part { image: image.to_owned(), document: path }
+    };
+    let web = json!({
+        "bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1,
+        "metadata": { "component": { "type": "container", "bom-ref": "root", "name": "x" } },
+        "components": [
+            { "type": "library", "bom-ref": "a", "name": "a", "version": "1", "purl": "pkg:npm/a@1",
+              "components": [{ "type": "library", "bom-ref": "b", "name": "b", "purl": "pkg:npm/b@1" }] },
+            { "type": "file", "name": "/etc/passwd" },
+        ],
+        "dependencies": [{ "ref": "root", "dependsOn": ["a"] }, { "ref": "a", "dependsOn": ["b"] }],
+    });
+    // Keys have no order.
+    let db = json!({
+        "dependencies": [{ "ref": "a" }], "components": [{ "type": "library", "bom-ref": "a", "name": "a" }],
+        "specVersion": "1.6", "bomFormat": "CycloneDX",
+    });
+    let parts = [
+        part("web", "registry.example:5000/team/web:1.27", web),
+        part("db", "mysql@sha256:0123", db),
+        bom::Part { image: "syft".to_owned(), document: fixture("reports/syft.cdx.json") },
+    ];
+    let mut out = Vec::new();
+    bom::join("shop", &parts, &mut out).unwrap();
+    let whole: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!((&whole["bomFormat"], &whole["specVersion"]), (&json!("CycloneDX"), &json!("1.6")));
+    assert_eq!(whole["metadata"]["component"]["name"], "shop");
+    let images = whole["components"].as_array().unwrap();
+    let names: Vec<_> = images.iter().map(|image| (&image["name"], &image["version"])).collect();
+    let (web, tag) = (json!("registry.example:5000/team/web"), json!("1.27"));
+    assert_eq!(names[..2], [(&web, &tag), (&json!("mysql"), &json!("sha256:0123"))]);
+    assert_eq!(images[0]["bom-ref"], "image-1/root");
+    assert_eq!(images[0]["components"][0]["components"][0]["bom-ref"], "image-1/b");
+    assert_eq!(images[1]["components"], json!([{ "type": "library", "bom-ref": "image-2/a", "name": "a" }]));
+    let dependencies = whole["dependencies"].as_array().unwrap();
+    assert_eq!(dependencies[0]["dependsOn"].as_array().unwrap().len(), 3);
+    assert!(dependencies.contains(&json!({ "ref": "image-1/a", "dependsOn": ["image-1/b"] })));
+    assert!(dependencies.contains(&json!({ "ref": "image-2/a" })));
+    // Every reference is to one thing, and it is read again as all of them were.
+    let mut known = std::collections::BTreeSet::new();
+    let mut references = vec![&whole["metadata"]["component"]];
+    references.extend(images);
+    while let Some(component) = references.pop() {
+        if let Some(reference) = component["bom-ref"].as_str() {
+            assert!(known.insert(reference), "{reference}");
+        }
+        references.extend(component["components"].as_array().into_iter().flatten());
+    }
+    for dependency in dependencies {
+        let all = dependency["dependsOn"].as_array().into_iter().flatten().chain([&dependency["ref"]]);
+        for reference in all.filter_map(Value::as_str) {
+            assert!(known.contains(reference) || reference.starts_with("image-3/"), "{reference}");
+        }
+    }
+    assert!(cyclonedx(ScanKind::Sbom, &whole).unwrap().0.components > Some(5));
+}
