@@ -103,6 +103,17 @@ impl Sources for NoBuilds {
     ) -> Result<Fetched, SourceError> {
         Err(SourceError::Unreachable("away".to_owned()))
     }
+
+    async fn fetch_with_history(
+        &self,
+        _: &Origin,
+        _: &CommitHash,
+        _: &Path,
+        _: SourceLimits,
+        _: &dyn Journal,
+    ) -> Result<Fetched, SourceError> {
+        Err(SourceError::Unreachable("away".to_owned()))
+    }
 }
 
 impl Builders for NoBuilds {

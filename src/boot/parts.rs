@@ -272,6 +272,7 @@ fn tool((name, tool): (&String, &config::scan::ScanTool)) -> anyhow::Result<Tool
         network: tool.network,
         cpu: tool.cpu,
         memory: tool.memory.0,
+        history: tool.history,
         max_report_bytes: tool.max_report_bytes,
         mounts: tool.mounts.iter().map(|(from, to)| (from.clone(), to.clone())).collect(),
     })

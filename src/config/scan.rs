@@ -45,6 +45,9 @@ pub struct ScanTool {
     /// Whether it may reach the network.
     #[serde(default)]
     pub network: bool,
+    /// Whether `{source}` comes with what the commit comes from, as a Git repository.
+    #[serde(default)]
+    pub history: bool,
     /// Cores at most.
     #[serde(default = "two")]
     pub cpu: f64,

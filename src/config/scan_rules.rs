@@ -25,6 +25,10 @@ impl ScanTool {
         if let Some(image) = &self.image {
             validate_image(image)?;
         }
+        let mut named = self.command.iter().chain(self.files.values()).flat_map(|text| words(text));
+        if self.history && !named.any(|word| word == "source") {
+            return fault("history", "it is that of {source}, which nothing here names");
+        }
         if !(self.cpu.is_finite() && self.cpu > 0.0) {
             return fault("cpu", "more than 0 cores are needed");
         }

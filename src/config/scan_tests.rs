@@ -21,6 +21,15 @@ fn a_tool_has_its_defaults() {
 }
 
 #[test]
+fn a_history_is_that_of_a_source() {
+    assert!(load(&with("history = true"), &[]).unwrap().scan.tools["one"].history);
+    let image = "[scan.tools.one]\nkind = 'SCA'\nimage = 'a/b:1'\ncommand = ['x', '{image}', '{report}']\n\
+                 format = 'trivy'\nhistory = true\n";
+    let error = load(image, &[]).unwrap_err().to_string();
+    assert!(error.contains("scan.tools.one.history"), "{error}");
+}
+
+#[test]
 fn each_fault_of_a_tool_is_named() {
     for (line, key, part) in [
         ("kind = 'LINT'", "kind", "SAST, SCA"),

@@ -33,6 +33,8 @@ pub struct Tool {
     pub ok_exit_codes: Vec<i32>,
     /// Whether it reaches the network. A DAST tool reaches what it scans without it.
     pub network: bool,
+    /// Whether the source that it looks at comes with its history, as a Git repository.
+    pub history: bool,
     /// Cores at most.
     pub cpu: f64,
     /// Bytes of memory at most.

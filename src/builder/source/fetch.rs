@@ -18,7 +18,7 @@ use super::process::{Git, in_repository};
 use super::tree::{self, Budget, Entry, Kind};
 use super::words::{self, Asked, shown, size};
 use super::write::Writer;
-use super::{Fetched, Origin, SourceError, SourceLimits};
+use super::{Fetched, History, Origin, SourceError, SourceLimits};
 use crate::builder::{Journal, Output};
 use crate::domain::names::CommitHash;
 use crate::net::Outbound;
@@ -31,6 +31,24 @@ const MAX_TARGETS: u64 = 16 * 1024 * 1024;
 const MAX_PRINTED: usize = 4 * 1024 * 1024;
 /// How often it is looked at how much was fetched.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// What a repository is told that goes with a source.
+const OF_SHA1: &str = "\
+[core]
+	repositoryFormatVersion = 0
+	bare = false
+	hooksPath = /dev/null
+	fsmonitor = false
+";
+const OF_SHA256: &str = "\
+[core]
+	repositoryFormatVersion = 1
+	bare = false
+	hooksPath = /dev/null
+	fsmonitor = false
+[extensions]
+	objectFormat = sha256
+";
 
 /// The folder beside `into` in which a call works. It is removed when this is dropped.
 pub(super) struct Staging {
@@ -76,6 +94,28 @@ impl Staging {
 
     fn tree(&self) -> PathBuf {
         self.folder.join("tree")
+    }
+
+    /// Puts the repository with what was written, at a commit. What of it is not ours are objects, which were checked when they
+    /// came; by its configuration nothing is run.
+    ///
+    /// # Errors
+    /// [`SourceError::Broken`] with what the disk says.
+    pub(super) async fn keep_repository(&self, commit: &CommitHash) -> Result<(), SourceError> {
+        let (repository, kept, head) = (self.repository(), self.tree().join(".git"), format!("{}\n", commit.as_str()));
+        let settings = if commit.as_str().len() == 64 { OF_SHA256 } else { OF_SHA1 };
+        let keep = blocking(move || {
+            fs::write(repository.join("HEAD"), head)?;
+            fs::write(repository.join("config"), settings)?;
+            for needless in ["hooks", "info", "branches"] {
+                match fs::remove_dir_all(repository.join(needless)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+            fs::rename(repository, kept)
+        });
+        keep.await
     }
 
     /// Puts what was written in the place of what is there.
@@ -129,6 +169,7 @@ pub(super) struct Call<'a> {
     pub(super) outbound: &'a Outbound,
     pub(super) git: Git<'a>,
     pub(super) origin: &'a Origin,
+    pub(super) history: History,
     pub(super) staging: &'a Staging,
     pub(super) limits: SourceLimits,
     pub(super) journal: &'a dyn Journal,
@@ -179,6 +220,9 @@ impl Call<'_> {
             taken.await.map_err(|error| of_module(error, &folder))?;
         }
         self.write(std::mem::take(&mut plan.entries)).await?;
+        if self.history == History::Whole {
+            self.staging.keep_repository(commit).await?;
+        }
         let (files, bytes) = (plan.budget.files(), plan.budget.bytes());
         self.say(&format!("{files} files, {}", size(bytes))).await;
         Ok(Fetched {
@@ -228,10 +272,13 @@ impl Call<'_> {
         Ok(words)
     }
 
-    /// Has `git` fetch exactly one commit, and stops it when that is too much.
+    /// Has `git` fetch one commit, and what it comes from where that is wanted; stops it when that is too much.
     async fn get(&self, part: &Part) -> Result<(), SourceError> {
         let mut args = vec![in_repository(&self.staging.repository()), "fetch".into()];
-        args.extend(["--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules"].map(Into::into));
+        if self.history == History::Without || part.depth > 0 {
+            args.push("--depth=1".into());
+        }
+        args.extend(["--quiet", "--no-tags", "--no-recurse-submodules"].map(Into::into));
         args.extend(["--no-write-fetch-head", "--no-auto-maintenance", "--end-of-options"].map(Into::into));
         args.extend([part.place.as_str(), part.commit.as_str()].map(Into::into));
         let ended = tokio::select! {

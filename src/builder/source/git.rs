@@ -13,7 +13,7 @@ use super::fetch::{Call, Staging};
 use super::home::{self, Home, Trusted};
 use super::process::{self, Git};
 use super::words::{self, Asked};
-use super::{Fetched, Origin, RefKind, Resolved, SourceError, SourceLimits, Sources, refs};
+use super::{Fetched, History, Origin, RefKind, Resolved, SourceError, SourceLimits, Sources, refs};
 use crate::builder::Journal;
 use crate::domain::names::{BranchName, CommitHash};
 use crate::net::{Outbound, authorities_pem};
@@ -107,11 +107,34 @@ impl Sources for GitSources {
         limits: SourceLimits,
         journal: &dyn Journal,
     ) -> Result<Fetched, SourceError> {
+        self.get((origin, History::Without), commit, into, (limits, journal)).await
+    }
+
+    async fn fetch_with_history(
+        &self,
+        origin: &Origin,
+        commit: &CommitHash,
+        into: &Path,
+        limits: SourceLimits,
+        journal: &dyn Journal,
+    ) -> Result<Fetched, SourceError> {
+        self.get((origin, History::Whole), commit, into, (limits, journal)).await
+    }
+}
+
+impl GitSources {
+    async fn get(
+        &self,
+        (origin, history): (&Origin, History),
+        commit: &CommitHash,
+        into: &Path,
+        (limits, journal): (SourceLimits, &dyn Journal),
+    ) -> Result<Fetched, SourceError> {
         let staging = Staging::beside(into).await?;
         let work = async {
             let (place, home) = self.enter(origin).await?;
             let git = self.git(&place, &home, limits.bytes);
-            let call = Call { outbound: &self.outbound, git, origin, staging: &staging, limits, journal };
+            let call = Call { outbound: &self.outbound, git, origin, history, staging: &staging, limits, journal };
             call.fetch(&place, commit).await
         };
         let late = |_| {

@@ -70,6 +70,15 @@ pub struct SourceLimits {
     pub time: Duration,
 }
 
+/// How much of a repository is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum History {
+    /// One commit.
+    Without,
+    /// All that it comes from.
+    Whole,
+}
+
 /// A commit that was fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
@@ -135,6 +144,21 @@ pub trait Sources: Send + Sync {
     /// # Errors
     /// Any.
     async fn fetch(
+        &self,
+        origin: &Origin,
+        commit: &CommitHash,
+        into: &Path,
+        limits: SourceLimits,
+        journal: &dyn Journal,
+    ) -> Result<Fetched, SourceError>;
+
+    /// The same with what the commit comes from: in `.git` is a repository with all of it, which is at the commit. It is ours
+    /// but for the objects: nobody's hooks, no remote, no credential, and a configuration by which nothing is run. Of
+    /// submodules there is no history. The limits hold for the history as for the rest.
+    ///
+    /// # Errors
+    /// Any.
+    async fn fetch_with_history(
         &self,
         origin: &Origin,
         commit: &CommitHash,

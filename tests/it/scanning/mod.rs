@@ -168,6 +168,7 @@ fn tool(command: &[&str]) -> Tool {
         network: false,
         cpu: 1.0,
         memory: 512 << 20,
+        history: false,
         max_report_bytes: 1 << 20,
         mounts: Vec::new(),
     }

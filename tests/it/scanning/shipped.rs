@@ -47,6 +47,7 @@ fn shipped(test: &str, name: &str) -> Option<Tool> {
         network: declared.network,
         cpu: declared.cpu,
         memory: declared.memory.0,
+        history: declared.history,
         max_report_bytes: declared.max_report_bytes,
         mounts: Vec::new(),
     })
@@ -88,7 +89,20 @@ async fn gitleaks_reports_secrets_and_not_their_values() {
     let place = Place::new();
     // Put together here, so that this file is no finding itself.
     let token = format!("ghp_{}", "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8");
-    source(&place, "deploy.sh", &format!("export TOKEN={token}\n"));
+    let folder = place.target.source.clone().unwrap();
+    let git = |args: &[&str]| {
+        let of = ["-c", "user.name=Ada", "-c", "user.email=ada@acme.example"];
+        let out = std::process::Command::new("git").arg("-C").arg(&folder).args(of).args(args).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    };
+    git(&["init", "--quiet"]);
+    for text in [format!("export TOKEN={token}\n"), "export TOKEN=$1\n".to_owned()] {
+        source(&place, "deploy.sh", &text);
+        git(&["add", "."]);
+        git(&["commit", "--quiet", "-m", "x"]);
+    }
+    // A later commit took it out.
+    assert!(tool.history);
     let (report, _) = place.report(&tool).await;
     assert_eq!(rules(&report), ["github-pat"]);
     assert!(!report.contains(&token));

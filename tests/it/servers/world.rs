@@ -221,6 +221,17 @@ impl Sources for Outside {
             bytes: 1,
         })
     }
+
+    async fn fetch_with_history(
+        &self,
+        origin: &Origin,
+        commit: &CommitHash,
+        into: &Path,
+        limits: SourceLimits,
+        journal: &dyn Journal,
+    ) -> Result<Fetched, SourceError> {
+        self.fetch(origin, commit, into, limits, journal).await
+    }
 }
 
 impl Builders for Outside {

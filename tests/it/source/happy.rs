@@ -165,3 +165,53 @@ async fn a_user_pushes_to_the_server_of_the_tests() {
     assert_eq!(house.written(resolved.commit.as_str()).await["pushed"], "644 by hand");
     assert_eq!(house.fetch(resolved.commit.as_str()).await.unwrap().message, "By hand");
 }
+
+#[tokio::test]
+async fn a_commit_comes_with_what_it_comes_from_where_that_is_wanted() {
+    let Some(mut house) = House::new("a_commit_comes_with_what_it_comes_from").await else { return };
+    let repositories = house.repositories();
+    let first = repositories.commit(SHOP, "main", &[Change::file("secret", "hunter3")]);
+    let second = repositories.commit(SHOP, "main", &[Change::file("README", "hello")]);
+    repositories.commit(SHOP, "main", &[Change::file("later", "x")]);
+    let (commit, place) = (CommitHash::parse(&second).unwrap(), house.place());
+    let get = async |house: &House| {
+        house.sources.fetch_with_history(&house.origin(SHOP), &commit, &place, house.limits, &house.lines).await
+    };
+    let fetched = get(&house).await.unwrap();
+    assert_eq!(fetched.commit.as_str(), second);
+    let git = |args: &[&str]| {
+        let out = std::process::Command::new("git").arg("-C").arg(&place).args(args).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    };
+    assert_eq!(git(&["log", "--format=%H"]), format!("{second}\n{first}\n"));
+    assert!(git(&["log", "-p"]).contains("hunter3"));
+    // It is ours: no hooks, nobody's address and no token.
+    let all = tree(&place);
+    assert!(all.contains_key("README") && all.contains_key(".git/HEAD"));
+    for (name, text) in &all {
+        assert!(!name.contains("hooks") && !name.ends_with("FETCH_HEAD"), "{name}");
+        assert!(!text.contains("glpat-") && !text.contains(&house.server.url), "{name}");
+    }
+    assert!(!git(&["config", "--local", "--list"]).contains("remote"));
+    // The limit is of the history too.
+    house.repositories().commit(SHOP, "large", &[Change::file("big", noise(400_000))]);
+    let after = house.repositories().commit(SHOP, "large", &[Change::file("big", "small")]);
+    let commit = CommitHash::parse(&after).unwrap();
+    house.limits.bytes = 200_000;
+    let outcome =
+        house.sources.fetch_with_history(&house.origin(SHOP), &commit, &place, house.limits, &house.lines).await;
+    assert!(matches!(&outcome, Err(SourceError::Refused(why)) if why.contains("larger than")), "{outcome:?}");
+}
+
+/// Bytes that don't compress.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let next = |state: &mut u64| {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        (*state >> 32) as u8
+    };
+    (0..bytes).map(|_| next(&mut state)).collect()
+}

@@ -100,6 +100,20 @@ impl Sources for FakeSources {
             bytes: 1,
         })
     }
+
+    async fn fetch_with_history(
+        &self,
+        origin: &Origin,
+        commit: &CommitHash,
+        into: &Path,
+        limits: SourceLimits,
+        journal: &dyn Journal,
+    ) -> Result<Fetched, SourceError> {
+        let fetched = self.fetch(origin, commit, into, limits, journal).await?;
+        std::fs::create_dir_all(into.join(".git")).unwrap();
+        std::fs::write(into.join(".git/HEAD"), commit.as_str()).unwrap();
+        Ok(fetched)
+    }
 }
 
 /// One engine that builds.

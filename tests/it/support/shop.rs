@@ -110,6 +110,7 @@ pub fn process(name: &str, kind: ScanKind, command: &[&str]) -> Tool {
         network: false,
         cpu: 2.0,
         memory: 1 << 30,
+        history: false,
         max_report_bytes: 1 << 30,
         mounts: Vec::new(),
     }

@@ -36,6 +36,7 @@ fn tool(name: &str, kind: ScanKind, format: Format) -> Tool {
         network: false,
         cpu: 1.0,
         memory: 1 << 30,
+        history: false,
         max_report_bytes: 1 << 29,
         mounts: Vec::new(),
     }

@@ -135,6 +135,7 @@ mod tests {
             network: false,
             cpu: 8.0,
             memory: 1 << 30,
+            history: false,
             max_report_bytes: 1 << 20,
             mounts: vec![("/srv/db".to_owned(), "/db".to_owned())],
         };
