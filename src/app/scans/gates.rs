@@ -56,14 +56,7 @@ pub async fn of(app: &App, actor: &Actor, service_id: Option<&str>) -> Result<Op
 /// # Errors
 /// INTERNAL when the database does not answer, or a row holds something else.
 pub async fn in_force(db: &impl ConnectionTrait, scope: &Scope, service_id: Option<&str>) -> Result<Option<Gate>> {
-    let subjects: Vec<&str> = service_id.into_iter().chain([scope.organization_id.as_str()]).collect();
-    let rows = scope.security_gates().filter(security_gate::Column::Subject.is_in(subjects)).all(db).await?;
-    let own = rows.iter().find(|row| Some(row.subject.as_str()) == service_id);
-    let Some(row) = own.or_else(|| rows.iter().find(|row| row.subject == scope.organization_id)) else {
-        return Ok(None);
-    };
-    let inherited = service_id.is_some_and(|id| id != row.subject);
-    Gate::read(row, inherited).map(Some)
+    chosen(&saved(db, scope, service_id).await?, scope, service_id)
 }
 
 /// The gates that hold for many services at once. A service without one is not in the answer.
@@ -71,16 +64,34 @@ pub async fn in_force(db: &impl ConnectionTrait, scope: &Scope, service_id: Opti
 /// # Errors
 /// INTERNAL when the database does not answer, or a row holds something else.
 pub async fn of_services(app: &App, scope: &Scope, ids: &[String]) -> Result<HashMap<String, Arc<Gate>>> {
-    let subjects = ids.iter().chain([&scope.organization_id]);
-    let rows = scope.security_gates().filter(security_gate::Column::Subject.is_in(subjects)).all(app.db.read()).await?;
-    let mut gates: HashMap<String, Arc<Gate>> = HashMap::new();
-    for row in rows {
-        let gate = Gate::read(&row, row.subject == scope.organization_id)?;
-        gates.insert(row.subject, Arc::new(gate));
-    }
-    let default = gates.get(&scope.organization_id).cloned();
-    let of = |id: &String| Some((id.clone(), gates.get(id).cloned().or_else(|| default.clone())?));
-    Ok(ids.iter().filter_map(of).collect())
+    let rows = saved(app.db.read(), scope, ids.iter().map(String::as_str)).await?;
+    let of = |id: &String| {
+        let gate = chosen(&rows, scope, Some(id)).transpose()?;
+        Some(gate.map(|gate| (id.clone(), Arc::new(gate))))
+    };
+    ids.iter().filter_map(of).collect()
+}
+
+/// What is saved for services, and for their organization, by whom it is for.
+async fn saved<'i>(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    ids: impl IntoIterator<Item = &'i str>,
+) -> Result<HashMap<String, security_gate::Model>> {
+    let subjects = ids.into_iter().map(str::to_owned).chain([scope.organization_id.clone()]);
+    let rows = scope.security_gates().filter(security_gate::Column::Subject.is_in(subjects)).all(db).await?;
+    Ok(rows.into_iter().map(|row| (row.subject.clone(), row)).collect())
+}
+
+/// Of what is saved, what holds: a service's own, else its organization's.
+fn chosen(
+    saved: &HashMap<String, security_gate::Model>,
+    scope: &Scope,
+    service_id: Option<&str>,
+) -> Result<Option<Gate>> {
+    let own = service_id.and_then(|id| saved.get(id));
+    let row = own.or_else(|| saved.get(&scope.organization_id));
+    row.map(|row| Gate::read(row, service_id.is_some() && own.is_none())).transpose()
 }
 
 /// The rules of many services at once that keep a deployment back. Services whose gate is off, or only warns, have none.
