@@ -3,7 +3,7 @@
 use entity::{DeploymentTrigger, PipelineTrigger, RunStatus, SourceKind, deployment, pipeline, runtime, service};
 use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryOrder};
 
-use super::request::{self, DeployInput, KEY_OF_PIPELINES};
+use super::request::{self, Asked, DeployInput, KEY_OF_PIPELINES};
 use crate::app::audit::By;
 use crate::app::pipelines::image::{self, Image};
 use crate::app::pipelines::wake;
@@ -153,7 +153,7 @@ pub(super) async fn require_reach(
 ///
 /// # Errors
 /// As [`request::deploy`].
-pub async fn deploy_built(app: &App, pipeline: &pipeline::Model, environment: &str) -> Result<deployment::Model> {
+pub async fn deploy_built(app: &App, pipeline: &pipeline::Model, environment: &str) -> Result<Asked> {
     let by =
         By { organization_id: pipeline.organization_id.clone(), user_id: pipeline.triggered_by.clone(), address: None };
     let input = DeployInput {

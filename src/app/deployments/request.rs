@@ -98,32 +98,39 @@ pub async fn deploy(app: &App, actor: &Actor, input: &DeployInput) -> Result<dep
     if input.gate_override.is_some() {
         actor.require(Action::OverrideGate)?;
     }
-    ask(app, &By::from(actor), input, DeploymentTrigger::Manual).await
+    ask(app, &By::from(actor), input, DeploymentTrigger::Manual).await?.outcome
 }
 
-/// As [`deploy`], for whoever it is.
+/// What came of asking for a deployment.
+pub struct Asked {
+    /// What the security gate said, also when it kept it back.
+    pub gate: Option<Verdict>,
+    /// The deployment, or why the gate does not let it go on.
+    pub outcome: Result<deployment::Model>,
+}
+
+/// As [`deploy`], for whoever it is, with what the gate said.
 ///
 /// # Errors
 /// As [`deploy`].
-pub(super) async fn ask(
-    app: &App,
-    by: &By,
-    input: &DeployInput,
-    trigger: DeploymentTrigger,
-) -> Result<deployment::Model> {
+pub(super) async fn ask(app: &App, by: &By, input: &DeployInput, trigger: DeploymentTrigger) -> Result<Asked> {
     let scope = by.scope();
     let key = input.idempotency_key.as_deref();
     for _ in 0..TRIES {
         if let Some(first) = with_key(app.db.read(), &scope, &input.service_id, key).await? {
-            return Ok(first);
+            let gate = first.gate.clone().map(serde_json::from_value).transpose()?;
+            return Ok(Asked { gate, outcome: Ok(first) });
         }
         let digests = if input.plan_hash.is_some() { Digests::Resolve } else { Digests::Later };
         let draft = draft::deployment(app, &scope, input, digests).await?;
         check_hash(&draft.plan, input.plan_hash.as_deref())?;
-        let gate = judge::admit(by, draft.gate, input.gate_override.as_deref())?;
+        let gate = match judge::admit(by, draft.gate.clone(), input.gate_override.as_deref()) {
+            Ok(gate) => gate,
+            Err(why) => return Ok(Asked { gate: draft.gate, outcome: Err(why) }),
+        };
         let draft = draft::Draft { trigger, gate, ..draft };
         if let Some(asked) = enqueue(app, by, &draft, input.idempotency_key.clone()).await? {
-            return Ok(asked);
+            return Ok(Asked { gate: draft.gate, outcome: Ok(asked) });
         }
     }
     Err(Error::conflict("input.serviceId", "the service is being changed by others all the time; try again"))

@@ -6,6 +6,7 @@ pub mod engine;
 pub mod image;
 pub mod list;
 mod machine;
+pub(in crate::app) mod order;
 pub(in crate::app) mod origin;
 pub mod plan;
 mod prune;

@@ -61,8 +61,8 @@ async fn it_deploys_its_image_once_however_often_it_asks() {
     let app = &yard.test.app;
     let (first, again) =
         tokio::join!(built::deploy_built(app, &pipeline, "staging"), built::deploy_built(app, &pipeline, "staging"));
-    let first = first.unwrap();
-    assert_eq!(first.id, again.unwrap().id);
+    let first = first.unwrap().outcome.unwrap();
+    assert_eq!(first.id, again.unwrap().outcome.unwrap().id);
     assert_eq!(first.pipeline_id.as_ref(), Some(&pipeline.id));
     assert_eq!(first.idempotency_key, Some(format!("pipeline:{}:staging", pipeline.id)));
     let id = NodeKind::Deployment.id(&first.id).to_string();
@@ -79,15 +79,15 @@ async fn it_deploys_its_image_once_however_often_it_asks() {
     assert!(yard.was_woken(&pipeline).await);
     assert_eq!(yard.deployment(&id).await["status"], "SUCCEEDED");
     assert!(yard.deployment(&id).await["images"][0].as_str().unwrap().starts_with("registry.example/shop:1@"));
-    let after = built::deploy_built(app, &pipeline, "staging").await.unwrap();
+    let after = built::deploy_built(app, &pipeline, "staging").await.unwrap().outcome.unwrap();
     assert_eq!((after.id, after.status), (first.id, RunStatus::Succeeded));
-    let production = built::deploy_built(app, &pipeline, "production").await.unwrap();
+    let production = built::deploy_built(app, &pipeline, "production").await.unwrap().outcome.unwrap();
     assert_eq!(production.revision, 1);
 
     // One that nobody started has nobody in the trail.
     let mut alone = yard.deploying(2).await;
     alone.triggered_by = None;
-    let row = built::deploy_built(app, &alone, "staging").await.unwrap();
+    let row = built::deploy_built(app, &alone, "staging").await.unwrap().outcome.unwrap();
     let entry = audit_event::Entity::find().filter(audit_event::Column::SubjectId.eq(&row.id)).one(app.db.read()).await;
     let entry = entry.unwrap().unwrap();
     assert_eq!((entry.actor_id, entry.action.as_str()), (None, "deployment.started"));
@@ -100,7 +100,7 @@ async fn it_hears_of_every_end_and_every_word() {
     let yard = Yard::new().await;
     let pipeline = yard.deploying(1).await;
     let app = &yard.test.app;
-    let ask = async |name: &str| built::deploy_built(app, &pipeline, name).await.unwrap();
+    let ask = async |name: &str| built::deploy_built(app, &pipeline, name).await.unwrap().outcome.unwrap();
 
     ask("one").await;
     yard.test.runtimes.fail("apply", RuntimeError::Failed("app did not become healthy".to_owned()));
@@ -126,7 +126,7 @@ async fn it_hears_of_every_end_and_every_word() {
     yard.save("five", json!({ "requireApproval": true })).await;
     ask("five").await;
     let newer = yard.deploying(2).await;
-    built::deploy_built(app, &newer, "five").await.unwrap();
+    built::deploy_built(app, &newer, "five").await.unwrap().outcome.unwrap();
     assert!(yard.was_woken(&pipeline).await, "it was replaced");
     assert!(!yard.was_woken(&newer).await);
     let five = yard.environments().await.into_iter().find(|e| e.name == "five").unwrap();

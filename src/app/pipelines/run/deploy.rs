@@ -11,13 +11,12 @@ use sea_orm::{
 
 use super::{Step, Work, internal};
 use crate::app::deployments::{built, environments};
-use crate::app::pipelines::{cancel, machine};
-use crate::app::scans::gates::judge::{self, What, Wish};
+use crate::app::pipelines::{cancel, machine, order};
 use crate::app::{Code, Result};
 use crate::builder::{Journal as _, Output};
 use crate::domain::stage::StageKind;
 use crate::domain::status::RunStatus as Status;
-use crate::scanner::gate::{Verdict, Way};
+use crate::scanner::gate::Verdict;
 
 /// Where a pipeline's image goes.
 pub(super) struct Targets {
@@ -36,40 +35,35 @@ impl Work<'_> {
                 let text = format!("{name} has pipeline {newer} already: it is not taken back");
                 self.log.line(Output::System, &text).await;
             }
-            if !self.note_gate(&targets.wanted).await? {
-                return Ok(Step::Lost);
-            }
+            let mut said: Option<Verdict> = None;
             for name in &targets.wanted {
-                match built::deploy_built(self.app, &self.pipeline, name).await {
+                let outcome = match built::deploy_built(self.app, &self.pipeline, name).await {
+                    Ok(asked) => {
+                        said = said.into_iter().chain(asked.gate).max_by_key(|verdict| verdict.outcome);
+                        asked.outcome
+                    }
+                    Err(error) => Err(error),
+                };
+                match outcome {
                     Ok(_) => {}
                     Err(error) if error.code == Code::Internal => return Err(error),
                     Err(error) => faults.push(format!("{name}: {}", error.message)),
                 }
+            }
+            if !self.note_gate(said).await? {
+                return Ok(Step::Lost);
             }
         }
         cancel::end_deployments(self.app, &self.pipeline.id).await?;
         self.await_them(faults).await
     }
 
-    /// Keeps the worst that the gate says of where it goes, once: also what is kept back shows why. False: the
-    /// job is another's.
-    async fn note_gate(&mut self, targets: &BTreeSet<String>) -> Result<bool> {
-        if self.pipeline.gate.is_some() {
-            return Ok(true);
-        }
-        let (app, db) = (self.app, self.app.db.read());
-        let mut worst: Option<Verdict> = None;
-        for name in targets {
-            let place = environments::meant_or_new(app, db, &self.scope, &self.service, Some(name)).await;
-            let Ok(place) = place else { continue };
-            let (service, what, environment) = (&self.service, What::Built(&self.pipeline), &place.row);
-            let wish = Wish { service, what, environment, way: Way::Forward };
-            let verdict = judge::verdict(app, db, &self.scope, &wish).await?;
-            worst = worst.into_iter().chain(verdict).max_by_key(|verdict| verdict.outcome);
-        }
-        let Some(worst) = worst else { return Ok(true) };
+    /// Keeps the worst that the gate said of where it goes, once: also what is kept back shows why. False: the job is
+    /// another's.
+    async fn note_gate(&mut self, said: Option<Verdict>) -> Result<bool> {
+        let Some(said) = said.filter(|_| self.pipeline.gate.is_none()) else { return Ok(true) };
         let mut change: pipeline::ActiveModel = self.pipeline.clone().into();
-        change.gate = Set(Some(serde_json::to_value(&worst)?));
+        change.gate = Set(Some(serde_json::to_value(&said)?));
         self.write(change).await
     }
 
@@ -101,8 +95,7 @@ impl Work<'_> {
         Ok(targets)
     }
 
-    /// The number of a later pipeline that this environment was already given, if there is one. A retry counts as the run
-    /// that it repeats.
+    /// The number of a later pipeline that this environment was already given, if there is one.
     async fn newer_in(&self, place: &environment::Model) -> Result<Option<i32>> {
         let db = self.app.db.read();
         let Some(latest) = place.latest_deployment_id.as_deref() else { return Ok(None) };
@@ -111,14 +104,8 @@ impl Work<'_> {
         let Some(other) = self.scope.pipelines().filter(pipeline::Column::Id.eq(id)).one(db).await? else {
             return Ok(None);
         };
-        let (mine, theirs) = (self.order(&self.pipeline).await?, self.order(&other).await?);
-        Ok((theirs > mine).then_some(other.number))
-    }
-
-    async fn order(&self, of: &pipeline::Model) -> Result<i32> {
-        let Some(first) = &of.retry_of else { return Ok(of.number) };
-        let first = self.scope.pipelines().filter(pipeline::Column::Id.eq(first)).one(self.app.db.read()).await?;
-        Ok(first.map_or(of.number, |first| first.number))
+        let mine = order::of(db, &self.scope, &self.pipeline).await?;
+        Ok((order::of(db, &self.scope, &other).await? > mine).then_some(other.number))
     }
 
     async fn deployments(&self, db: &impl ConnectionTrait) -> Result<Vec<deployment::Model>> {
