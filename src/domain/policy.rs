@@ -218,7 +218,8 @@ pub const NODES: &[(&str, Standing)] = &[
 ];
 
 /// Fields of other types, fields of inputs, and arguments (`field.argument`) that exist for admins alone.
-pub const ADMIN_PARTS: &[(&str, &str)] = &[("DeployServiceInput", "gateOverride")];
+pub const ADMIN_PARTS: &[(&str, &str)] =
+    &[("DeployServiceInput", "gateOverride"), ("ResolveApprovalInput", "gateOverride")];
 
 /// The types whose fields are all in [`ROOT_FIELDS`].
 pub const ROOTS: [&str; 3] = ["Query", "Mutation", "Subscription"];

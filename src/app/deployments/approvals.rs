@@ -1,19 +1,21 @@
 //! Deployments that wait until an admin lets them go on, or stops them.
 
 use chrono::{DateTime, Utc};
-use entity::{RunStatus, ServiceStatus, deployment, environment, service};
+use entity::{DeploymentTrigger, RunStatus, ServiceStatus, deployment, environment, service};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, QueryFilter, QuerySelect as _, Set};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::enqueue::job_of;
-use super::{built, environments, list, machine, request, status};
-use crate::app::audit::{self, Entry};
+use super::{built, draft, environments, list, machine, plan, request, status};
+use crate::app::audit::{self, By, Entry};
 use crate::app::identity::users;
+use crate::app::scans::gates::judge::{self, Wish};
 use crate::app::services::update::for_change;
 use crate::app::{Actor, App, Error, Event, Precondition, Result};
 use crate::domain::policy::Action;
 use crate::queue;
+use crate::scanner::gate::{Outcome, Verdict, Way};
 
 /// Characters of a comment at most.
 const LONGEST_COMMENT: usize = 2000;
@@ -42,6 +44,8 @@ pub struct ResolveApproval {
     pub approve: bool,
     /// Why, for whoever asked.
     pub comment: Option<String>,
+    /// Why it goes on although the gate keeps it back.
+    pub gate_override: Option<String>,
 }
 
 impl Approval {
@@ -67,15 +71,24 @@ pub fn can_resolve(actor: &Actor, deployment: &deployment::Model) -> bool {
     deployment.status == RunStatus::WaitingApproval && actor.may(Action::ResolveApproval)
 }
 
-/// Lets a deployment that waits go on: it is queued; or stops it: it is canceled. Of two at once one is too late.
+/// Lets a deployment that waits go on: it is queued; or stops it: it is canceled. Of two at once one is too late. The security
+/// gate is asked again before it goes on: it says what is known by now, which may be more than when it was asked for.
 ///
 /// # Errors
-/// NOT_FOUND, FORBIDDEN for members, BAD_USER_INPUT for a comment that is too long, CONFLICT when it does not wait any
-/// more, FAILED_PRECONDITION for letting one go on whose service or environment is being removed.
+/// NOT_FOUND, FORBIDDEN for members, BAD_USER_INPUT for a comment that is too long or a reason that is none, CONFLICT
+/// when it does not wait any more, FAILED_PRECONDITION for letting one go on whose service or environment is being removed, or
+/// which the gate keeps back by now (GATE_BLOCKED).
 pub async fn resolve(app: &App, actor: &Actor, input: &ResolveApproval) -> Result<deployment::Model> {
     let seen = list::one(app, actor, &input.id).await?;
     actor.require(Action::ResolveApproval)?;
     let comment = checked(input.comment.as_deref())?;
+    if input.gate_override.is_some() {
+        actor.require(Action::OverrideGate)?;
+    }
+    let gate = match input.approve {
+        true if seen.status == RunStatus::WaitingApproval => said_now(app, actor, (&seen, input)).await?,
+        _ => seen.gate.clone(),
+    };
     let me = users::by_ids(app, &actor.scope, std::slice::from_ref(&actor.user_id)).await?;
     let name = me.get(&actor.user_id).map_or("an admin", |person| person.name.as_str());
 
@@ -110,6 +123,7 @@ pub async fn resolve(app: &App, actor: &Actor, input: &ResolveApproval) -> Resul
         }
     };
     change.approval = Set(Some(serde_json::to_value(&said)?));
+    change.gate = Set(gate);
     let row = change.update(&tx).await?;
     if input.approve {
         let mut change: environment::ActiveModel = environment.clone().into();
@@ -126,6 +140,32 @@ pub async fn resolve(app: &App, actor: &Actor, input: &ResolveApproval) -> Resul
     environments::changed(app, &service);
     app.events.publish(Event::Jobs);
     Ok(row)
+}
+
+/// What the gate says of a deployment by now, as it is stored. What an admin has overridden when it was asked for stays
+/// overridden as long as the same is against it.
+async fn said_now(
+    app: &App,
+    actor: &Actor,
+    (row, input): (&deployment::Model, &ResolveApproval),
+) -> Result<Option<serde_json::Value>> {
+    let (db, scope) = (app.db.read(), &actor.scope);
+    let service = environments::service(db, scope, &row.service_id).await?;
+    let place = scope.environments().filter(environment::Column::Id.eq(&row.environment_id)).one(db).await?;
+    let place = place.ok_or_else(|| Error::not_found("deployment"))?;
+    let pipeline = built::pipeline_of(db, scope, row).await?;
+    let (spec, current) = (plan::spec_of_revision(row)?, request::current_spec(db, scope, &place).await?);
+    let what = draft::what(pipeline.as_ref(), &spec, current.as_ref());
+    let way = if row.trigger == DeploymentTrigger::Rollback { Way::Back } else { Way::Forward };
+    let wish = Wish { service: &service, what, environment: &place, way };
+    let now = judge::verdict(app, db, scope, &wish).await?;
+    let then: Option<Verdict> = row.gate.clone().map(serde_json::from_value).transpose()?;
+    let same = |then: &Verdict| now.as_ref().is_some_and(|now| now.violations == then.violations);
+    let verdict = match then.filter(|then| then.outcome == Outcome::Overridden && same(then)) {
+        Some(then) if input.gate_override.is_none() => Some(then),
+        _ => judge::admit(&By::from(actor), now, input.gate_override.as_deref())?,
+    };
+    Ok(verdict.map(serde_json::to_value).transpose()?)
 }
 
 fn checked(comment: Option<&str>) -> Result<Option<String>> {
@@ -171,6 +211,8 @@ async fn record(
             "environment": environment.name,
             "revision": row.revision,
             "comment": approval.and_then(|a| a.comment),
+            "gate": row.gate.as_ref().map(|gate| &gate["outcome"]),
+            "gateOverride": row.gate.as_ref().map(|gate| &gate["overrideReason"]),
         }),
     };
     audit::record(app, tx, actor, entry).await

@@ -126,7 +126,7 @@ pub(super) async fn rollback(app: &App, scope: &Scope, input: &RollbackInput) ->
 }
 
 /// What a gate has to judge. Images of others run there already when every one of them is in what serves.
-fn what<'a>(pipeline: Option<&'a pipeline::Model>, spec: &Spec, current: Option<&Spec>) -> What<'a> {
+pub(super) fn what<'a>(pipeline: Option<&'a pipeline::Model>, spec: &Spec, current: Option<&Spec>) -> What<'a> {
     if let Some(pipeline) = pipeline {
         return What::Built(pipeline);
     }

@@ -32,6 +32,8 @@ struct ResolveApprovalInput {
     approve: bool,
     /// Why, for whoever asked; at most 2000 characters.
     comment: Option<String>,
+    /// [admin] Why it goes on although the gate blocks by now; audited.
+    gate_override: Option<String>,
 }
 
 /// What goes on, or does not.
@@ -115,14 +117,16 @@ impl DeploymentMutation {
         Ok(Some(DeployServicePayload { deployment: Deployment(row) }))
     }
 
-    /// Lets a deployment that waits for approval go on, or stops it. For admins; FORBIDDEN for members.
+    /// Lets a deployment that waits for approval go on, or stops it. The security gate is asked again before it goes on. For
+    /// admins; FORBIDDEN for members.
     async fn resolve_approval(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What may go on, or not.")] input: ResolveApprovalInput,
     ) -> Result<Option<ResolveApprovalPayload>> {
         let id = NodeKind::Deployment.row(&input.id)?;
-        let input = ResolveApproval { id, approve: input.approve, comment: input.comment };
+        let ResolveApprovalInput { approve, comment, gate_override, .. } = input;
+        let input = ResolveApproval { id, approve, comment, gate_override };
         let row = approvals::resolve(guard::app(ctx)?, guard::actor(ctx)?, &input).await?;
         Ok(Some(ResolveApprovalPayload { deployment: Deployment(row) }))
     }

@@ -57,7 +57,7 @@ pub struct ScanTool {
     version: Option<String>,
     /// Where it stands.
     status: RunStatus,
-    /// Why it has no result.
+    /// Why it has no result, or a part of one; or what nobody can know of its result.
     message: Option<String>,
 }
 

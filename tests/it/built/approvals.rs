@@ -132,7 +132,7 @@ async fn the_newer_one_takes_the_place_of_those_that_wait() {
         "NO_EARLIER_REVISION"
     );
     let pipeline = read(&yard.test, 1).await;
-    let third = built::deploy_built(&yard.test.app, &pipeline, "production").await.unwrap();
+    let third = built::deploy_built(&yard.test.app, &pipeline, "production").await.unwrap().outcome.unwrap();
     let replaced = yard.deployment(&second).await;
     assert_eq!((&replaced["status"], &replaced["message"]), (&json!("CANCELED"), &json!("revision 3 took its place")));
     let third = NodeKind::Deployment.id(&third.id).to_string();
@@ -174,7 +174,7 @@ async fn of_two_at_once_one_is_too_late() {
     for _ in 0..5 {
         let id = yard.queue().await;
         let row = NodeKind::Deployment.row(&id.clone().into()).unwrap();
-        let say = |approve| ResolveApproval { id: row.clone(), approve, comment: None };
+        let say = |approve| ResolveApproval { id: row.clone(), approve, comment: None, gate_override: None };
         let (yes, no, again) = (say(true), say(false), say(true));
         let app = &yard.test.app;
         let answers = tokio::join!(

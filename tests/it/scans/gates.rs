@@ -18,21 +18,21 @@ const GATE: &str = "gate { outcome violations { count message rule { kind maxSev
     overriddenBy { email } }";
 
 impl Yard {
-    async fn save_gate(&self, actor: &Actor, input: Value) -> Response {
+    pub(super) async fn save_gate(&self, actor: &Actor, input: Value) -> Response {
         let document = "mutation($i: SaveSecurityGateInput!) { saveSecurityGate(input: $i) { securityGate { enabled mode \
             inherited rules { kind maxSeverity onlyNew } } } }";
         self.test.run(Some(actor), document, json!({ "i": input })).await
     }
 
     /// Images go where the runtime can have them from.
-    async fn push_images(&self) {
+    pub(super) async fn push_images(&self) {
         let document = "mutation($i: SaveBuildSettingsInput!) { saveBuildSettings(input: $i) { service { id } } }";
         let input = json!({ "serviceId": self.service, "imageRepository": "registry.example/team/shop" });
         self.test.data(&self.member, document, json!({ "i": input })).await;
     }
 
     /// The organization's gate: SAST, MEDIUM at most.
-    async fn gate(&self, mode: &str, only_new: bool) {
+    pub(super) async fn gate(&self, mode: &str, only_new: bool) {
         // What was seen before was seen before.
         self.test.clock.advance(TimeDelta::minutes(1));
         let rules = json!([{ "kind": "SAST", "maxSeverity": "MEDIUM", "onlyNew": only_new }]);
@@ -42,7 +42,7 @@ impl Yard {
     }
 
     /// A commit in which the tool sees this goes through a pipeline.
-    async fn push(&self, n: u8, hits: &[Hit], input: Value) -> String {
+    pub(super) async fn push(&self, n: u8, hits: &[Hit], input: Value) -> String {
         self.test.sources.push("main", commit(n));
         self.hits("semgrep", hits);
         let id = self.start_pipeline(input).await;
@@ -50,14 +50,14 @@ impl Yard {
         id
     }
 
-    async fn gate_of(&self, pipeline: &str) -> Value {
+    pub(super) async fn gate_of(&self, pipeline: &str) -> Value {
         let document = format!(
             "query($id: ID!) {{ node(id: $id) {{ ... on Pipeline {{ status {GATE} stages {{ kind status message }} }} }} }}"
         );
         self.test.data(&self.member, &document, json!({ "id": pipeline })).await["node"].clone()
     }
 
-    async fn preview(&self, pipeline: &str) -> Value {
+    pub(super) async fn preview(&self, pipeline: &str) -> Value {
         let document = format!("query($i: DeployServiceInput!) {{ deploymentPreview(input: $i) {{ {GATE} }} }}");
         let input = json!({ "serviceId": self.service, "pipelineId": pipeline });
         let shown = self.test.data(&self.member, &document, json!({ "i": input })).await;
@@ -313,4 +313,80 @@ async fn a_rule_that_is_saved_again_keeps_its_time() {
     let input = json!({ "enabled": true, "mode": "BLOCK", "rules": rules });
     assert!(yard.save_gate(&yard.admin, input).await.errors.is_empty());
     assert_eq!(yard.preview(&new).await["outcome"], "PASSED");
+}
+
+#[tokio::test]
+async fn what_waits_for_an_approval_is_asked_again() {
+    let yard = yard().await;
+    let hold =
+        "mutation($id: ID!) { saveEnvironment(input: {serviceId: $id, name: \"production\", requireApproval: true}) {
+        environment { id } } }";
+    yard.test.data(&yard.admin, hold, json!({ "id": yard.service })).await;
+    yard.gate("BLOCK", false).await;
+    let pipeline = yard.push(1, &[], json!({ "deployTo": "production" })).await;
+    assert_eq!(yard.gate_of(&pipeline).await["status"], "WAITING_APPROVAL");
+    let ask = format!(
+        "query($id: ID!) {{ service(id: $id) {{ environments {{ latestDeployment {{ id status {GATE} }} }} }} }}"
+    );
+    let waits = async || {
+        let shown = yard.test.data(&yard.admin, &ask, json!({ "id": yard.service })).await;
+        shown["service"]["environments"][0]["latestDeployment"].clone()
+    };
+    let id = text(&waits().await["id"]);
+    assert_eq!(waits().await["gate"]["outcome"], "PASSED");
+    // Something is found meanwhile in the very commit that waits.
+    yard.hits("semgrep", &[EVAL]);
+    assert_eq!(yard.scan("main").await["status"], "SUCCEEDED");
+
+    let resolve = format!(
+        "mutation($i: ResolveApprovalInput!) {{ resolveApproval(input: $i) {{ deployment {{ status {GATE} }} }} }}"
+    );
+    let say = async |more: Value| {
+        let mut input = json!({ "id": id, "approve": true });
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        yard.test.run(Some(&yard.admin), &resolve, json!({ "i": input })).await
+    };
+    let (code, why, message) = reason(&say(json!({})).await);
+    assert_eq!((code.as_deref(), why), (Some("FAILED_PRECONDITION"), json!("GATE_BLOCKED")));
+    assert!(message.contains("1 SAST finding above MEDIUM"), "{message}");
+    assert_eq!(waits().await["status"], "WAITING_APPROVAL");
+    assert_eq!(
+        crate::support::app::code(&say(json!({ "gateOverride": " " })).await).as_deref(),
+        Some("BAD_USER_INPUT")
+    );
+    let answer = say(json!({ "gateOverride": "it is in a test" })).await;
+    assert!(answer.errors.is_empty(), "{:?}", answer.errors);
+    let shown = waits().await;
+    assert_eq!((&shown["status"], &shown["gate"]["outcome"]), (&json!("QUEUED"), &json!("OVERRIDDEN")));
+    let trail = "{ auditEvents(action: \"deployment.approved\") { nodes { detail } } }";
+    let trail = yard.test.data(&yard.admin, trail, json!({})).await;
+    assert!(trail.to_string().contains("it is in a test"), "{trail}");
+    work(&yard.test).await;
+    assert_eq!(waits().await["status"], "SUCCEEDED");
+}
+
+#[tokio::test]
+async fn what_was_overridden_goes_on_as_long_as_nothing_else_is_against_it() {
+    let yard = yard().await;
+    let hold =
+        "mutation($id: ID!) { saveEnvironment(input: {serviceId: $id, name: \"production\", requireApproval: true}) {
+        environment { id } } }";
+    yard.test.data(&yard.admin, hold, json!({ "id": yard.service })).await;
+    yard.gate("BLOCK", false).await;
+    let pipeline = yard.push(1, &[EVAL], json!({})).await;
+    let resolve = "mutation($i: ResolveApprovalInput!) { resolveApproval(input: $i) { deployment { status } } }";
+    let resolve = async |answer: Response| {
+        let id = answer.data.into_json().unwrap()["deployService"]["deployment"]["id"].clone();
+        yard.test.run(Some(&yard.admin), resolve, json!({ "i": { "id": id, "approve": true } })).await
+    };
+    let with = json!({ "pipelineId": pipeline, "gateOverride": "a hotfix" });
+    let asked = yard.deploy(&yard.admin, with.clone()).await;
+    assert!(resolve(asked).await.errors.is_empty());
+    work(&yard.test).await;
+    // Another thing is found before it is let go on.
+    let asked = yard.deploy(&yard.admin, with).await;
+    yard.hits("semgrep", &[EVAL, NEW]);
+    yard.scan("main").await;
+    let (_, why, _) = reason(&resolve(asked).await);
+    assert_eq!(why, "GATE_BLOCKED");
 }
