@@ -51,6 +51,17 @@ impl<T> Page<T> {
     }
 }
 
+/// What a filter names, each once however often it does: a statement has room for so much.
+pub fn each_once<T: Copy + PartialEq>(named: &[T]) -> Vec<T> {
+    let mut once = Vec::new();
+    for one in named {
+        if !once.contains(one) {
+            once.push(*one);
+        }
+    }
+    once
+}
+
 /// The one value of a cursor of lists that are sorted by id.
 fn id_of(field: &str, cursor: Option<&Cursor>) -> Result<Option<String>> {
     match cursor {

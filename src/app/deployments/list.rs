@@ -25,7 +25,7 @@ fn select(scope: &Scope, filter: &Filter) -> Select<deployment::Entity> {
         select = select.filter(deployment::Column::ServiceId.eq(service_id));
     }
     if let Some(status) = &filter.status {
-        select = select.filter(deployment::Column::Status.is_in(status.iter().copied()));
+        select = select.filter(deployment::Column::Status.is_in(page::each_once(status)));
     }
     if let Some(name) = &filter.environment {
         let named = scope

@@ -34,7 +34,7 @@ fn select(scope: &Scope, filter: &Filter) -> Select<pipeline::Entity> {
         select = select.filter(pipeline::Column::RefName.eq(name.replace('\0', "\u{fffd}")));
     }
     if let Some(status) = &filter.status {
-        select = select.filter(pipeline::Column::Status.is_in(status.iter().copied()));
+        select = select.filter(pipeline::Column::Status.is_in(page::each_once(status)));
     }
     select
 }
