@@ -25,7 +25,7 @@ pub struct Model {
     /// In a line.
     #[sea_orm(column_type = "Text")]
     pub title: String,
-    /// How bad it is.
+    /// How bad it is, as the lane says that has the word.
     pub severity: super::Severity,
     /// The same as a number, 0 for the worst: lists begin with it.
     pub rank: i32,
@@ -50,7 +50,7 @@ pub struct Model {
     pub help_url: Option<String>,
     /// Whether the service's own branch has had it: then only scans of that branch say that it is gone.
     pub on_default: bool,
-    /// The lane of the scan that saw it last.
+    /// The lane that has the word, where the service's own branch has never had it: the one that saw it last.
     pub lane: String,
     /// The commit that it was seen in last.
     pub commit_sha: Option<String>,
@@ -67,6 +67,10 @@ pub struct Model {
     pub ignored_until: Option<DateTimeUtc>,
     /// Who ignored it.
     pub ignored_by: Option<String>,
+    /// The rank that it had when it was ignored: worse than that was not waived.
+    pub waived_rank: Option<i32>,
+    /// Says whether what is told of it is what was told last, for whoever would write it again.
+    pub digest: Option<i64>,
 }
 
 /// Joins are written where they are needed.

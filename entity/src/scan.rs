@@ -17,6 +17,8 @@ pub struct Model {
     pub kind: super::ScanKind,
     /// What it is compared within: `branch/NAME` or `environment/NAME`.
     pub lane: String,
+    /// Where it stands among the scans of its lane: a higher one looked at a newer commit, and of two alike the later one did.
+    pub turn: i64,
     /// The pipeline that it is part of.
     pub pipeline_id: Option<String>,
     /// The environment that is scanned while it runs.
@@ -47,6 +49,8 @@ pub struct Model {
     pub new_findings: i64,
     /// How many of that one it did not see any more.
     pub fixed_findings: i64,
+    /// What it saw has taken effect on the findings of the service, or it saw nothing that could.
+    pub settled: bool,
     /// Somebody wants it ended.
     pub cancel_requested: bool,
     /// What it saw and its document are forgotten: it is too old.

@@ -12,8 +12,11 @@ pub struct Model {
     /// The finding.
     #[sea_orm(primary_key, auto_increment = false)]
     pub finding_id: String,
-    /// The finding's rank, by which the list of a scan is ordered.
+    /// The rank that the scan gave it, by which its list is ordered.
     pub rank: i32,
+    /// The names of the tools that reported it in this scan.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub detected_by: Json,
 }
 
 /// Joins are written where they are needed.

@@ -10,6 +10,7 @@ mod m20261126_000004_pipelines;
 mod m20261126_000005_kubernetes;
 mod m20261126_000006_request_windows;
 mod m20261126_000007_scans;
+mod m20261126_000008_findings;
 
 /// Every migration in order.
 pub struct Migrator;
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000005_kubernetes::Migration),
             Box::new(m20261126_000006_request_windows::Migration),
             Box::new(m20261126_000007_scans::Migration),
+            Box::new(m20261126_000008_findings::Migration),
         ]
     }
 }

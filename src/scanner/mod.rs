@@ -66,7 +66,7 @@ pub enum Format {
 }
 
 /// Where something was found.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase", tag = "at")]
 pub enum Place {
     /// In a file of the source.

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::app::git::check;
 use crate::app::identity::requests;
 use crate::app::log::retention;
-use crate::app::scans::waivers;
+use crate::app::scans::effect;
 
 /// How often it is seen what is due.
 const LOOK: Duration = Duration::from_secs(60);
@@ -23,8 +23,8 @@ pub async fn run(app: App, stop: CancellationToken) {
         if let Err(error) = requests::forget_old(&app).await {
             tracing::warn!(%error, "old counts of requests can't be forgotten");
         }
-        if let Err(error) = waivers::open_expired(&app).await {
-            tracing::warn!(%error, "findings whose waiver has run out can't be opened");
+        if let Err(error) = effect::everywhere(&app).await {
+            tracing::warn!(%error, "findings can't be brought up to date");
         }
         tokio::select! {
             () = stop.cancelled() => return,

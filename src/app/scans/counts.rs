@@ -6,8 +6,8 @@ use entity::{FindingState, finding, service};
 use sea_orm::sea_query::{Expr, ExprTrait as _, Query, SelectStatement, SimpleExpr};
 use sea_orm::{ColumnTrait as _, QueryFilter as _, QuerySelect as _};
 
+use super::effect;
 use super::list::severity_of;
-use super::waivers;
 use crate::app::{App, Result, Scope};
 use crate::domain::scan::{Severity, SeverityCounts};
 
@@ -16,7 +16,7 @@ use crate::domain::scan::{Severity, SeverityCounts};
 /// # Errors
 /// INTERNAL when the database does not answer.
 pub async fn of_services(app: &App, scope: &Scope, ids: &[String]) -> Result<HashMap<String, SeverityCounts>> {
-    waivers::open_expired(app).await?;
+    effect::up_to_date(app, scope).await?;
     let rows: Vec<(String, i32, i64)> = scope
         .findings()
         .select_only()
@@ -42,7 +42,7 @@ pub async fn of_services(app: &App, scope: &Scope, ids: &[String]) -> Result<Has
 /// # Errors
 /// INTERNAL when the database does not answer.
 pub async fn risks(app: &App, scope: &Scope, ids: &[String]) -> Result<HashMap<String, Severity>> {
-    waivers::open_expired(app).await?;
+    effect::up_to_date(app, scope).await?;
     // The first entry of an index for each, however many findings there are.
     let rows: Vec<(String, Option<i32>)> = scope
         .services()

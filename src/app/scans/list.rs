@@ -10,7 +10,7 @@ use sea_orm::{
     QuerySelect as _, Select,
 };
 
-use super::{machine, waivers};
+use super::{effect, machine};
 use crate::app::page::{self, Count, Page};
 use crate::app::{Actor, App, Error, Result, Scope};
 use crate::domain::paging::{Cursor, PageRequest};
@@ -102,7 +102,7 @@ pub async fn of_pipelines(
 /// # Errors
 /// INTERNAL when the database does not answer.
 pub async fn by_ids(app: &App, scope: &Scope, ids: &[String]) -> Result<HashMap<String, Arc<finding::Model>>> {
-    waivers::open_expired(app).await?;
+    effect::up_to_date(app, scope).await?;
     let rows = scope
         .findings()
         .filter(finding::Column::Id.is_in(ids))
@@ -122,12 +122,11 @@ pub async fn findings(
     filter: &Filter,
     request: &PageRequest,
 ) -> Result<Page<finding::Model>> {
-    waivers::open_expired(app).await?;
+    effect::up_to_date(app, &actor.scope).await?;
     let all = [FindingState::Open, FindingState::Fixed, FindingState::Ignored];
-    let mut states: Vec<FindingState> = filter.states.clone().unwrap_or_else(|| all.to_vec());
-    states.sort_by_key(|state| all.iter().position(|known| known == state));
-    states.dedup();
-    states.retain(|state| *state != FindingState::Pending);
+    // Each once, however often somebody names it.
+    let wanted = |state: &FindingState| filter.states.as_ref().is_none_or(|states| states.contains(state));
+    let states: Vec<FindingState> = all.into_iter().filter(wanted).collect();
     let select = select(&actor.scope, filter);
     let behind = request.after.as_ref().map(place_of).transpose()?;
     // Each state by itself is read in the order of an index; what is read for nothing is less than what sorting takes.
@@ -198,10 +197,11 @@ fn select(scope: &Scope, filter: &Filter) -> Select<finding::Entity> {
         select = select.filter(finding::Column::ServiceId.eq(service_id));
     }
     if let Some(kinds) = &filter.kinds {
-        select = select.filter(finding::Column::Kind.is_in(kinds.iter().copied()));
+        select = select.filter(finding::Column::Kind.is_in(page::each_once(kinds)));
     }
     if let Some(severities) = &filter.severities {
-        select = select.filter(finding::Column::Rank.is_in(severities.iter().map(|severity| rank_of(*severity))));
+        let ranks = page::each_once(severities).into_iter().map(rank_of);
+        select = select.filter(finding::Column::Rank.is_in(ranks));
     }
     if let Some(text) = filter.search.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
         let mut places = Condition::any();

@@ -1,6 +1,5 @@
 //! One scan at work: its tools side by side, and what they saw stored once all of them have come to an end.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +15,17 @@ use super::machine::{self, ToolState};
 use super::settle::{self, Ending};
 use super::store::{self, Storing};
 use super::targets::Targets;
-use super::tools::{self, Place};
+use super::tools::{self, Place, Room};
 use super::{prune, secret_key};
+use crate::app::pipelines::origin;
 use crate::app::{App, Error, Event, Result, Scope};
+use crate::builder::source::SourceLimits;
 use crate::builder::{Journal, Output};
+use crate::domain::names::CommitHash;
 use crate::domain::scan::ScanKind;
 use crate::domain::status::RunStatus;
 use crate::queue::Claim;
+use crate::scanner::report::bom::Part;
 use crate::scanner::report::{Found, Key};
 use crate::scanner::run::Mark;
 use crate::scanner::{Format, ScanError, Tool};
@@ -32,6 +35,8 @@ use crate::vault::Masker;
 const WAITS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(8)];
 /// How long clearing up may take.
 const CLEAR: Duration = Duration::from_secs(30);
+/// Files of a tree at most.
+const FILES: u64 = 200_000;
 /// Longest message of a tool that is kept, in characters.
 const MESSAGE: usize = 2_000;
 
@@ -60,8 +65,10 @@ struct Seen {
     found: Vec<Found>,
     /// Why that may not be all there is.
     incomplete: Option<String>,
-    /// What it wrote, where that is kept.
-    document: Option<PathBuf>,
+    /// What nobody knows of it.
+    untold: Option<String>,
+    /// What it wrote of each image, or of the source, where that is kept.
+    documents: Vec<Part>,
 }
 
 impl Look<'_> {
@@ -85,7 +92,9 @@ impl Look<'_> {
         let made = tokio::fs::create_dir_all(&folder).await;
         made.map_err(|e| Error::internal(format!("the folder for scans can't be made: {e}")))?;
         let key = secret_key::of(app).await?;
-        let Some((row, ended)) = self.run_all(row, (&tools, &key), &mut states).await? else { return Ok(None) };
+        let targets = self.with_history(&row, &tools).await?;
+        let work = (tools.as_slice(), &targets, &key);
+        let Some((row, ended)) = self.run_all(row, work, &mut states).await? else { return Ok(None) };
         self.keep(row, ended, key).await
     }
 
@@ -93,7 +102,7 @@ impl Look<'_> {
     async fn run_all(
         &self,
         mut row: scan::Model,
-        (tools, key): (&[&Tool], &Arc<Key>),
+        (tools, targets, key): (&[&Tool], &Targets, &Arc<Key>),
         states: &mut [ToolState],
     ) -> Result<Option<(scan::Model, Vec<Ended>)>> {
         let mark = Mark {
@@ -108,7 +117,7 @@ impl Look<'_> {
         let Some(now) = self.tell(&row, states).await? else { return Ok(None) };
         row = now;
         let runs: Vec<BoxFuture<'_, Ended>> =
-            tools.iter().map(|tool| self.run_tool(tool, &mark, key).boxed()).collect();
+            tools.iter().map(|tool| self.run_tool((tool, targets), &mark, key).boxed()).collect();
         let mut runs = stream::iter(runs).buffer_unordered(at_once);
         let mut ended = Vec::new();
         while let Some(one) = runs.next().await {
@@ -125,9 +134,32 @@ impl Look<'_> {
         Ok(Some((row, ended)))
     }
 
-    async fn run_tool(&self, tool: &Tool, mark: &Mark, key: &Arc<Key>) -> Ended {
+    /// What there is to be looked at, with the source's history where a tool wants that. It is a copy of the scan's own: nothing
+    /// is built of it.
+    async fn with_history(&self, row: &scan::Model, tools: &[&Tool]) -> Result<Targets> {
+        let mut targets = self.targets.clone();
+        if targets.source.is_some() && tools.iter().any(|tool| tool.history) {
+            let history = self.history(row).await?;
+            targets.history = history.map_err(|why| format!("the history of the source can't be had: {why}"));
+        }
+        Ok(targets)
+    }
+
+    async fn history(&self, row: &scan::Model) -> Result<std::result::Result<PathBuf, String>> {
+        let app = self.app;
+        let place = match origin::place(app, &scope_of(row), self.service).await? {
+            Ok(place) => place,
+            Err(why) => return Ok(Err(why)),
+        };
+        let commit = CommitHash::parse(row.commit_sha.as_deref().unwrap_or_default()).map_err(Error::internal)?;
+        let (folder, limits) = (tools::folder(app, &row.id).join("history"), source_limits(app));
+        let fetched = app.sources.fetch_with_history(&place.origin, &commit, &folder, limits, self.journal).await;
+        Ok(fetched.map(|_| folder).map_err(|error| error.to_string()))
+    }
+
+    async fn run_tool(&self, (tool, targets): (&Tool, &Targets), mark: &Mark, key: &Arc<Key>) -> Ended {
         let mut state = ToolState::waiting(&tool.name);
-        let (seen, words) = match self.look_everywhere(tool, mark, key).await {
+        let (seen, words) = match self.look_everywhere((tool, targets), mark, key).await {
             Ok(seen) => {
                 state.version.clone_from(&seen.version);
                 let words = format!("{}: it came to its end, {} findings", tool.name, seen.found.len());
@@ -141,31 +173,39 @@ impl Look<'_> {
             }
         };
         let message = |why: &String| Masker::new([]).mask(why).chars().take(MESSAGE).collect();
-        state.message = seen.incomplete.as_ref().map(message);
+        state.message = seen.incomplete.as_ref().or(seen.untold.as_ref()).map(message);
         if state.status != RunStatus::Failed {
-            state.status = if state.message.is_some() { RunStatus::Incomplete } else { RunStatus::Succeeded };
+            state.status = if seen.incomplete.is_some() { RunStatus::Incomplete } else { RunStatus::Succeeded };
         }
         self.journal.line(Output::System, &words).await;
         Ended { state, seen }
     }
 
     /// One run for each thing that it looks at. All of them must have a result: else it has seen a part.
-    async fn look_everywhere(&self, tool: &Tool, mark: &Mark, key: &Arc<Key>) -> std::result::Result<Seen, String> {
-        let aims = self.targets.of(tool)?;
-        let host = self.targets.host.as_ref().ok();
+    async fn look_everywhere(
+        &self,
+        (tool, targets): (&Tool, &Targets),
+        mark: &Mark,
+        key: &Arc<Key>,
+    ) -> std::result::Result<Seen, String> {
+        let aims = targets.of(tool)?;
+        let host = targets.host.as_ref().ok();
         let scope = Scope { organization_id: mark.organization_id.clone() };
         let images = FromRegistries { app: self.app, scope, service: self.service };
-        let mut seen = Seen::default();
+        let (mut seen, mut room) = (Seen::default(), Room::default());
         for (i, aim) in aims.iter().enumerate() {
             let report = tools::folder(self.app, &mark.scan_id).join(format!("{}-{i}.report", tool.name));
             let place = Place { mark, host, images: &images, report: &report, key };
-            let run = self.patiently((tool, aim), &place).await.map_err(|error| error.to_string())?;
+            let run = self.patiently((tool, aim), &place, &mut room).await.map_err(|error| error.to_string())?;
             seen.version = seen.version.or(run.version);
             seen.incomplete = seen.incomplete.or(run.incomplete);
+            seen.untold = seen.untold.or(run.untold);
             seen.found.extend(run.found);
-            let kept = tool.kind == ScanKind::Sbom && tool.format == Format::Cyclonedx && seen.document.is_none();
-            match kept {
-                true => seen.document = Some(report),
+            match tool.kind == ScanKind::Sbom && tool.format == Format::Cyclonedx {
+                true => {
+                    let image = aim.target.image.clone().unwrap_or_else(|| "source".to_owned());
+                    seen.documents.push(Part { image, document: report });
+                }
                 // Large ones are not wanted twice.
                 false => drop(tokio::fs::remove_file(&report).await),
             }
@@ -178,12 +218,17 @@ impl Look<'_> {
         &self,
         what: (&Tool, &super::targets::Aim),
         place: &Place<'_>,
+        room: &mut Room,
     ) -> std::result::Result<tools::Run, ScanError> {
         let mut waits = WAITS.iter();
         loop {
-            match (tools::run(self.app, what, place, self.journal).await, waits.next()) {
+            match (tools::run(self.app, what, place, (self.journal, *room)).await, waits.next()) {
                 (Err(ScanError::Unreachable(_)), Some(wait)) => tokio::time::sleep(*wait).await,
-                (result, _) => return result,
+                (Ok((run, left)), _) => {
+                    *room = left;
+                    return Ok(run);
+                }
+                (Err(error), _) => return Err(error),
             }
         }
     }
@@ -200,20 +245,31 @@ impl Look<'_> {
         if verdict.0 == RunStatus::Failed {
             return self.end(row, verdict).await;
         }
-        let document = ended.iter().find_map(|one| one.seen.document.clone());
-        let succeeded: BTreeSet<String> = states.iter().filter(|s| s.succeeded()).map(|s| s.name.clone()).collect();
+        let documents = ended.iter().map(|one| one.seen.documents.clone()).find(|documents| !documents.is_empty());
         let found = ended.into_iter().flat_map(|one| one.seen.found).collect();
         let merged = tokio::task::spawn_blocking(move || tools::merge(found, &key)).await.map_err(Error::internal)?;
-        let storing = Storing { app: self.app, claim: self.claim, scan: &row, service: self.service, succeeded };
+        let storing = Storing { app: self.app, claim: self.claim, scan: &row, service: self.service };
         let Some(counts) = storing.findings(merged).await? else { return Ok(None) };
-        if let Some(document) = document
-            && !storing.document(&document).await?
+        if let Some(documents) = documents
+            && !storing.document(&self.joined(&row, documents).await?).await?
         {
             return Ok(None);
         }
         let mut row = row;
         row.counts = serde_json::to_value(counts)?;
         self.end(row, verdict).await
+    }
+
+    /// One document of what a tool wrote of several images; of one image it is as the tool wrote it.
+    async fn joined(&self, row: &scan::Model, mut documents: Vec<Part>) -> Result<PathBuf> {
+        if let [_] = documents.as_slice() {
+            return Ok(documents.remove(0).document);
+        }
+        let joined = tools::folder(self.app, &row.id).join("joined.cdx.json");
+        let (name, path) = (self.service.name.clone(), joined.clone());
+        let written = tokio::task::spawn_blocking(move || tools::join(&name, &documents, &path)).await;
+        written.map_err(Error::internal)?.map_err(Error::internal)?;
+        Ok(joined)
     }
 
     async fn end(&self, row: scan::Model, verdict: (RunStatus, Option<String>)) -> Result<Option<scan::Model>> {
@@ -258,6 +314,12 @@ pub(in crate::app) async fn afresh(app: &App, row: &scan::Model) -> Result<std::
     let cleared = tokio::time::timeout(CLEAR, tools::clear(app, &row.id)).await.unwrap_or_else(|_| late());
     store::take_back(app, &row.id).await?;
     Ok(cleared)
+}
+
+/// What a source that is scanned may be.
+pub(super) fn source_limits(app: &App) -> SourceLimits {
+    let builds = &app.settings.builds;
+    SourceLimits { bytes: builds.max_context_bytes, files: FILES, time: builds.timeout }
 }
 
 /// Whose rows a scan is among.

@@ -2,6 +2,7 @@
 
 pub mod counts;
 mod dast;
+pub mod effect;
 pub mod gates;
 mod images;
 pub mod list;
@@ -20,7 +21,8 @@ pub mod state;
 mod store;
 mod targets;
 mod tools;
-pub mod waivers;
+mod waivers;
+mod word;
 mod words;
 
 /// The kind of the job that a scan of its own is. Subject: the scan. Lane: what is looked for, and the scan's own lane.

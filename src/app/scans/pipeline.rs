@@ -10,6 +10,7 @@ use crate::domain::scan::ScanKind;
 use crate::domain::status::RunStatus;
 use crate::queue::Claim;
 
+pub(in crate::app) use super::effect::take;
 pub(in crate::app) use super::targets::Targets;
 pub(in crate::app) use super::tools::host_of;
 pub(in crate::app) use look::{Look, afresh};
@@ -92,7 +93,7 @@ pub(in crate::app) async fn close(
             _ => (RunStatus::Failed, "the pipeline ended before it did"),
         };
         let verdict = (verdict.0, Some(verdict.1.to_owned()));
-        closed.push(settle::finish(app, tx, (row, &service), verdict).await?);
+        closed.push(settle::finish(app, tx, (row, &service), verdict, None).await?);
     }
     Ok(closed)
 }

@@ -1,15 +1,22 @@
-//! What older scans saw is forgotten: of each kind and lane as many are kept as revisions of an environment.
+//! What older scans saw is forgotten. Of each kind and lane that of so many is kept as of revisions of an environment: of the
+//! newest commits, and of those that have a result, since others saw nothing. The newest that is whole is kept however many
+//! came after it: lists, gates and comparisons go back to it for what later ones could not see. So is what a gate would ask
+//! of what serves: the scans of its pipeline.
 
-use entity::{scan, scan_document, scan_finding};
+use entity::{RunStatus, deployment, environment, scan, scan_document, scan_finding};
 use sea_orm::sea_query::{Expr, ExprTrait as _, Query, SelectStatement};
-use sea_orm::{ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{
+    ColumnTrait as _, Condition, EntityTrait as _, JoinType, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    QueryTrait as _,
+};
 
+use super::word::alike;
 use crate::app::{App, Result};
 
 /// Scans that are looked at after one has ended: more are met after the next.
 const AT_ONCE: u64 = 5;
 /// Rows that one statement deletes: the database's writer is not held for long.
-const BATCH: u64 = 5_000;
+const BATCH: u64 = 1_000;
 
 /// Forgets what scans saw that are too old. What goes wrong here is tried again after the next scan.
 pub(super) async fn after(app: &App, row: &scan::Model) {
@@ -19,31 +26,40 @@ pub(super) async fn after(app: &App, row: &scan::Model) {
 }
 
 async fn surplus(app: &App, row: &scan::Model) -> Result<()> {
-    let old: Vec<String> = scan::Entity::find()
+    let newest = || alike(row).order_by_desc(scan::Column::Turn).order_by_desc(scan::Column::Id);
+    let whole = newest().filter(scan::Column::Status.eq(RunStatus::Succeeded)).one(app.db.read()).await?;
+    let old: Vec<String> = newest()
         .select_only()
         .column(scan::Column::Id)
-        .filter(scan::Column::ServiceId.eq(&row.service_id))
-        .filter(scan::Column::Kind.eq(row.kind))
-        .filter(scan::Column::Lane.eq(&row.lane))
-        .filter(scan::Column::FinishedAt.is_not_null())
         // One that was killed while it forgot goes on.
         .filter(Condition::any().add(scan::Column::Pruned.eq(false)).add(Expr::exists(still_seen())))
-        .order_by_desc(scan::Column::Id)
+        .filter(Condition::any().add(scan::Column::PipelineId.is_null()).add(serves(row).not()))
         .offset(u64::from(app.settings.keep_revisions))
         .limit(AT_ONCE)
         .into_tuple()
         .all(app.db.read())
         .await?;
-    for id in old {
-        // Said first: what is left is then shown to nobody.
-        scan::Entity::update_many()
-            .col_expr(scan::Column::Pruned, Expr::value(true))
-            .filter(scan::Column::Id.eq(&id))
-            .exec(app.db.read_write())
-            .await?;
-        seen_by(app, &id).await?;
+    for id in old.iter().filter(|id| whole.as_ref().is_none_or(|whole| whole.id != **id)) {
+        forget(app, id).await?;
     }
     Ok(())
+}
+
+/// Whether the pipeline of a scan built what serves in an environment of its service.
+fn serves(row: &scan::Model) -> Condition {
+    let serves = environment::Entity::find()
+        .select_only()
+        .join(
+            JoinType::InnerJoin,
+            environment::Entity::belongs_to(deployment::Entity)
+                .from(environment::Column::CurrentDeploymentId)
+                .to(deployment::Column::Id)
+                .into(),
+        )
+        .column(deployment::Column::PipelineId)
+        .filter(environment::Column::ServiceId.eq(&row.service_id))
+        .filter(deployment::Column::PipelineId.is_not_null());
+    Condition::all().add(scan::Column::PipelineId.in_subquery(serves.into_query()))
 }
 
 /// Whether anything is left of what the scan of a row saw.
@@ -61,7 +77,13 @@ fn still_seen() -> SelectStatement {
 ///
 /// # Errors
 /// INTERNAL when the database refuses.
-pub(super) async fn seen_by(app: &App, scan_id: &str) -> Result<()> {
+pub(super) async fn forget(app: &App, scan_id: &str) -> Result<()> {
+    // Said first: what is left is then shown to nobody.
+    scan::Entity::update_many()
+        .col_expr(scan::Column::Pruned, Expr::value(true))
+        .filter(scan::Column::Id.eq(scan_id))
+        .exec(app.db.read_write())
+        .await?;
     scan_document::Entity::delete_many()
         .filter(scan_document::Column::ScanId.eq(scan_id))
         .exec(app.db.read_write())

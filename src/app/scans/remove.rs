@@ -26,7 +26,7 @@ pub(in crate::app) async fn cancel_all(app: &App, service: &service::Model) -> R
         };
         if queue::withdraw(&tx, &row.id, super::RUN).await? > 0 {
             let why = Some("the service is being removed".to_owned());
-            settle::finish(app, &tx, (&row, &held), (RunStatus::Canceled, why)).await?;
+            settle::finish(app, &tx, (&row, &held), (RunStatus::Canceled, why), None).await?;
         } else {
             scan::Entity::update_many()
                 .col_expr(scan::Column::CancelRequested, Expr::value(true))
@@ -73,7 +73,7 @@ pub(in crate::app) async fn findings_of(app: &App, service_id: &str) -> Result<(
         .all(app.db.read_write())
         .await?;
     for id in &scans {
-        prune::seen_by(app, id).await?;
+        prune::forget(app, id).await?;
     }
     loop {
         let some = Query::select()

@@ -1,5 +1,6 @@
 //! The document of a scan: SARIF made of what is stored, or the SBOM that its tool wrote.
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::{io, mem};
 
@@ -10,7 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 
-use super::{list, machine};
+use super::{list, machine, word};
 use crate::app::{Actor, App, Error, Result};
 use crate::domain::scan::ScanKind;
 use crate::domain::status::RunStatus;
@@ -69,7 +70,9 @@ fn parts(app: App, id: String) -> impl futures_util::Stream<Item = io::Result<By
     async_stream::try_stream! {
         let mut decoder = GzDecoder::new(Vec::new());
         for n in 0.. {
-            let Some(found) = part(&app, &id, n).await.map_err(broken)? else { break };
+            let found = part(&app, &id, n).await.map_err(broken)?;
+            still_there(&app, &id).await?;
+            let Some(found) = found else { break };
             decoder.write_all(&found.bytes)?;
             yield Bytes::from(mem::take(decoder.get_mut()));
         }
@@ -91,10 +94,11 @@ fn sarif(
             let mut behind = String::new();
             loop {
                 let rows = batch(&app, &row, &behind).await.map_err(broken)?;
-                let Some(last) = rows.last() else { break };
-                behind.clone_from(&last.id);
-                for found in &rows {
-                    let finding = finding_of(found).map_err(broken)?;
+                still_there(&app, &row.id).await?;
+                let Some((last, _)) = rows.last() else { break };
+                behind.clone_from(&last.finding_id);
+                for (seen, found) in &rows {
+                    let finding = finding_of(seen, found).map_err(broken)?;
                     // What other tools report by now was this scan's all the same.
                     let others = n == 0 && !tools.iter().any(|(tool, _)| finding.detected_by.contains(tool));
                     if others || finding.detected_by.contains(name) {
@@ -109,35 +113,45 @@ fn sarif(
     }
 }
 
-/// Findings of a scan behind this one, in the order of their ids.
-async fn batch(app: &App, row: &scan::Model, behind: &str) -> Result<Vec<finding::Model>> {
-    let ids: Vec<String> = scan_finding::Entity::find()
-        .select_only()
-        .column(scan_finding::Column::FindingId)
+/// What a scan saw behind this finding, in the order of their ids, and what is known of each.
+async fn batch(app: &App, row: &scan::Model, behind: &str) -> Result<Vec<(scan_finding::Model, finding::Model)>> {
+    let seen = scan_finding::Entity::find()
         .filter(scan_finding::Column::ScanId.eq(&row.id))
         .filter(scan_finding::Column::FindingId.gt(behind))
         .order_by_asc(scan_finding::Column::FindingId)
         .limit(BATCH)
-        .into_tuple()
         .all(app.db.read())
         .await?;
-    let rows = finding::Entity::find().filter(finding::Column::Id.is_in(ids)).order_by_asc(finding::Column::Id);
-    Ok(rows.all(app.db.read()).await?)
+    let ids = seen.iter().map(|seen| &seen.finding_id);
+    let rows = finding::Entity::find().filter(finding::Column::Id.is_in(ids)).all(app.db.read()).await?;
+    let mut rows: HashMap<String, finding::Model> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+    let gone = || Error::internal("a finding of a scan is gone");
+    seen.into_iter().map(|seen| rows.remove(&seen.finding_id).map(|row| (seen, row)).ok_or_else(gone)).collect()
 }
 
-/// A finding as it is stored, as whoever writes documents wants it.
-fn finding_of(row: &finding::Model) -> Result<Finding> {
+/// Goes on only while a scan's document is there. It says that it is forgotten before anything of it is deleted: what was
+/// read before this was whole, and what is read after it may not be, so that the document breaks off instead of ending early.
+async fn still_there(app: &App, id: &str) -> io::Result<()> {
+    let row = scan::Entity::find_by_id(id).one(app.db.read()).await;
+    match row.map_err(|error| io::Error::other(error.to_string()))?.is_some_and(|row| is_there(&row)) {
+        true => Ok(()),
+        false => Err(io::Error::other("the scan was forgotten while its document was read")),
+    }
+}
+
+/// A finding as a scan saw it, as whoever writes documents wants it.
+fn finding_of(seen: &scan_finding::Model, row: &finding::Model) -> Result<Finding> {
     Ok(Finding {
         identity: row.identity.clone(),
         rule: row.rule.clone(),
         aliases: serde_json::from_value(row.aliases.clone())?,
         title: row.title.clone(),
-        severity: row.severity.into(),
+        severity: list::severity_of(seen.rank),
         place: serde_json::from_value(row.place.clone())?,
         description: row.description.as_deref().map(Into::into),
         fixed_version: row.fixed_version.clone(),
         help_url: row.help_url.clone(),
-        detected_by: serde_json::from_value(row.detected_by.clone())?,
+        detected_by: word::names(&seen.detected_by),
     })
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use entity::{environment, pipeline, scan, service};
 use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, Set};
 
-use super::look::{Look, afresh, scope_of};
+use super::look::{Look, afresh, scope_of, source_limits};
 use super::settle::{self, Ending};
 use super::targets::Targets;
-use super::{dast, tools};
+use super::{dast, effect, tools};
 use crate::app::deployments::perform::{Outcome, drop_job};
 use crate::app::deployments::{environments, request};
 use crate::app::events::hear;
@@ -17,7 +17,7 @@ use crate::app::pipelines::origin;
 use crate::app::pipelines::start::CommitInfo;
 use crate::app::pipelines::{engine, image};
 use crate::app::{App, Error, Event, Result, Scope, git};
-use crate::builder::source::{SourceError, SourceLimits};
+use crate::builder::source::SourceError;
 use crate::builder::{Journal, Output};
 use crate::domain::names::CommitHash;
 use crate::domain::scan::ScanKind;
@@ -29,8 +29,6 @@ use crate::scanner::run::Host;
 const ATTEMPTS: i32 = 4;
 /// How often it is looked whether a scan is to be ended, when nobody says so.
 const LOOK: Duration = Duration::from_secs(1);
-/// Files of a tree at most.
-const FILES: u64 = 200_000;
 /// Longest commit message that is kept, in characters.
 const MESSAGE: usize = 4_000;
 
@@ -52,7 +50,10 @@ enum Found {
 /// INTERNAL when the database does not answer: the job is then tried again.
 pub async fn run(app: &App, claim: &Claim) -> Result<Outcome> {
     let found = scan::Entity::find_by_id(&claim.job.subject).one(app.db.read_write()).await?;
-    let Some(row) = found.filter(|row| row.finished_at.is_none()) else { return drop_job(app, claim).await };
+    let Some(row) = found else { return drop_job(app, claim).await };
+    if row.finished_at.is_some() {
+        return close(app, claim, &row).await;
+    }
     let service = environments::service(app.db.read_write(), &scope_of(&row), &row.service_id).await?;
     if row.cancel_requested || service.removing {
         return finish(app, claim, row, (RunStatus::Canceled, "it was canceled".to_owned())).await;
@@ -114,7 +115,7 @@ async fn running(app: &App, scope: &Scope, row: &scan::Model) -> Result<Found> {
     Ok(match dast::of(app, scope, &place).await? {
         Ok(addresses) => {
             let images = Err("DAST looks at no image".to_owned());
-            Found::Targets(Targets { source: None, images, addresses, host })
+            Found::Targets(Targets { addresses, ..Targets::at_rest(None, images, host) })
         }
         Err(why) => Found::Nothing(why),
     })
@@ -164,12 +165,7 @@ async fn at_rest(app: &App, claim: &Claim, (row, service): (&mut scan::Model, &s
         let parent = tools::folder(app, &row.id);
         let made = tokio::fs::create_dir_all(&parent).await;
         made.map_err(|e| Error::internal(format!("the folder for scans can't be made: {e}")))?;
-        let limits = SourceLimits {
-            bytes: app.settings.builds.max_context_bytes,
-            files: FILES,
-            time: app.settings.builds.timeout,
-        };
-        let fetched = match app.sources.fetch(&place.origin, &commit, &folder, limits, &Nobody).await {
+        let fetched = match app.sources.fetch(&place.origin, &commit, &folder, source_limits(app), &Nobody).await {
             Ok(fetched) => fetched,
             Err(error) => return Ok(refused(error)),
         };
@@ -262,7 +258,7 @@ fn refused(error: SourceError) -> Found {
 /// Ends a scan that saw nothing, once nothing of it is left at work.
 async fn finish(app: &App, claim: &Claim, row: scan::Model, (ended, why): (RunStatus, String)) -> Result<Outcome> {
     if row.finished_at.is_some() {
-        return drop_job(app, claim).await;
+        return close(app, claim, &row).await;
     }
     if let Err(why) = afresh(app, &row).await? {
         if claim.job.attempts < ATTEMPTS {
@@ -274,6 +270,12 @@ async fn finish(app: &App, claim: &Claim, row: scan::Model, (ended, why): (RunSt
         Some(_) => Outcome::Done,
         None => Outcome::Lost,
     })
+}
+
+/// Ends the job of a scan that has ended: whoever ended it may have been killed before all of it was written.
+async fn close(app: &App, claim: &Claim, row: &scan::Model) -> Result<Outcome> {
+    effect::take(app, row).await?;
+    drop_job(app, claim).await
 }
 
 fn source_folder(app: &App, scan_id: &str) -> PathBuf {

@@ -1,27 +1,29 @@
-//! The end of a scan, in one transaction: what it saw is open, what it no longer saw is fixed, and it says how it
-//! compares with the one before it.
+//! The end of a scan: in one short transaction it says how it ended and how it compares with the one before it. What that
+//! means for findings is written after it; see [`super::effect`].
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
-use entity::{FindingState, RunStatus as Stored, environment, finding, scan, scan_finding, service};
-use sea_orm::sea_query::{Expr, ExprTrait as _, Query, SelectStatement};
+use entity::{FindingState, finding, scan, scan_finding, service};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Query, SelectStatement};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, PaginatorTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, Set,
+    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, JoinType,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set,
 };
 
+use super::effect;
 use super::look::scope_of;
-use super::machine::{self, ToolState, has_result};
-use crate::app::deployments::{PRODUCTION, environments};
+use super::machine::{self, ToolState};
+use super::word::{Word, alike, names};
+use crate::app::deployments::environments;
 use crate::app::services::update::for_change;
-use crate::app::{App, Event, Result};
-use crate::domain::scan::ScanKind;
+use crate::app::{App, Error, Event, Result};
 use crate::domain::status::RunStatus;
 use crate::queue::Claim;
 
-/// Rows that one statement names at most.
+/// Identities that one statement names at most.
 const BATCH: usize = 1000;
+/// How many times it is compared anew because another scan of the service ended meanwhile.
+const TRIES: usize = 20;
 
 /// What becomes of the job that a scan ends in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,19 @@ pub(in crate::app) enum Ending {
     EndsJob,
     /// It goes on: it is a pipeline's.
     KeepsJob,
+}
+
+/// How a scan compares with the one before it.
+pub(super) struct Compared {
+    word: Word,
+    /// Findings that are gone by this one, whoever saw them last.
+    gone: Vec<String>,
+    /// Findings that the one before did not see.
+    new: i64,
+    /// Findings of the one before that are fixed by this one.
+    fixed: i64,
+    /// Scans of the service that had ended by then.
+    ended: u64,
 }
 
 /// Ends a scan. None: the job is another's.
@@ -42,24 +57,48 @@ pub(super) async fn end(
     (row, verdict): (&scan::Model, (RunStatus, Option<String>)),
     ending: Ending,
 ) -> Result<Option<scan::Model>> {
-    let tx = app.begin().await?;
-    // Held by everybody who ends a scan of the service: the last one has the last word.
-    let service = for_change(&tx, &scope_of(row), &row.service_id).await?;
-    let mine = match ending {
-        Ending::EndsJob => claim.complete(&tx).await?,
-        Ending::KeepsJob => claim.renew(&tx, app.clock.now() + app.settings.job_lease).await?,
-    };
-    if !mine {
-        return Ok(None);
+    let has_result = matches!(verdict.0, RunStatus::Succeeded | RunStatus::Incomplete);
+    for _ in 0..TRIES {
+        let compared = match has_result {
+            true => Some(compare(app, row).await?),
+            false => None,
+        };
+        let tx = app.begin().await?;
+        // Held by everybody who ends a scan of the service: the last one has the last word.
+        let service = for_change(&tx, &scope_of(row), &row.service_id).await?;
+        if let Some(compared) = &compared
+            && !is_still_so(&tx, row, compared).await?
+        {
+            continue;
+        }
+        let mine = match (ending, has_result) {
+            (Ending::EndsJob, false) => claim.complete(&tx).await?,
+            // What it means is yet to be written.
+            _ => claim.renew(&tx, app.clock.now() + app.settings.job_lease).await?,
+        };
+        if !mine {
+            return Ok(None);
+        }
+        let ended = finish(app, &tx, (row, &service), verdict, compared.as_ref()).await?;
+        tx.commit().await?;
+        app.events.publish(Event::Scan { scan_id: ended.id.clone() });
+        if let Some(Compared { word, gone, .. }) = &compared {
+            effect::take_known(app, &ended, (word, gone)).await?;
+        }
+        environments::changed(app, &service);
+        if ending == Ending::EndsJob && has_result {
+            let tx = app.begin().await?;
+            let mine = claim.complete(&tx).await?;
+            tx.commit().await?;
+            return Ok(mine.then_some(ended));
+        }
+        return Ok(Some(ended));
     }
-    let ended = finish(app, &tx, (row, &service), verdict).await?;
-    tx.commit().await?;
-    app.events.publish(Event::Scan { scan_id: ended.id.clone() });
-    environments::changed(app, &service);
-    Ok(Some(ended))
+    Err(Error::internal("other scans of the service end all the time"))
 }
 
-/// Writes the end of a scan with its caller's transaction, which holds the service.
+/// Writes the end of a scan with its caller's transaction, which holds the service. One without a result is compared with
+/// nothing.
 ///
 /// # Errors
 /// INTERNAL when the database refuses.
@@ -68,17 +107,15 @@ pub(super) async fn finish(
     tx: &impl ConnectionTrait,
     (row, service): (&scan::Model, &service::Model),
     verdict: (RunStatus, Option<String>),
+    compared: Option<&Compared>,
 ) -> Result<scan::Model> {
     let now = app.clock.now();
-    let (status, _) = verdict;
     let mut change = machine::end(row, verdict, now)?;
     change.counts = Set(row.counts.clone());
-    if matches!(status, RunStatus::Succeeded | RunStatus::Incomplete) {
-        let tools = machine::tools_of(row)?;
-        let looked = Looked { app, row, service, now, tools };
-        let (new, fixed) = looked.settle(tx).await?;
-        change.new_findings = Set(new);
-        change.fixed_findings = Set(fixed);
+    change.settled = Set(compared.is_none());
+    if let Some(compared) = compared {
+        change.new_findings = Set(compared.new);
+        change.fixed_findings = Set(compared.fixed);
     }
     let ended = change.update(tx).await?;
     let mut touched: service::ActiveModel = service.clone().into();
@@ -87,181 +124,92 @@ pub(super) async fn finish(
     Ok(ended)
 }
 
-/// Whether a lane is that which says what a service is like: its branch; of what runs, production or the only environment
-/// there is; of a service that is made of images, those.
-///
-/// # Errors
-/// INTERNAL when the database does not answer.
-pub(super) async fn is_default(app: &App, service: &service::Model, lane: &str) -> Result<bool> {
-    let Some(name) = lane.strip_prefix(super::start::ENVIRONMENT_LANE) else {
-        let own = service.git_branch.as_ref().map(|branch| format!("{}{branch}", super::start::BRANCH_LANE));
-        return Ok(own.is_none_or(|own| own == lane));
-    };
-    let places = environment::Entity::find()
-        .filter(environment::Column::ServiceId.eq(&service.id))
-        .filter(environment::Column::Name.ne(name));
-    Ok(name == PRODUCTION || places.count(app.db.read()).await? == 0)
-}
-
-/// A scan whose tools have looked, and whose findings are stored.
-struct Looked<'a> {
-    app: &'a App,
-    row: &'a scan::Model,
-    service: &'a service::Model,
-    now: DateTime<Utc>,
-    tools: Vec<ToolState>,
-}
-
-impl Looked<'_> {
-    /// How many of its findings are new on its lane, and how many of the scan before it are fixed.
-    async fn settle(&self, tx: &impl ConnectionTrait) -> Result<(i64, i64)> {
-        let before = self.before(tx).await?;
-        // Counted before anything is opened: what nobody knew is PENDING.
-        let new = self.newly_seen(tx, before.as_ref()).await?;
-        let gone = self.gone(tx).await?;
-        let fixed = match &before {
-            Some(before) => self.fixed(tx, before, &gone).await?,
-            None => 0,
-        };
-        self.open(tx).await?;
-        for ids in gone.chunks(BATCH) {
-            finding::Entity::update_many()
-                .col_expr(finding::Column::State, Expr::value(FindingState::Fixed))
-                .filter(finding::Column::Id.is_in(ids))
-                .exec(tx)
-                .await?;
-        }
-        Ok((new, fixed))
-    }
-
-    /// The scan before it of this kind on its lane that has a result.
-    async fn before(&self, tx: &impl ConnectionTrait) -> Result<Option<scan::Model>> {
-        Ok(scan::Entity::find()
-            .filter(scan::Column::ServiceId.eq(&self.row.service_id))
-            .filter(scan::Column::Kind.eq(self.row.kind))
-            .filter(scan::Column::Lane.eq(&self.row.lane))
-            .filter(scan::Column::Id.lt(&self.row.id))
-            .filter(scan::Column::Status.is_in([Stored::Succeeded, Stored::Incomplete]))
-            .filter(scan::Column::Pruned.eq(false))
-            .order_by_desc(scan::Column::Id)
-            .one(tx)
-            .await?)
-    }
-
-    /// What it saw opens: what nobody knew, and what was fixed. What somebody has ignored for longer stays ignored.
-    async fn open(&self, tx: &impl ConnectionTrait) -> Result<()> {
-        let mine = || finding::Column::Id.in_subquery(seen_by(&self.row.id));
-        let waived = Condition::all().add(finding::Column::IgnoredReason.is_not_null()).add(
-            Condition::any()
-                .add(finding::Column::IgnoredUntil.is_null())
-                .add(finding::Column::IgnoredUntil.gt(self.now)),
-        );
-        finding::Entity::update_many()
-            .col_expr(finding::Column::State, Expr::value(FindingState::Ignored))
-            .filter(finding::Column::State.eq(FindingState::Fixed))
-            .filter(waived)
-            .filter(mine())
-            .exec(tx)
-            .await?;
-        finding::Entity::update_many()
-            .col_expr(finding::Column::State, Expr::value(FindingState::Open))
-            .filter(finding::Column::State.is_in([FindingState::Pending, FindingState::Fixed]))
-            .filter(mine())
-            .exec(tx)
-            .await?;
-        Ok(())
-    }
-
-    /// How many it saw that the scan before did not. What only tools report that had no result then, and was known all the
-    /// same, is not new.
-    async fn newly_seen(&self, tx: &impl ConnectionTrait, before: Option<&scan::Model>) -> Result<i64> {
-        let mine = scan_finding::Entity::find().filter(scan_finding::Column::ScanId.eq(&self.row.id));
-        let Some(before) = before else { return count(mine.count(tx).await?) };
-        let fresh = mine.filter(Expr::exists(seen_too(&before.id)).not());
-        let silent: BTreeSet<String> = match has_result(before) {
-            true => machine::tools_of(before)?.into_iter().filter(|t| !t.succeeded()).map(|t| t.name).collect(),
-            false => BTreeSet::new(),
-        };
-        if silent.is_empty() {
-            return count(fresh.count(tx).await?);
-        }
-        let rows: Vec<(serde_json::Value, FindingState)> = fresh
-            .select_only()
-            .join(
-                sea_orm::JoinType::InnerJoin,
-                scan_finding::Entity::belongs_to(finding::Entity)
-                    .from(scan_finding::Column::FindingId)
-                    .to(finding::Column::Id)
-                    .into(),
-            )
-            .column(finding::Column::DetectedBy)
-            .column(finding::Column::State)
-            .into_tuple()
-            .all(tx)
-            .await?;
-        let is_new = |(by, state): &(serde_json::Value, FindingState)| {
-            let by: BTreeSet<String> = serde_json::from_value(by.clone()).unwrap_or_default();
-            *state == FindingState::Pending || !by.is_subset(&silent)
-        };
-        count(rows.iter().filter(|row| is_new(row)).count() as u64)
-    }
-
-    /// How many of the scan before are gone with this one.
-    async fn fixed(&self, tx: &impl ConnectionTrait, before: &scan::Model, gone: &[String]) -> Result<i64> {
-        let mut fixed = 0;
+/// Compares a scan whose findings are stored with the one before it, without holding anything.
+async fn compare(app: &App, row: &scan::Model) -> Result<Compared> {
+    // What earlier ones mean has to be so before anything is compared with it.
+    effect::up_to_date(app, &scope_of(row)).await?;
+    let db = app.db.read();
+    let ended = ended(db, row).await?;
+    let service = environments::service(db, &scope_of(row), &row.service_id).await?;
+    let before = before(db, row).await?;
+    let word = Word::of(app, &service, row).await?;
+    let gone = word.gone(db, row).await?;
+    let mut fixed = 0;
+    if let Some(before) = &before {
         for ids in gone.chunks(BATCH) {
             let seen = scan_finding::Entity::find()
                 .filter(scan_finding::Column::ScanId.eq(&before.id))
                 .filter(scan_finding::Column::FindingId.is_in(ids));
-            fixed += seen.count(tx).await?;
+            fixed += seen.count(db).await?;
         }
-        count(fixed)
     }
-
-    /// What it had to see and did not: of the service's own lane, what was ever seen there; of another, what was seen there
-    /// last and never on the service's own. A tool that has no result has not looked, and what only such tools report stays.
-    async fn gone(&self, tx: &impl ConnectionTrait) -> Result<Vec<String>> {
-        let mut open = finding::Entity::find()
-            .select_only()
-            .column(finding::Column::Id)
-            .column(finding::Column::DetectedBy)
-            .filter(finding::Column::ServiceId.eq(&self.row.service_id))
-            .filter(finding::Column::Kind.eq(self.row.kind))
-            .filter(finding::Column::State.is_in([FindingState::Open, FindingState::Ignored]))
-            .filter(finding::Column::Id.not_in_subquery(seen_by(&self.row.id)));
-        let default = is_default(self.app, self.service, &self.row.lane).await?;
-        open = open.filter(finding::Column::OnDefault.eq(default));
-        if !default {
-            open = open.filter(finding::Column::Lane.eq(&self.row.lane));
-        }
-        let rows: Vec<(String, serde_json::Value)> = open.into_tuple().all(tx).await?;
-        let kind = ScanKind::from(self.row.kind);
-        let declared = self.app.settings.scanners.iter().filter(|tool| tool.kind == kind);
-        let declared: BTreeSet<&str> = declared.map(|tool| tool.name.as_str()).collect();
-        let succeeded: BTreeSet<&str> =
-            self.tools.iter().filter(|tool| tool.succeeded()).map(|tool| tool.name.as_str()).collect();
-        let is_gone = |by: &serde_json::Value| {
-            let by: Vec<String> = serde_json::from_value(by.clone()).unwrap_or_default();
-            // Tools that are no longer declared will never look again: those that are have the word.
-            let mut asked = by.iter().filter(|name| declared.contains(name.as_str())).peekable();
-            asked.peek().is_some() && asked.all(|name| succeeded.contains(name.as_str()))
-        };
-        Ok(rows.into_iter().filter(|(_, by)| is_gone(by)).map(|(id, _)| id).collect())
-    }
+    let new = number(newly_seen(db, row, before.as_ref()).await?)?;
+    Ok(Compared { word, gone, new, fixed: number(fixed)?, ended })
 }
 
-/// The findings that a scan saw.
-pub(super) fn seen_by(scan_id: &str) -> SelectStatement {
-    Query::select()
-        .column(scan_finding::Column::FindingId)
-        .from(scan_finding::Entity)
-        .and_where(scan_finding::Column::ScanId.eq(scan_id))
-        .take()
+/// Whether nothing has ended since that it would have to be compared with, and what has ended has taken effect.
+async fn is_still_so(tx: &impl ConnectionTrait, row: &scan::Model, compared: &Compared) -> Result<bool> {
+    let left = of_service(row).filter(scan::Column::Settled.eq(false)).count(tx).await?;
+    Ok(left == 0 && ended(tx, row).await? == compared.ended)
+}
+
+async fn ended(db: &impl ConnectionTrait, row: &scan::Model) -> Result<u64> {
+    Ok(of_service(row).count(db).await?)
+}
+
+/// Scans of the same service and kind that have ended.
+fn of_service(row: &scan::Model) -> sea_orm::Select<scan::Entity> {
+    scope_of(row)
+        .scans()
+        .filter(scan::Column::ServiceId.eq(&row.service_id))
+        .filter(scan::Column::Kind.eq(row.kind))
+        .filter(scan::Column::FinishedAt.is_not_null())
+}
+
+/// The scan before it of this kind on its lane that has a result: the newest of no newer commit.
+async fn before(db: &impl ConnectionTrait, row: &scan::Model) -> Result<Option<scan::Model>> {
+    let earlier = Condition::all().add(scan::Column::Turn.eq(row.turn)).add(scan::Column::Id.lt(&row.id));
+    Ok(alike(row)
+        .filter(Condition::any().add(scan::Column::Turn.lt(row.turn)).add(earlier))
+        .filter(scan::Column::Pruned.eq(false))
+        .order_by_desc(scan::Column::Turn)
+        .order_by_desc(scan::Column::Id)
+        .one(db)
+        .await?)
+}
+
+/// How many it saw that the scan before did not. What only tools report that had no result then, and was known all the
+/// same, is not new.
+async fn newly_seen(db: &impl ConnectionTrait, row: &scan::Model, before: Option<&scan::Model>) -> Result<u64> {
+    let mine = scan_finding::Entity::find().filter(scan_finding::Column::ScanId.eq(&row.id));
+    let Some(before) = before else { return Ok(mine.count(db).await?) };
+    let fresh = mine.filter(Expr::exists(seen_too(&before.id)).not());
+    let silent = machine::tools_of(before)?.into_iter().filter(|tool| !ToolState::succeeded(tool));
+    let silent: BTreeSet<String> = silent.map(|tool| tool.name).collect();
+    if silent.is_empty() {
+        return Ok(fresh.count(db).await?);
+    }
+    let to_finding = scan_finding::Entity::belongs_to(finding::Entity)
+        .from(scan_finding::Column::FindingId)
+        .to(finding::Column::Id)
+        .into();
+    let rows: Vec<(serde_json::Value, FindingState)> = fresh
+        .select_only()
+        .join(JoinType::InnerJoin, to_finding)
+        .column(scan_finding::Column::DetectedBy)
+        .column(finding::Column::State)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let is_new = |(by, state): &&(serde_json::Value, FindingState)| {
+        *state == FindingState::Pending || !names(by).is_subset(&silent)
+    };
+    Ok(rows.iter().filter(is_new).count() as u64)
 }
 
 /// Whether another scan saw the finding of a row too.
 fn seen_too(scan_id: &str) -> SelectStatement {
-    let other = sea_orm::sea_query::Alias::new("other");
+    let other = Alias::new("other");
     Query::select()
         .expr(Expr::val(1))
         .from_as(scan_finding::Entity, other.clone())
@@ -273,6 +221,6 @@ fn seen_too(scan_id: &str) -> SelectStatement {
         .take()
 }
 
-fn count(n: u64) -> Result<i64> {
-    i64::try_from(n).map_err(crate::app::Error::internal)
+fn number(n: u64) -> Result<i64> {
+    i64::try_from(n).map_err(Error::internal)
 }

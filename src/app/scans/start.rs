@@ -10,6 +10,7 @@ use crate::app::deployments::request::refuse_while_removing;
 use crate::app::deployments::{built, environments};
 use crate::app::git::{self, register::RIGHTS};
 use crate::app::pipelines::definition::snapshot_of;
+use crate::app::pipelines::order;
 use crate::app::services::update::for_change;
 use crate::app::{Actor, App, Error, Event, Precondition, Result, Scope, Violations};
 use crate::domain::names::{BranchName, EnvironmentName};
@@ -146,6 +147,7 @@ async fn enqueue(app: &App, tx: &impl ConnectionTrait, new: NewScan<'_>) -> Resu
 /// INTERNAL when the database refuses.
 pub(super) async fn insert(app: &App, tx: &impl ConnectionTrait, new: NewScan<'_>) -> Result<scan::Model> {
     let NewScan { service, kind, lane, of } = new;
+    let turn = turn(tx, (service, &lane), of.pipeline).await?;
     let ref_name = of.ref_name.or_else(|| of.pipeline.map(|p| p.ref_name.clone()));
     let row = scan::ActiveModel {
         id: Set(app.ids.id()),
@@ -153,6 +155,7 @@ pub(super) async fn insert(app: &App, tx: &impl ConnectionTrait, new: NewScan<'_
         service_id: Set(service.id.clone()),
         kind: Set(kind.into()),
         lane: Set(lane),
+        turn: Set(turn),
         pipeline_id: Set(of.pipeline.map(|p| p.id.clone())),
         environment_id: Set(of.environment_id),
         deployment_id: Set(of.deployment_id),
@@ -166,6 +169,7 @@ pub(super) async fn insert(app: &App, tx: &impl ConnectionTrait, new: NewScan<'_
         counts: Set(serde_json::to_value(SeverityCounts::default())?),
         new_findings: Set(0),
         fixed_findings: Set(0),
+        settled: Set(false),
         cancel_requested: Set(false),
         pruned: Set(false),
         created_at: Set(app.clock.now()),
@@ -173,6 +177,24 @@ pub(super) async fn insert(app: &App, tx: &impl ConnectionTrait, new: NewScan<'_
         finished_at: Set(None),
     };
     Ok(row.insert(tx).await?)
+}
+
+/// Where a scan stands among those of its lane. That of a pipeline stands where the pipeline does, which was pushed before or
+/// after others. One by itself looks at what its branch has by now: behind every pipeline that there is, and before the next.
+/// What runs, and images, are looked at as they are: later is newer.
+async fn turn(
+    tx: &impl ConnectionTrait,
+    (service, lane): (&service::Model, &str),
+    pipeline: Option<&entity::pipeline::Model>,
+) -> Result<i64> {
+    if !lane.starts_with(BRANCH_LANE) {
+        return Ok(0);
+    }
+    let scope = Scope { organization_id: service.organization_id.clone() };
+    Ok(match pipeline {
+        Some(pipeline) => 2 * i64::from(order::of(tx, &scope, pipeline).await?),
+        None => 2 * i64::from(service.next_pipeline) - 1,
+    })
 }
 
 fn faults(service: &service::Model, input: &StartInput) -> Result<()> {

@@ -5,8 +5,8 @@ use entity::{FindingState, finding, service};
 use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _, Set};
 use serde_json::json;
 
+use super::effect;
 use super::gates::{blocking, counted_by_block_rule};
-use super::waivers;
 use crate::app::audit::{self, Entry};
 use crate::app::deployments::environments;
 use crate::app::{Actor, App, Error, Result, Violations};
@@ -38,7 +38,7 @@ pub async fn set(app: &App, actor: &Actor, input: SetState) -> Result<finding::M
     let reason = input.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
     let now = app.clock.now();
     faults(&input, reason, now)?;
-    waivers::open_expired(app).await?;
+    effect::up_to_date(app, &actor.scope).await?;
     let tx = app.begin().await?;
     let found = actor
         .scope
@@ -56,13 +56,14 @@ pub async fn set(app: &App, actor: &Actor, input: SetState) -> Result<finding::M
         actor.require(Action::IgnoreBlocked)?;
     }
     let service = environments::service(&tx, &actor.scope, &row.service_id).await?;
-    let (id, title) = (row.id.clone(), row.title.clone());
+    let (id, title, rank) = (row.id.clone(), row.title.clone(), row.rank);
     let mut change: finding::ActiveModel = row.into();
     let ignored = input.state == Wanted::Ignored;
     change.state = Set(if ignored { FindingState::Ignored } else { FindingState::Open });
     change.ignored_reason = Set(reason.filter(|_| ignored).map(str::to_owned));
     change.ignored_until = Set(input.until.filter(|_| ignored));
     change.ignored_by = Set(ignored.then(|| actor.user_id.clone()));
+    change.waived_rank = Set(ignored.then_some(rank));
     let row = change.update(&tx).await?;
     let mut touched: service::ActiveModel = service.into();
     touched.changed_at = Set(now);

@@ -1,9 +1,11 @@
 //! Storing what a scan saw, in transactions that hold the database's writer for a moment each.
 //!
 //! Nothing of it is shown before the scan has ended: a finding that nobody knew is PENDING until then, and the list of a
-//! scan is empty. What an earlier try has stored is met again by its identity.
+//! scan is empty. How bad the scan finds something, and which tools report it, is the scan's own (`scan_finding`) until
+//! [`super::effect`] makes it the finding's. What an earlier try has stored is met again by its identity.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::path::Path;
 
@@ -14,7 +16,7 @@ use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _, Set};
 
 use super::list::rank_of;
-use super::settle::{is_default, seen_by};
+use super::word::Word;
 use crate::app::{App, Error, Result};
 use crate::domain::scan::SeverityCounts;
 use crate::queue::Claim;
@@ -34,14 +36,13 @@ pub(super) struct Storing<'a> {
     pub(super) claim: &'a Claim,
     pub(super) scan: &'a scan::Model,
     pub(super) service: &'a service::Model,
-    /// The tools that have a result.
-    pub(super) succeeded: BTreeSet<String>,
 }
 
 /// What is known of a finding already.
 struct Known {
+    id: String,
     on_default: bool,
-    detected_by: BTreeSet<String>,
+    digest: Option<i64>,
 }
 
 impl Storing<'_> {
@@ -54,13 +55,13 @@ impl Storing<'_> {
         found.sort_by(|one, other| one.identity.cmp(&other.identity));
         found.dedup_by(|one, other| one.identity == other.identity);
         let mut counts = SeverityCounts::default();
-        let on_default = is_default(self.app, self.service, &self.scan.lane).await?;
+        let word = Word::of(self.app, self.service, self.scan).await?;
         for batch in found.chunks(BATCH) {
             let tx = self.app.begin().await?;
             if !self.mine(&tx).await? {
                 return Ok(None);
             }
-            self.store(&tx, batch, on_default).await?;
+            self.store(&tx, batch, &word).await?;
             tx.commit().await?;
             batch.iter().for_each(|finding| counts.add(finding.severity));
         }
@@ -71,81 +72,103 @@ impl Storing<'_> {
         Ok(self.claim.renew(tx, self.app.clock.now() + self.app.settings.job_lease).await?)
     }
 
-    async fn store(&self, tx: &impl ConnectionTrait, batch: &[Finding], on_default: bool) -> Result<()> {
-        let known = self.known(tx, batch).await?;
-        let rows: Vec<finding::ActiveModel> =
-            batch.iter().map(|found| self.row(found, known.get(&found.identity), on_default)).collect::<Result<_>>()?;
+    async fn store(&self, tx: &impl ConnectionTrait, batch: &[Finding], word: &Word) -> Result<()> {
+        let mut known = self.known(tx, batch.iter()).await?;
+        let new: Vec<&Finding> = batch.iter().filter(|found| !known.contains_key(&found.identity)).collect();
+        // What one branch sees changes nothing of what another one shows.
+        let counts = |found: &&Finding| match known.get(&found.identity) {
+            Some(known) => word.counts(known.on_default, &found.detected_by),
+            None => true,
+        };
+        let (mut told, mut seen) = (Vec::new(), Vec::new());
+        for found in batch.iter().filter(counts) {
+            match known.get(&found.identity) {
+                Some(known) if known.digest == Some(digest(found)) => seen.push(known.id.clone()),
+                _ => told.push(found),
+            }
+        }
+        if !told.is_empty() {
+            self.tell(tx, &told).await?;
+        }
+        if !seen.is_empty() {
+            finding::Entity::update_many()
+                .col_expr(finding::Column::CommitSha, Expr::value(self.scan.commit_sha.clone()))
+                .col_expr(finding::Column::LastSeenAt, Expr::value(self.app.clock.now()))
+                .filter(finding::Column::Id.is_in(seen))
+                .exec(tx)
+                .await?;
+        }
+        if !new.is_empty() {
+            known.extend(self.known(tx, new.into_iter()).await?);
+        }
+        let rows = batch.iter().map(|found| {
+            let known = known.get(&found.identity);
+            let known = known.ok_or_else(|| Error::internal("a finding that was stored is not there"))?;
+            Ok(scan_finding::ActiveModel {
+                scan_id: Set(self.scan.id.clone()),
+                finding_id: Set(known.id.clone()),
+                rank: Set(rank_of(found.severity)),
+                detected_by: Set(serde_json::to_value(&found.detected_by)?),
+            })
+        });
+        let rows: Vec<scan_finding::ActiveModel> = rows.collect::<Result<_>>()?;
+        let again = OnConflict::columns([scan_finding::Column::ScanId, scan_finding::Column::FindingId])
+            .update_columns([scan_finding::Column::Rank, scan_finding::Column::DetectedBy])
+            .to_owned();
+        scan_finding::Entity::insert_many(rows).on_conflict(again).exec_without_returning(tx).await?;
+        Ok(())
+    }
+
+    /// Says what is to be said of findings: what they are, and where they were seen last. How bad they are, who reports them
+    /// and where they stand is said once the scan has ended.
+    async fn tell(&self, tx: &impl ConnectionTrait, told: &[&Finding]) -> Result<()> {
         use finding::Column as C;
         let again = OnConflict::columns([C::ServiceId, C::Kind, C::Identity])
             .update_columns([
                 C::Rule,
                 C::Aliases,
                 C::Title,
-                C::Severity,
-                C::Rank,
-                C::DetectedBy,
                 C::Location,
                 C::Place,
                 C::Description,
                 C::FixedVersion,
                 C::HelpUrl,
-                C::OnDefault,
-                C::Lane,
                 C::CommitSha,
                 C::LastSeenAt,
+                C::Digest,
             ])
             .to_owned();
+        let rows: Vec<finding::ActiveModel> = told.iter().map(|found| self.row(found)).collect::<Result<_>>()?;
         finding::Entity::insert_many(rows).on_conflict(again).exec_without_returning(tx).await?;
-        let ids: Vec<(String, i32)> = self
-            .of_batch(batch)
-            .select_only()
-            .column(finding::Column::Id)
-            .column(finding::Column::Rank)
-            .into_tuple()
-            .all(tx)
-            .await?;
-        let seen = ids.into_iter().map(|(id, rank)| scan_finding::ActiveModel {
-            scan_id: Set(self.scan.id.clone()),
-            finding_id: Set(id),
-            rank: Set(rank),
-        });
-        let again = OnConflict::columns([scan_finding::Column::ScanId, scan_finding::Column::FindingId])
-            .update_column(scan_finding::Column::Rank)
-            .to_owned();
-        scan_finding::Entity::insert_many(seen).on_conflict(again).exec_without_returning(tx).await?;
         Ok(())
     }
 
-    fn of_batch(&self, batch: &[Finding]) -> sea_orm::Select<finding::Entity> {
-        finding::Entity::find()
-            .filter(finding::Column::ServiceId.eq(&self.scan.service_id))
-            .filter(finding::Column::Kind.eq(self.scan.kind))
-            .filter(finding::Column::Identity.is_in(batch.iter().map(|found| &found.identity)))
-    }
-
-    async fn known(&self, tx: &impl ConnectionTrait, batch: &[Finding]) -> Result<BTreeMap<String, Known>> {
-        let rows: Vec<(String, bool, serde_json::Value)> = self
-            .of_batch(batch)
+    /// What is known of these, by their identities.
+    async fn known<'f>(
+        &self,
+        tx: &impl ConnectionTrait,
+        found: impl Iterator<Item = &'f Finding>,
+    ) -> Result<BTreeMap<String, Known>> {
+        let rows: Vec<(String, String, bool, Option<i64>)> = finding::Entity::find()
             .select_only()
             .column(finding::Column::Identity)
+            .column(finding::Column::Id)
             .column(finding::Column::OnDefault)
-            .column(finding::Column::DetectedBy)
+            .column(finding::Column::Digest)
+            .filter(finding::Column::ServiceId.eq(&self.scan.service_id))
+            .filter(finding::Column::Kind.eq(self.scan.kind))
+            .filter(finding::Column::Identity.is_in(found.map(|found| &found.identity)))
             .into_tuple()
             .all(tx)
             .await?;
-        let known = rows.into_iter().map(|(identity, on_default, detected_by)| {
-            let detected_by = serde_json::from_value(detected_by).unwrap_or_default();
-            (identity, Known { on_default, detected_by })
-        });
+        let known =
+            rows.into_iter().map(|(identity, id, on_default, digest)| (identity, Known { id, on_default, digest }));
         Ok(known.collect())
     }
 
-    fn row(&self, found: &Finding, known: Option<&Known>, on_default: bool) -> Result<finding::ActiveModel> {
+    /// A finding as nobody knew it. Whether the service's own branch has it is said once the scan has ended.
+    fn row(&self, found: &Finding) -> Result<finding::ActiveModel> {
         let now = self.app.clock.now();
-        // A tool that has no result this time has not said that it sees it no more.
-        let silent = known.into_iter().flat_map(|known| known.detected_by.difference(&self.succeeded));
-        let detected_by: BTreeSet<&String> = found.detected_by.iter().chain(silent).collect();
-        let severity = entity::Severity::from(found.severity);
         Ok(finding::ActiveModel {
             id: Set(self.app.ids.id()),
             organization_id: Set(self.scan.organization_id.clone()),
@@ -155,24 +178,22 @@ impl Storing<'_> {
             rule: Set(plain(&found.rule).chars().take(RULE).collect()),
             aliases: Set(serde_json::to_value(&found.aliases)?),
             title: Set(plain(&found.title)),
-            severity: Set(severity),
+            severity: Set(found.severity.into()),
             rank: Set(rank_of(found.severity)),
             state: Set(FindingState::Pending),
-            detected_by: Set(serde_json::to_value(detected_by)?),
+            detected_by: Set(serde_json::to_value(&found.detected_by)?),
             location: Set(plain(&location(&found.place))),
             place: Set(serde_json::to_value(&found.place)?),
             description: Set(found.description.as_deref().map(plain)),
             fixed_version: Set(found.fixed_version.as_deref().map(|v| plain(v).chars().take(RULE).collect())),
             help_url: Set(found.help_url.as_deref().map(plain)),
-            on_default: Set(on_default || known.is_some_and(|known| known.on_default)),
+            on_default: Set(false),
             lane: Set(self.scan.lane.clone()),
             commit_sha: Set(self.scan.commit_sha.clone()),
             first_seen_at: Set(now),
             last_seen_at: Set(now),
-            deployed_at: Set(None),
-            ignored_reason: Set(None),
-            ignored_until: Set(None),
-            ignored_by: Set(None),
+            digest: Set(Some(digest(found))),
+            ..finding::ActiveModel::default()
         })
     }
 
@@ -205,23 +226,28 @@ impl Storing<'_> {
     }
 }
 
-/// Takes back what an earlier try of a scan has stored: it may see other things this time.
+/// Takes back what an earlier try of a scan has stored: it may see other things this time. In transactions that are short;
+/// one that was killed in between goes on.
 ///
 /// # Errors
 /// INTERNAL when the database refuses.
 pub(super) async fn take_back(app: &App, scan_id: &str) -> Result<()> {
-    let tx = app.begin().await?;
-    let pending: Vec<String> = finding::Entity::find()
-        .select_only()
-        .column(finding::Column::Id)
-        .filter(finding::Column::State.eq(FindingState::Pending))
-        .filter(finding::Column::Id.in_subquery(seen_by(scan_id)))
-        .into_tuple()
-        .all(&tx)
+    scan_document::Entity::delete_many()
+        .filter(scan_document::Column::ScanId.eq(scan_id))
+        .exec(app.db.read_write())
         .await?;
-    scan_finding::Entity::delete_many().filter(scan_finding::Column::ScanId.eq(scan_id)).exec(&tx).await?;
-    scan_document::Entity::delete_many().filter(scan_document::Column::ScanId.eq(scan_id)).exec(&tx).await?;
-    for ids in pending.chunks(1000) {
+    loop {
+        let seen: Vec<String> = scan_finding::Entity::find()
+            .select_only()
+            .column(scan_finding::Column::FindingId)
+            .filter(scan_finding::Column::ScanId.eq(scan_id))
+            .limit(BATCH as u64)
+            .into_tuple()
+            .all(app.db.read_write())
+            .await?;
+        if seen.is_empty() {
+            return Ok(());
+        }
         let others = Query::select()
             .expr(Expr::val(1))
             .from(scan_finding::Entity)
@@ -230,14 +256,40 @@ pub(super) async fn take_back(app: &App, scan_id: &str) -> Result<()> {
                     .equals((finding::Entity, finding::Column::Id)),
             )
             .take();
+        let tx = app.begin().await?;
+        scan_finding::Entity::delete_many()
+            .filter(scan_finding::Column::ScanId.eq(scan_id))
+            .filter(scan_finding::Column::FindingId.is_in(&seen))
+            .exec(&tx)
+            .await?;
         finding::Entity::delete_many()
-            .filter(finding::Column::Id.is_in(ids))
+            .filter(finding::Column::Id.is_in(seen))
+            .filter(finding::Column::State.eq(FindingState::Pending))
             .filter(Expr::exists(others).not())
             .exec(&tx)
             .await?;
+        tx.commit().await?;
     }
-    tx.commit().await?;
-    Ok(())
+}
+
+/// Says whether what is told of a finding has changed. Another version of the program may come to another number: then it is
+/// told again.
+fn digest(found: &Finding) -> i64 {
+    let Finding {
+        identity: _,
+        rule,
+        aliases,
+        title,
+        severity: _,
+        place,
+        description,
+        fixed_version,
+        help_url,
+        detected_by: _,
+    } = found;
+    let mut hasher = DefaultHasher::new();
+    (rule, aliases, title, place, description, fixed_version, help_url).hash(&mut hasher);
+    hasher.finish().cast_signed()
 }
 
 /// `path:line`, `package@version` or an address.

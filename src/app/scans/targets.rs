@@ -11,6 +11,8 @@ use crate::scanner::{Target, Tool};
 pub(in crate::app) struct Targets {
     /// The folder of the source; none where there is none.
     pub(in crate::app) source: Option<PathBuf>,
+    /// The same with its history, for tools that want that; or why it is not there.
+    pub(super) history: std::result::Result<PathBuf, String>,
     /// Images on the engine that builds, or, where a cluster builds, in registries; or why there is none.
     pub(in crate::app) images: std::result::Result<Vec<String>, String>,
     /// Where the service answers.
@@ -34,7 +36,8 @@ impl Targets {
         images: std::result::Result<Vec<String>, String>,
         host: std::result::Result<Host, String>,
     ) -> Self {
-        Self { source, images, addresses: Vec::new(), host }
+        let history = Err("the history of the source was not fetched".to_owned());
+        Self { source, history, images, addresses: Vec::new(), host }
     }
 
     /// What a tool is let at, one run each.
@@ -46,6 +49,7 @@ impl Targets {
             self.host.as_ref().map_err(Clone::clone)?;
         }
         let source = match tool.wants("source") {
+            true if tool.history && self.source.is_some() => Some(self.history.clone()?),
             true => Some(self.source.clone().ok_or("there is no source to look at: the service is made of images")?),
             false => None,
         };

@@ -1,22 +1,29 @@
 //! The seam to the room `scanner`: one tool at one target, from its start to what it found; and what several found, as one.
 
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::images::FromRegistries;
 use super::targets::Aim;
 use crate::app::pipelines::engine;
 use crate::app::{App, Result};
 use crate::builder::{BuilderConnection, Journal, Output};
-use crate::scanner::report::{self, Found, Input, Key};
+use crate::scanner::report::bom::{self, Part};
+use crate::scanner::report::{self, Found, Input, Key, Read};
 use crate::scanner::run::{ClusterConnection, EngineConnection, Host, Job, Mark, Said};
-use crate::scanner::{Finding, ScanError, Tool};
+use crate::scanner::{Finding, ScanError, Tool, words};
 
 /// Where a tool in an image sees the source.
 const SOURCE_IN_CONTAINER: &str = "/kiops/source";
 
 /// Findings of one tool at most: more is a tool that is set up wrongly.
 const MOST: usize = 250_000;
+/// Bytes of memory that they may take. A hundred thousand of Semgrep take about 90 MB.
+const MOST_BYTES: usize = 256 << 20;
+
+/// Longest line of a tool that is quoted, in characters.
+const LONGEST_LINE: usize = 200;
 
 /// What one run of a tool gave.
 pub(super) struct Run {
@@ -26,6 +33,34 @@ pub(super) struct Run {
     pub(super) found: Vec<Found>,
     /// Why that may not be all there is.
     pub(super) incomplete: Option<String>,
+    /// What nobody knows of it.
+    pub(super) untold: Option<String>,
+}
+
+/// How much more of a tool's findings there may be. Over all that it looks at: they are in memory until all tools of the scan
+/// have come to their ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    findings: usize,
+    bytes: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { findings: MOST, bytes: MOST_BYTES }
+    }
+}
+
+impl Room {
+    /// Takes what a finding needs. False: there is not so much left.
+    fn take(&mut self, found: &Found) -> bool {
+        let (Some(findings), Some(bytes)) = (self.findings.checked_sub(1), self.bytes.checked_sub(found.bytes()))
+        else {
+            return false;
+        };
+        *self = Self { findings, bytes };
+        true
+    }
 }
 
 /// Whose a run is, and where its report goes.
@@ -42,8 +77,8 @@ pub(super) async fn run(
     app: &App,
     (tool, aim): (&Tool, &Aim),
     place: &Place<'_>,
-    journal: &dyn Journal,
-) -> std::result::Result<Run, ScanError> {
+    (journal, room): (&dyn Journal, Room),
+) -> std::result::Result<(Run, Room), ScanError> {
     let job = Job {
         tool,
         target: &aim.target,
@@ -53,31 +88,59 @@ pub(super) async fn run(
         report: place.report,
         join: aim.join.as_ref(),
     };
-    app.scanners.run(&job, &Words { tool: &tool.name, journal }).await?;
+    let words = Words { tool: &tool.name, journal, nothing: OnceLock::new(), something: OnceLock::new() };
+    app.scanners.run(&job, &words).await?;
     let (tool, path, source) = (tool.clone(), place.report.to_owned(), aim.target.source.clone());
     let key = place.key.clone();
-    let read = tokio::task::spawn_blocking(move || read(&tool, &path, source.as_deref(), &key)).await;
+    let read = tokio::task::spawn_blocking(move || read((&tool, &path), source.as_deref(), &key, room)).await;
     // What it reads is a stranger's.
-    read.unwrap_or_else(|_| Err(ScanError::Unreadable("its report can't be read".to_owned())))
+    let read = read.unwrap_or_else(|_| Err(ScanError::Unreadable("its report can't be read".to_owned())));
+    let (mut run, room) = read?;
+    if run.found.is_empty() {
+        if let Some(line) = words.nothing.get() {
+            return Err(ScanError::LookedAtNothing(format!("it looked at nothing: it says {line:?}")));
+        }
+        run.untold = run.untold.filter(|_| words.something.get().is_none());
+    }
+    Ok((run, room))
 }
 
-fn read(tool: &Tool, path: &Path, source: Option<&Path>, key: &Key) -> std::result::Result<Run, ScanError> {
+fn read(
+    (tool, path): (&Tool, &Path),
+    source: Option<&Path>,
+    key: &Key,
+    mut room: Room,
+) -> std::result::Result<(Run, Room), ScanError> {
     let seen_at = tool.image.as_ref().map(|_| SOURCE_IN_CONTAINER);
     let input = Input { tool, report: path, source, seen_at, key };
-    let mut found = Vec::new();
+    let (mut found, mut fits) = (Vec::new(), true);
     let read = report::read(&input, &mut |one| {
-        found.push(one);
-        found.len() <= MOST
+        fits = room.take(&one);
+        if fits {
+            found.push(one);
+        }
+        fits
     })?;
-    if found.len() > MOST {
-        return Err(ScanError::Unreadable(format!("its report has more than {MOST} findings")));
+    if !fits {
+        let bytes = MOST_BYTES >> 20;
+        return Err(ScanError::Unreadable(format!(
+            "its reports have more than {MOST} findings, or {bytes} MiB of them"
+        )));
     }
-    Ok(Run { version: read.version, found, incomplete: read.incomplete })
+    let Read { version, incomplete, untold, .. } = read;
+    Ok((Run { version, found, incomplete, untold }, room))
 }
 
 /// What several tools found, as one list.
 pub(super) fn merge(found: Vec<Found>, key: &Key) -> Vec<Finding> {
     report::merge(found, key)
+}
+
+/// What was written of several images of a service, as one document in a file.
+pub(super) fn join(service: &str, documents: &[Part], path: &Path) -> std::result::Result<(), ScanError> {
+    let made = std::fs::File::create(path);
+    let file = made.map_err(|error| ScanError::Failed(format!("the document of all images can't be made: {error}")))?;
+    bom::join(service, documents, BufWriter::new(file))
 }
 
 /// What builds, for tools: it also runs those that are in an image; or why there is nothing.
@@ -139,11 +202,21 @@ pub(super) async fn remove_folder(app: &App, scan_id: &str) {
 struct Words<'a> {
     tool: &'a str,
     journal: &'a dyn Journal,
+    /// The line in which it says that it looked at nothing.
+    nothing: OnceLock<String>,
+    /// Set where it says that it looked at something.
+    something: OnceLock<()>,
 }
 
 #[async_trait::async_trait]
 impl Said for Words<'_> {
     async fn line(&self, text: &str) {
+        // The first of its kind stays.
+        let _heard = match words::looked_at(text) {
+            Some(0) => self.nothing.set(text.trim().chars().take(LONGEST_LINE).collect()).is_ok(),
+            Some(_) => self.something.set(()).is_ok(),
+            None => false,
+        };
         self.journal.line(Output::Stdout, &format!("{}: {text}", self.tool)).await;
     }
 }

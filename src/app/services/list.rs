@@ -9,9 +9,9 @@ use sea_orm::{
     ColumnTrait, Condition, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
 };
 
-use crate::app::page::{Count, Page};
+use crate::app::page::{Count, Page, each_once};
 use crate::app::scans::list::rank_of;
-use crate::app::scans::{counts, waivers};
+use crate::app::scans::{counts, effect};
 use crate::app::{App, Error, Result, Scope};
 use crate::domain::paging::{Cursor, Direction, PageRequest};
 use crate::domain::scan::Severity;
@@ -55,7 +55,7 @@ pub async fn list(
     request: &PageRequest,
 ) -> Result<Page<service::Model>> {
     if filter.risk.is_some() {
-        waivers::open_expired(app).await?;
+        effect::up_to_date(app, scope).await?;
     }
     let all = filtered(scope, filter);
     let (db, counted) = (app.db.clone(), all.clone());
@@ -127,14 +127,14 @@ fn filtered(scope: &Scope, filter: &ServiceFilter) -> Select<service::Entity> {
         rows = rows.filter(Expr::col((service::Entity, service::Column::Name)).like(contains(text)));
     }
     if let Some(sources) = &filter.source {
-        rows = rows.filter(service::Column::Source.is_in(sources.iter().copied()));
+        rows = rows.filter(service::Column::Source.is_in(each_once(sources)));
     }
     if let Some(statuses) = &filter.status {
-        rows = rows.filter(service::Column::Status.is_in(statuses.iter().copied()));
+        rows = rows.filter(service::Column::Status.is_in(each_once(statuses)));
     }
     if let Some(risks) = &filter.risk {
         let worst = SimpleExpr::SubQuery(None, Box::new(counts::worst_rank().into()));
-        rows = rows.filter(worst.is_in(risks.iter().map(|risk| rank_of(*risk))));
+        rows = rows.filter(worst.is_in(each_once(risks).into_iter().map(rank_of)));
     }
     if let Some(id) = &filter.runtime_id {
         let deployed_there = scope

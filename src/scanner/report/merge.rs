@@ -20,6 +20,41 @@ pub struct Found {
     pub(super) trace: Trace,
 }
 
+impl Found {
+    /// Bytes of memory that it takes. A description that many share is counted in parts.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let Finding {
+            identity, rule, aliases, title, place, description, fixed_version, help_url, detected_by, ..
+        } = &self.finding;
+        let set =
+            |names: &BTreeSet<String>| names.iter().map(|name| size_of::<String>() + name.capacity()).sum::<usize>();
+        let texts =
+            [place_bytes(place), trace_bytes(&self.trace), identity.capacity(), rule.capacity(), title.capacity()];
+        let maybe = [fixed_version, help_url].into_iter().flatten().map(String::capacity).sum::<usize>();
+        let description = description.as_ref().map_or(0, |text| text.len() / std::sync::Arc::strong_count(text).max(1));
+        size_of::<Self>() + texts.iter().sum::<usize>() + maybe + description + set(aliases) + set(detected_by)
+    }
+}
+
+fn place_bytes(place: &Place) -> usize {
+    match place {
+        Place::Code { path, .. } => path.capacity(),
+        Place::Package { purl, name, version, manifest } => {
+            purl.capacity() + name.capacity() + version.capacity() + manifest.as_ref().map_or(0, String::capacity)
+        }
+        Place::Url { url, parameter } => url.capacity() + parameter.as_ref().map_or(0, String::capacity),
+        Place::Nowhere => 0,
+    }
+}
+
+fn trace_bytes(trace: &Trace) -> usize {
+    match trace {
+        Trace::Advisory { subject, manifest } => subject.capacity() + manifest.capacity(),
+        Trace::Spot { .. } | Trace::Whole(_) => 0,
+    }
+}
+
 /// What an identity is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trace {

@@ -5,14 +5,20 @@ use std::net::SocketAddr;
 use axum::body::Body;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::http::{Method, Request, StatusCode, header};
+use entity::scan;
+use futures_util::StreamExt as _;
 use http_body_util::BodyExt as _;
+use kiops::app::scans::report;
+use kiops::domain::scan::ScanKind;
 use kiops::domain::secret::ExposeSecret as _;
 use kiops::graphql::ids::NodeKind;
 use kiops::http::{Origins, reports};
+use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use super::{EVAL, PICKLE, Yard, lister};
+use super::many::large;
+use super::{EVAL, Hit, PICKLE, Yard, lister, tool};
 use crate::support::shop::{text, work};
 
 /// Status, media type and body.
@@ -113,4 +119,72 @@ async fn an_sbom_is_what_its_tool_wrote() {
     let (status, kind, body) = fetch(&yard, (Method::GET, &path_of(&scan)), Some(&member)).await;
     assert_eq!((status, kind.as_str()), (StatusCode::OK, "application/vnd.cyclonedx+json"));
     assert!(body == sbom.as_bytes(), "it is not what the tool wrote");
+}
+
+#[tokio::test]
+async fn what_is_forgotten_while_it_is_read_breaks_off() {
+    let yard = Yard::with(|told| vec![tool(told, "semgrep", ScanKind::Sast), lister(told, "syft")]).await;
+    yard.tell("semgrep", &large(1200));
+    let scan = yard.scan("main").await;
+    let components: Vec<Value> = (0..60_000_u32)
+        .map(
+            |n| json!({ "type": "library", "name": format!("{:x}", u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15)) }),
+        )
+        .collect();
+    yard.tell("syft", &json!({ "bomFormat": "CycloneDX", "specVersion": "1.5", "components": components }).to_string());
+    let sbom = yard.start(json!({ "kind": "SBOM" })).await;
+    work(&yard.test).await;
+    for id in [text(&scan["id"]), sbom] {
+        let (_, row) = kiops::graphql::ids::decode(&id.as_str().into()).unwrap();
+        // Whole when nobody forgets it.
+        let whole = report::open(&yard.test.app, &yard.member, &row).await.unwrap();
+        let whole: Vec<_> = whole.body.map(|piece| piece.unwrap()).collect().await;
+        let read: Value = serde_json::from_slice(&whole.concat()).unwrap();
+        assert!(read["version"] == "2.1.0" || read["bomFormat"] == "CycloneDX");
+
+        let mut broken = report::open(&yard.test.app, &yard.member, &row).await.unwrap().body;
+        let mut pieces = vec![broken.next().await.unwrap().unwrap()];
+        let db = yard.test.app.db.read_write();
+        scan::Entity::update_many()
+            .col_expr(scan::Column::Pruned, true.into())
+            .filter(scan::Column::Id.eq(&row))
+            .exec(db)
+            .await
+            .unwrap();
+        for (table, column) in [("scan_finding", "scan_id"), ("scan_document", "scan_id")] {
+            db.execute_unprepared(&format!("DELETE FROM {table} WHERE {column} = '{row}'")).await.unwrap();
+        }
+        let ended = loop {
+            match broken.next().await {
+                Some(Ok(piece)) => pieces.push(piece),
+                ended => break ended,
+            }
+        };
+        assert!(ended.is_some_and(|ended| ended.is_err()), "it ended as if it were whole");
+        assert!(serde_json::from_slice::<Value>(&pieces.concat()).is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_document_says_what_its_scan_saw() {
+    let yard = Yard::new(&["semgrep", "bandit"]).await;
+    yard.hits("semgrep", &[EVAL]);
+    yard.hits("bandit", &[EVAL, PICKLE]);
+    let path = path_of(&yard.scan("main").await);
+    // Later ones see it in another way.
+    yard.hits("semgrep", &[Hit { level: "note", ..EVAL }]);
+    yard.hits("bandit", &[]);
+    yard.scan("main").await;
+    let member = token(&yard, "ada@acme.example").await;
+    let (_, _, body) = fetch(&yard, (Method::GET, &path), Some(&member)).await;
+    let document: Value = serde_json::from_slice(&body).unwrap();
+    let runs = document["runs"].as_array().unwrap();
+    let levels = |tool: &str| -> Vec<String> {
+        let run = runs.iter().find(|run| run["tool"]["driver"]["name"] == tool).unwrap();
+        run["results"].as_array().unwrap().iter().map(|one| format!("{} {}", one["ruleId"], one["level"])).collect()
+    };
+    assert_eq!(levels("semgrep"), ["\"py.eval\" \"error\""]);
+    let mut bandit = levels("bandit");
+    bandit.sort();
+    assert_eq!(bandit, ["\"py.eval\" \"error\"", "\"py.pickle\" \"warning\""]);
 }

@@ -1,7 +1,10 @@
 //! One list of findings with a history.
 
 use chrono::TimeDelta;
-use kiops::domain::scan::ScanKind;
+use kiops::app::scans::list;
+use kiops::app::services;
+use kiops::app::services::list::{ServiceFilter, ServiceOrder};
+use kiops::domain::scan::{ScanKind, Severity};
 use serde_json::{Value, json};
 
 use super::{EVAL, Hit, PICKLE, SHELL, Yard, tool};
@@ -177,4 +180,29 @@ async fn of_a_tool_that_is_declared_no_more_the_others_have_the_word() {
     kiops::app::scans::run::run(&app, &claim).await.unwrap();
     // Nobody has looked for what bandit alone has reported.
     assert_eq!(yard.states().await, ["py.eval FIXED", "py.shell OPEN"]);
+}
+
+#[tokio::test]
+async fn a_word_that_is_said_a_hundred_thousand_times_is_said_once() {
+    let yard = Yard::new(&["semgrep"]).await;
+    yard.hits("semgrep", &[EVAL]);
+    yard.scan("main").await;
+    let (app, actor) = (&yard.test.app, &yard.member);
+    let request = kiops::domain::paging::PageRequest {
+        size: 10,
+        after: None,
+        before: None,
+        direction: kiops::domain::paging::Direction::Forward,
+    };
+    let filter = list::Filter {
+        kinds: Some(vec![entity::ScanKind::Sast; 100_000]),
+        severities: Some(vec![Severity::High; 100_000]),
+        states: Some(vec![entity::FindingState::Open; 100_000]),
+        ..list::Filter::default()
+    };
+    let page = list::findings(app, actor, &filter, &request).await.unwrap();
+    assert_eq!((page.items.len(), (page.count)().await.unwrap()), (1, 1));
+    let filter = ServiceFilter { risk: Some(vec![Severity::High; 100_000]), ..ServiceFilter::default() };
+    let page = services::list::list(app, &actor.scope, &filter, ServiceOrder::Name, &request).await.unwrap();
+    assert_eq!((page.items.len(), (page.count)().await.unwrap()), (1, 1));
 }

@@ -12,7 +12,7 @@ use super::Yard;
 const MANY: usize = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
 
 /// A SARIF report with so many findings, each in a place of its own.
-fn large(findings: usize) -> String {
+pub(super) fn large(findings: usize) -> String {
     let mut text =
         String::from("{\"version\":\"2.1.0\",\"runs\":[{\"tool\":{\"driver\":{\"name\":\"semgrep\",\"rules\":[");
     for rule in 0..100 {

@@ -1,11 +1,13 @@
 //! Scans, through the API, with tools that are small programs and say what the test wants them to.
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
+mod branches;
 mod documents;
 mod findings;
 mod gates;
 mod kinds;
 mod many;
+mod slices;
 mod stages;
 mod starting;
 mod troubles;

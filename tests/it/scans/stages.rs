@@ -1,6 +1,7 @@
 //! The SCAN stage of a pipeline.
 
 use kiops::domain::scan::ScanKind;
+use kiops::scanner::Tool;
 use serde_json::json;
 
 use super::{EVAL, PICKLE, SHELL, Yard, lister, stages, tool};
@@ -110,4 +111,33 @@ async fn each_kind_is_a_scan_and_what_is_not_asked_for_is_none() {
     let pipeline = yard.pipeline(&id).await;
     assert_eq!(stages(&pipeline), "SUCCEEDED SUCCEEDED SKIPPED SKIPPED SKIPPED");
     assert_eq!(pipeline["scans"], json!([]));
+}
+
+#[tokio::test]
+async fn a_tool_that_wants_the_history_has_it_and_no_other() {
+    let yard = Yard::with(|told| {
+        let script = "[ -e \"$2/.git/HEAD\" ] && echo there > \"$1/$3.history\"; cp \"$1/$3.report\" \"$4\"";
+        let named = |name: &str, history: bool| {
+            let command = ["/bin/sh", "-c", script, "-", told.to_str().unwrap(), "{source}", name, "{report}"];
+            Tool { history, ..crate::support::shop::process(name, ScanKind::Secret, &command) }
+        };
+        vec![named("gitleaks", true), named("other", false)]
+    })
+    .await;
+    yard.save_scans(&["SECRET"]).await;
+    yard.hits("gitleaks", &[EVAL]);
+    yard.hits("other", &[]);
+    let id = yard.start_pipeline(json!({})).await;
+    work(&yard.test).await;
+    let scan = yard.pipeline(&id).await["scans"][0].clone();
+    assert_eq!(scan["status"], "SUCCEEDED", "{scan}");
+    assert!(yard.told.join("gitleaks.history").exists() && !yard.told.join("other.history").exists());
+    // What is built has none.
+    assert_eq!(yard.test.sources.fetched.lock().unwrap().len(), 2);
+    // The same for a scan by itself; and where it can't be had that is the tool's own trouble.
+    std::fs::remove_file(yard.told.join("gitleaks.history")).unwrap();
+    let id = yard.start(json!({ "kind": "SECRET" })).await;
+    work(&yard.test).await;
+    assert_eq!(yard.look(&id).await["status"], "SUCCEEDED");
+    assert!(yard.told.join("gitleaks.history").exists());
 }

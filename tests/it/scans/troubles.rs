@@ -107,9 +107,16 @@ async fn half_stored(yard: &Yard, scan_id: &str) {
         ignored_reason: Set(None),
         ignored_until: Set(None),
         ignored_by: Set(None),
+        waived_rank: Set(None),
+        digest: Set(None),
     };
     let found = found.insert(db).await.unwrap();
-    let seen = scan_finding::ActiveModel { scan_id: Set(scan_id.to_owned()), finding_id: Set(found.id), rank: Set(0) };
+    let seen = scan_finding::ActiveModel {
+        scan_id: Set(scan_id.to_owned()),
+        finding_id: Set(found.id),
+        rank: Set(0),
+        detected_by: Set(json!(["semgrep"])),
+    };
     scan_finding::Entity::insert(seen).exec_without_returning(db).await.unwrap();
 }
 
@@ -203,4 +210,68 @@ async fn old_scans_are_forgotten_and_say_so() {
     let scans = yard.test.data(&yard.member, ask, json!({ "id": yard.service })).await["service"]["scans"].clone();
     assert_eq!(scans["totalCount"], 21);
     assert!(scans["nodes"][0]["reportUrl"].is_string());
+}
+
+#[tokio::test]
+async fn what_failed_takes_no_place_of_what_did_not() {
+    let yard = Yard::new(&["semgrep", "bandit"]).await;
+    let many = yard.test.app.settings.keep_revisions + 2;
+    yard.hits("semgrep", &[EVAL]);
+    yard.hits("bandit", &[]);
+    let whole = text(&yard.scan("main").await["id"]);
+    yard.break_down("semgrep", 2);
+    yard.break_down("bandit", 2);
+    for _ in 0..many {
+        assert_eq!(yard.scan("main").await["status"], "FAILED");
+    }
+    assert_eq!(yard.look(&whole).await["findings"]["totalCount"], 1);
+    // The last whole one stays, also when so many came after it that are a part.
+    yard.hits("bandit", &[]);
+    let part = text(&yard.scan("main").await["id"]);
+    for _ in 0..many {
+        assert_eq!(yard.scan("main").await["status"], "INCOMPLETE");
+    }
+    assert_eq!(yard.look(&part).await["reportUrl"], Value::Null);
+    let kept = yard.look(&whole).await;
+    assert_eq!(kept["findings"]["totalCount"], 1);
+    assert!(kept["reportUrl"].is_string());
+    yard.hits("semgrep", &[]);
+    yard.scan("main").await;
+    yard.scan("main").await;
+    assert_eq!(yard.look(&whole).await["reportUrl"], Value::Null, "there is another one");
+}
+
+#[tokio::test]
+async fn what_looked_at_nothing_is_never_clean() {
+    let yard = Yard::with(|told| {
+        // A tool that prints what it is told to, and then reports.
+        let script = "cat \"$1/words\"; cp \"$1/semgrep.report\" \"$3\"";
+        let command = ["/bin/sh", "-c", script, "-", told.to_str().unwrap(), "{source}", "{report}"];
+        vec![crate::support::shop::process("semgrep", kiops::domain::scan::ScanKind::Sast, &command)]
+    })
+    .await;
+    let say = |words: &str| std::fs::write(yard.told.join("words"), words).unwrap();
+    say("");
+    yard.hits("semgrep", &[EVAL]);
+    assert_eq!(yard.scan("main").await["tools"][0]["message"], Value::Null);
+    yard.hits("semgrep", &[]);
+    for words in [
+        "Scan completed\n \u{2022} Findings: 0\n \u{2022} Targets scanned: 0\nRan 3 rules on 0 files: 0 findings.\n",
+        "Nothing to scan.\n",
+        "Ran 0 rules on 5 files: 0 findings.\n",
+    ] {
+        say(words);
+        let scan = yard.scan("main").await;
+        assert_eq!((&scan["status"], &scan["tools"][0]["status"]), (&json!("FAILED"), &json!("FAILED")), "{words}");
+        assert!(text(&scan["tools"][0]["message"]).contains("looked at nothing"), "{scan}");
+        assert_eq!(yard.states().await, ["py.eval OPEN"], "nothing is fixed by that");
+    }
+    // Where nobody can know, that is said.
+    say("");
+    let scan = yard.scan("main").await;
+    assert_eq!((&scan["status"], &scan["message"]), (&json!("SUCCEEDED"), &json!(null)));
+    assert!(text(&scan["tools"][0]["message"]).contains("does not say how many files"), "{scan}");
+    say("Ran 3 rules on 5 files: 0 findings.\n");
+    let scan = yard.scan("main").await;
+    assert_eq!((&scan["status"], &scan["tools"][0]["message"]), (&json!("SUCCEEDED"), &json!(null)), "{scan}");
 }

@@ -5,9 +5,10 @@ use entity::{GateMode, security_gate};
 use sea_orm::{ActiveModelTrait as _, Set};
 use serde_json::{Value, json};
 
-use super::{EVAL, PICKLE, Yard};
+use super::{EVAL, Hit, PICKLE, Yard};
 use crate::support::app::code;
-use crate::support::shop::text;
+use crate::support::builds::commit;
+use crate::support::shop::{text, work};
 
 async fn yard() -> (Yard, String) {
     let yard = Yard::new(&["semgrep"]).await;
@@ -135,4 +136,50 @@ async fn a_member_ignores_nothing_that_a_gate_keeps_back() {
     assert!(yard.set_state(&yard.admin, ignore).await.errors.is_empty(), "an admin may");
     // To open it again takes nothing.
     assert!(yard.set_state(&yard.member, json!({ "id": id, "state": "OPEN" })).await.errors.is_empty());
+}
+
+#[tokio::test]
+async fn a_waiver_does_not_outlive_a_worse_severity() {
+    let yard = Yard::new(&["semgrep"]).await;
+    yard.save_scans(&["SAST"]).await;
+    yard.push_images().await;
+    yard.gate("BLOCK", false).await;
+    let mild = Hit { level: "warning", ..EVAL };
+    yard.push(1, &[mild], json!({})).await;
+    let id = text(&yard.finding("py.eval").await["id"]);
+    let ignore = json!({ "id": id, "state": "IGNORED", "reason": "only in tests", "until": yard.later(1000) });
+    assert!(yard.set_state(&yard.member, ignore).await.errors.is_empty(), "the gate does not count it");
+
+    // On another branch it is worse: that says nothing of the own one, and the waiver says nothing of the other.
+    yard.hits("semgrep", &[EVAL]);
+    yard.test.sources.push("feature/x", commit(7));
+    let other = yard.start_pipeline(json!({ "ref": "feature/x" })).await;
+    work(&yard.test).await;
+    assert_eq!(yard.finding("py.eval").await["state"], "IGNORED");
+    let verdict = yard.preview(&other).await;
+    assert_eq!((&verdict["outcome"], &verdict["violations"][0]["count"]), (&json!("BLOCKED"), &json!(1)));
+
+    let worse = yard.push(2, &[EVAL], json!({})).await;
+    let shown = yard.finding("py.eval").await;
+    assert_eq!((&shown["state"], &shown["severity"]), (&json!("OPEN"), &json!("HIGH")));
+    assert_eq!((&shown["ignoredReason"], &shown["canIgnore"]), (&json!(null), &json!(false)));
+    assert_eq!(yard.preview(&worse).await["outcome"], "BLOCKED");
+    // What is over is over, also when it is as it was.
+    yard.push(3, &[], json!({})).await;
+    yard.push(4, &[mild], json!({})).await;
+    assert_eq!(yard.finding("py.eval").await["state"], "OPEN");
+}
+
+#[tokio::test]
+async fn a_waiver_holds_for_what_is_less_severe() {
+    let (yard, id) = yard().await;
+    let ignore = json!({ "id": id, "state": "IGNORED", "reason": "only in tests" });
+    assert!(yard.set_state(&yard.admin, ignore).await.errors.is_empty());
+    yard.hits("semgrep", &[Hit { level: "note", ..EVAL }]);
+    yard.scan("main").await;
+    let shown = yard.finding("py.eval").await;
+    assert_eq!((&shown["state"], &shown["severity"]), (&json!("IGNORED"), &json!("LOW")));
+    yard.hits("semgrep", &[EVAL]);
+    yard.scan("main").await;
+    assert_eq!(yard.finding("py.eval").await["state"], "IGNORED");
 }

@@ -44,6 +44,9 @@ impl Work<'_> {
                     None => return Ok(Step::Lost),
                 };
                 self.log.line(Output::System, &summary(&row)?).await;
+            } else {
+                // Whoever ended it may have been killed before all of it was written.
+                pipeline::take(self.app, &row).await?;
             }
             if let Some(why) = &row.message {
                 faults.push(format!("{kind}: {why}"));

@@ -11,6 +11,7 @@ use super::in_force;
 use crate::app::audit::By;
 use crate::app::scans::list::{rank_of, severity_of};
 use crate::app::scans::machine::tools_of;
+use crate::app::scans::waivers;
 use crate::app::{App, Error, Precondition, Result, Scope};
 use crate::domain::scan::{ScanKind, SeverityCounts};
 use crate::scanner::gate::{self, Counted, Looked, Mode, Outcome, Rule, Verdict, Way};
@@ -197,9 +198,9 @@ fn about(scope: &Scope, wish: &Wish<'_>, kind: ScanKind) -> Option<Condition> {
 }
 
 /// How many findings of scans a rule does not let through, each as bad as the worst of these scans says. One that is fixed by
-/// now in a later commit is in this one still; one that is ignored is not counted until its time has passed.
+/// now in a later commit is in this one still; one that is ignored is not
+/// counted as long as its waiver holds for how bad it is here.
 async fn count(app: &App, db: &impl ConnectionTrait, scans: &[String], rule: &Rule) -> Result<SeverityCounts> {
-    let now = app.clock.now();
     let seen = Alias::new("seen");
     let rank = || Expr::col((Alias::new("seen"), scan_finding::Column::Rank));
     let found = |column| Expr::col((finding::Entity, column));
@@ -210,11 +211,9 @@ async fn count(app: &App, db: &impl ConnectionTrait, scans: &[String], rule: &Ru
         .and_where(Expr::col(scan_finding::Column::ScanId).is_in(scans))
         .group_by_col(scan_finding::Column::FindingId)
         .to_owned();
-    let ignored = Condition::all().add(found(finding::Column::State).eq(FindingState::Ignored.to_value())).add(
-        Condition::any()
-            .add(found(finding::Column::IgnoredUntil).is_null())
-            .add(found(finding::Column::IgnoredUntil).gt(now)),
-    );
+    let ignored = Condition::all()
+        .add(found(finding::Column::State).eq(FindingState::Ignored.to_value()))
+        .add(waivers::holds(app.clock.now(), rank()));
     let mut counted = Query::select();
     counted
         .expr_as(rank(), Alias::new("rank"))
