@@ -19,7 +19,7 @@ const SOURCE_IN_CONTAINER: &str = "/kiops/source";
 
 /// Findings of one tool at most: more is a tool that is set up wrongly.
 const MOST: usize = 250_000;
-/// Bytes of memory that they may take. A hundred thousand of Semgrep take about 90 MB.
+/// Bytes of memory that they may take. A hundred thousand of Semgrep take about 50 MB.
 const MOST_BYTES: usize = 256 << 20;
 
 /// Longest line of a tool that is quoted, in characters.

@@ -159,3 +159,24 @@ proptest! {
         prop_assert_eq!(ids.len(), first.len());
     }
 }
+
+#[test]
+fn what_findings_take_is_known() {
+    let result = |n: usize| {
+        let region = json!({ "startLine": n + 1, "snippet": { "text": format!("call({n})") } });
+        let location = json!({ "artifactLocation": { "uri": format!("src/{}/file{n}.py", n % 37) }, "region": region });
+        json!({
+            "ruleId": "rule.1", "message": { "text": format!("finding {n} of many") },
+            "locations": [{ "physicalLocation": location }],
+        })
+    };
+    let rules = json!([{ "id": "rule.1", "help": { "text": "words ".repeat(100) } }]);
+    let results: Vec<Value> = (0..1000).map(result).collect();
+    let found =
+        read_sarif(ScanKind::Sast, &log(json!({ "name": "semgrep", "rules": rules }), json!(results))).unwrap().1;
+    let each = found.iter().map(Found::bytes).sum::<usize>() / found.len();
+    println!("{each} bytes for a finding");
+    // All that it points to is in it, and what many share is not in each of them.
+    let texts: usize = found.iter().map(|one| one.finding.title.len() + one.finding.identity.len()).sum();
+    assert!(each > size_of::<Found>() + texts / found.len() && each < 4096, "{each}");
+}
