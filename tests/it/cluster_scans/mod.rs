@@ -188,6 +188,7 @@ fn probe() -> Tool {
         format: Format::Sarif,
         timeout: Duration::from_secs(60),
         ok_exit_codes: vec![0],
+        history: false,
         network: false,
         cpu: 1.0,
         memory: 256 << 20,

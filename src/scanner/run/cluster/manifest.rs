@@ -203,6 +203,7 @@ mod tests {
             format: Format::Sarif,
             timeout: Duration::from_secs(600),
             ok_exit_codes: vec![0],
+            history: false,
             network: false,
             cpu: 1.5,
             memory: 1 << 30,
