@@ -201,7 +201,7 @@ pub(super) fn registries(config: &Config, outbound: Outbound) -> anyhow::Result<
 pub(super) fn scanners(config: &Config) -> anyhow::Result<ToolRunner> {
     let folder = config.build.work_dir.join("tools");
     let runner = ToolRunner::new(&folder).with_context(|| format!("the folder for scans, {}", folder.display()))?;
-    Ok(runner.within(around(config)))
+    Ok(runner.within(around(config)).with_most_scratch(config.scan.scratch.0))
 }
 
 pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {

@@ -13,6 +13,8 @@ use super::value::{self, Size};
 pub struct Scan {
     /// Tools of one scan that are at work side by side.
     pub tools_at_once: usize,
+    /// What one run of a tool may write on the server beside its report.
+    pub scratch: Size,
     /// By name.
     #[serde(default)]
     pub tools: BTreeMap<String, ScanTool>,

@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 use crate::app::deployments::{environments, live, request};
 use crate::app::pipelines::engine;
-use crate::app::runtimes::same::{self, Sameness};
+use crate::app::runtimes::same;
 use crate::app::{App, Result, Scope};
 use crate::domain::addresses;
 use crate::domain::spec::Target;
@@ -61,7 +61,8 @@ pub(super) async fn of(
             None => false,
         },
         RuntimeKind::Kubernetes => match engine::runtime_that_builds(app).await? {
-            Some(builds) => same::as_stored(&runtime, &builds) == Sameness::Same,
+            // The very one, and not one that says it is: whoever registered that could name any namespace of the cluster.
+            Some(builds) => runtime.id == builds.id,
             None => false,
         },
     };

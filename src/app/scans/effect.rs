@@ -3,7 +3,7 @@
 //! A scan says that it has ended in one short transaction, and from then on its findings, its counts and what became of
 //! others by it are so. A hundred thousand rows take longer to write than the database's writer may be held: they are
 //! written in slices after that, and `scan.settled` says when all of them are. Whoever asks for findings meanwhile writes
-//! what is left first ([`up_to_date`]), so that nobody sees a part, also when whoever began it was killed. A slice does
+//! what is left first ([`up_to_date`]), also when whoever began it was killed. A slice does
 //! again what was done already, and nothing once the scan is settled.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use entity::{FindingState, WriteTx, finding, scan, scan_finding, service};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, FromQueryResult, JoinType, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    Select,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, JoinType, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, Select,
 };
 
 use super::list::severity_of;
@@ -24,13 +24,16 @@ use crate::app::{App, Result, Scope};
 /// Findings of one transaction: they take tens of milliseconds.
 const SLICE: usize = 500;
 
-/// Goes on only when an organization's findings are as its scans and the clock say. Asked before they are listed or counted;
-/// nothing is written where nothing is left to write.
+/// Brings an organization's findings to where its scans and the clock say that they are. Asked before they are listed or
+/// counted; nothing is written where nothing is left to write. What can't be written is shown as it is: the worker goes on with
+/// it.
 ///
 /// # Errors
 /// INTERNAL when the database does not answer.
 pub async fn up_to_date(app: &App, scope: &Scope) -> Result<()> {
-    take_left(app, scope.scans()).await?;
+    if let Err(error) = take_left(app, scope.scans()).await {
+        tracing::warn!(%error, "what scans mean could not be written for whoever asks for findings");
+    }
     waivers::open_expired(app).await
 }
 
@@ -43,9 +46,16 @@ pub async fn everywhere(app: &App) -> Result<()> {
     waivers::open_expired(app).await
 }
 
-async fn take_left(app: &App, scans: Select<scan::Entity>) -> Result<()> {
+/// Writes what is left of some scans. Of all that ask at once in this server one writes, and the others wait for it.
+pub(super) async fn take_left(app: &App, scans: Select<scan::Entity>) -> Result<()> {
+    static WRITING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     let left = scans.filter(scan::Column::Settled.eq(false)).filter(scan::Column::FinishedAt.is_not_null());
-    for row in left.order_by_asc(scan::Column::FinishedAt).all(app.db.read()).await? {
+    let left = left.order_by_asc(scan::Column::FinishedAt);
+    if left.clone().one(app.db.read()).await?.is_none() {
+        return Ok(());
+    }
+    let _writing = WRITING.lock().await;
+    for row in left.all(app.db.read()).await? {
         take(app, &row).await?;
     }
     Ok(())
@@ -97,7 +107,6 @@ struct Met {
     detected_by: serde_json::Value,
     on_default: bool,
     lane: String,
-    waived_rank: Option<i32>,
 }
 
 /// What holds of findings by now.
@@ -118,7 +127,7 @@ struct Changes {
     opened: Vec<String>,
     /// What nobody knew, and newer commits don't have.
     old: Vec<String>,
-    /// What is ignored and has become worse than what was waived.
+    /// What has become worse, and may be worse now than what was waived of it.
     worse: Vec<String>,
 }
 
@@ -154,7 +163,6 @@ impl Effect<'_> {
                 finding::Column::DetectedBy,
                 finding::Column::OnDefault,
                 finding::Column::Lane,
-                finding::Column::WaivedRank,
             ])
             .join(JoinType::InnerJoin, to_finding)
             .filter(scan_finding::Column::ScanId.eq(&self.row.id))
@@ -184,7 +192,8 @@ impl Effect<'_> {
             rank: met.seen_rank,
             detected_by: if is_new { seen_by } else { seen_by.into_iter().chain(silent).collect() },
         };
-        if met.state == FindingState::Ignored && met.waived_rank.is_some_and(|waived| now.rank < waived) {
+        if now.rank < before.rank {
+            // Whether it is ignored is seen when it is written: somebody may do so this moment.
             changes.worse.push(met.finding_id.clone());
         }
         match met.state {
@@ -205,6 +214,7 @@ impl Effect<'_> {
         if !self.is_left(&tx).await? {
             return Ok(false);
         }
+        hold(self.app, &tx, changes.ids()).await?;
         use finding::Column as C;
         let (app, update) = (self.app, finding::Entity::update_many);
         for (now, ids) in changes.now {
@@ -269,6 +279,7 @@ impl Effect<'_> {
             if !self.is_left(&tx).await? {
                 return Ok(false);
             }
+            hold(self.app, &tx, ids.to_vec()).await?;
             finding::Entity::update_many()
                 .col_expr(finding::Column::State, Expr::value(FindingState::Fixed))
                 .filter(finding::Column::State.is_in([FindingState::Open, FindingState::Ignored]))
@@ -288,7 +299,26 @@ impl Effect<'_> {
     }
 }
 
+/// Takes findings in the order of their ids, before any of them is changed: of two that change the same ones, here or while a
+/// scan is stored, one waits for the other instead of each for the other.
+///
+/// # Errors
+/// INTERNAL when the database refuses.
+pub(super) async fn hold(app: &App, tx: &impl ConnectionTrait, ids: Vec<String>) -> Result<()> {
+    if app.db.is_postgres() {
+        let held = finding::Entity::find().select_only().column(finding::Column::Id);
+        let held = held.filter(finding::Column::Id.is_in(ids)).order_by_asc(finding::Column::Id).lock_exclusive();
+        held.into_tuple::<String>().all(tx).await?;
+    }
+    Ok(())
+}
+
 impl Changes {
+    fn ids(&self) -> Vec<String> {
+        let lists = [&self.merged, &self.opened, &self.old, &self.worse];
+        self.now.values().chain(lists).flatten().cloned().collect::<BTreeSet<String>>().into_iter().collect()
+    }
+
     fn is_empty(&self) -> bool {
         self.now.is_empty()
             && self.merged.is_empty()

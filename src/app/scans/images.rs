@@ -51,7 +51,8 @@ impl ImageSource for FromRegistries<'_> {
 fn unsaved(error: RegistryError) -> ScanError {
     let text = format!("the image can't be had: {error}");
     match error {
-        RegistryError::Unreachable(_) => ScanError::Unreachable(text),
+        // Both are over after a while.
+        RegistryError::Unreachable(_) | RegistryError::Limited { .. } => ScanError::Unreachable(text),
         _ => ScanError::Failed(text),
     }
 }

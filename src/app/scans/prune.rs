@@ -31,6 +31,8 @@ async fn surplus(app: &App, row: &scan::Model) -> Result<()> {
     let old: Vec<String> = newest()
         .select_only()
         .column(scan::Column::Id)
+        // What it means is read from what it saw.
+        .filter(scan::Column::Settled.eq(true))
         // One that was killed while it forgot goes on.
         .filter(Condition::any().add(scan::Column::Pruned.eq(false)).add(Expr::exists(still_seen())))
         .filter(Condition::any().add(scan::Column::PipelineId.is_null()).add(serves(row).not()))
@@ -45,7 +47,7 @@ async fn surplus(app: &App, row: &scan::Model) -> Result<()> {
     Ok(())
 }
 
-/// Whether the pipeline of a scan built what serves in an environment of its service.
+/// Whether the pipeline of a scan built what serves in an environment of its service, or what waits to be deployed.
 fn serves(row: &scan::Model) -> Condition {
     let serves = environment::Entity::find()
         .select_only()
@@ -59,7 +61,15 @@ fn serves(row: &scan::Model) -> Condition {
         .column(deployment::Column::PipelineId)
         .filter(environment::Column::ServiceId.eq(&row.service_id))
         .filter(deployment::Column::PipelineId.is_not_null());
-    Condition::all().add(scan::Column::PipelineId.in_subquery(serves.into_query()))
+    let comes = deployment::Entity::find()
+        .select_only()
+        .column(deployment::Column::PipelineId)
+        .filter(deployment::Column::ServiceId.eq(&row.service_id))
+        .filter(deployment::Column::FinishedAt.is_null())
+        .filter(deployment::Column::PipelineId.is_not_null());
+    Condition::any()
+        .add(scan::Column::PipelineId.in_subquery(serves.into_query()))
+        .add(scan::Column::PipelineId.in_subquery(comes.into_query()))
 }
 
 /// Whether anything is left of what the scan of a row saw.

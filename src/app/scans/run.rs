@@ -9,7 +9,7 @@ use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFi
 use super::look::{Look, afresh, scope_of, source_limits};
 use super::settle::{self, Ending};
 use super::targets::Targets;
-use super::{dast, effect, tools};
+use super::{dast, effect, start, tools};
 use crate::app::deployments::perform::{Outcome, drop_job};
 use crate::app::deployments::{environments, request};
 use crate::app::events::hear;
@@ -138,6 +138,9 @@ async fn at_rest(app: &App, claim: &Claim, (row, service): (&mut scan::Model, &s
     let commit = match &row.commit_sha {
         Some(known) => CommitHash::parse(known).map_err(Error::internal)?,
         None => {
+            // Before it is asked what the branch has: what was pushed by then is in the answer.
+            let now = environments::service(app.db.read(), &scope, &service.id).await?;
+            row.turn = start::turn(app.db.read(), (&now, &row.lane), None).await?;
             let name = row.ref_name.clone().unwrap_or_default();
             match app.sources.resolve(&place.origin, &name).await {
                 Ok(resolved) => resolved.commit,
@@ -148,6 +151,7 @@ async fn at_rest(app: &App, claim: &Claim, (row, service): (&mut scan::Model, &s
     // Written down before anything is done: what is repeated is repeated for this commit.
     let mut change: scan::ActiveModel = row.clone().into();
     change.commit_sha = Set(Some(commit.to_string()));
+    change.turn = Set(row.turn);
     let mut info = CommitInfo {
         sha: commit.to_string(),
         web_url: Some(origin::page_of(service, &place, &commit)),

@@ -126,10 +126,11 @@ pub(super) async fn finish(
 
 /// Compares a scan whose findings are stored with the one before it, without holding anything.
 async fn compare(app: &App, row: &scan::Model) -> Result<Compared> {
-    // What earlier ones mean has to be so before anything is compared with it.
-    effect::up_to_date(app, &scope_of(row)).await?;
     let db = app.db.read();
+    // First: what ends while this is compared is seen to have ended since.
     let ended = ended(db, row).await?;
+    // What earlier ones mean has to be so before anything is compared with it.
+    effect::take_left(app, of_service(row)).await?;
     let service = environments::service(db, &scope_of(row), &row.service_id).await?;
     let before = before(db, row).await?;
     let word = Word::of(app, &service, row).await?;

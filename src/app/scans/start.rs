@@ -182,18 +182,16 @@ pub(super) async fn insert(app: &App, tx: &impl ConnectionTrait, new: NewScan<'_
 /// Where a scan stands among those of its lane. That of a pipeline stands where the pipeline does, which was pushed before or
 /// after others. One by itself looks at what its branch has by now: behind every pipeline that there is, and before the next.
 /// What runs, and images, are looked at as they are: later is newer.
-async fn turn(
+pub(super) async fn turn(
     tx: &impl ConnectionTrait,
     (service, lane): (&service::Model, &str),
     pipeline: Option<&entity::pipeline::Model>,
 ) -> Result<i64> {
-    if !lane.starts_with(BRANCH_LANE) {
-        return Ok(0);
-    }
     let scope = Scope { organization_id: service.organization_id.clone() };
     Ok(match pipeline {
-        Some(pipeline) => 2 * i64::from(order::of(tx, &scope, pipeline).await?),
-        None => 2 * i64::from(service.next_pipeline) - 1,
+        Some(pipeline) if !lane.starts_with(ENVIRONMENT_LANE) => 2 * i64::from(order::of(tx, &scope, pipeline).await?),
+        None if lane.starts_with(BRANCH_LANE) => 2 * i64::from(service.next_pipeline) - 1,
+        _ => 0,
     })
 }
 

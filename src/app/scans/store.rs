@@ -15,6 +15,7 @@ use flate2::write::GzEncoder;
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _, Set};
 
+use super::effect::hold;
 use super::list::rank_of;
 use super::word::Word;
 use crate::app::{App, Error, Result};
@@ -74,6 +75,7 @@ impl Storing<'_> {
 
     async fn store(&self, tx: &impl ConnectionTrait, batch: &[Finding], word: &Word) -> Result<()> {
         let mut known = self.known(tx, batch.iter()).await?;
+        hold(self.app, tx, known.values().map(|known| known.id.clone()).collect()).await?;
         let new: Vec<&Finding> = batch.iter().filter(|found| !known.contains_key(&found.identity)).collect();
         // What one branch sees changes nothing of what another one shows.
         let counts = |found: &&Finding| match known.get(&found.identity) {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use entity::{FindingState, RunStatus, environment, finding, scan, scan_finding, service};
-use sea_orm::sea_query::{Query, SelectStatement};
+use sea_orm::sea_query::{ExprTrait as _, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait as _, Condition, DatabaseConnection, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
     QueryOrder as _, QuerySelect as _,
@@ -18,7 +18,6 @@ use super::machine;
 use super::start::{BRANCH_LANE, ENVIRONMENT_LANE};
 use crate::app::deployments::PRODUCTION;
 use crate::app::{App, Result};
-use crate::domain::scan::ScanKind;
 
 /// Newer scans that are asked which tools have looked since.
 const MOST_NEWER: u64 = 100;
@@ -31,7 +30,7 @@ pub(super) struct Word {
     pub(super) succeeded: BTreeSet<String>,
     /// The tools that have looked at a newer commit of the lane since.
     superseded: BTreeSet<String>,
-    /// The tools of its kind that kiops.toml declares.
+    /// The tools that were declared when it began: whoever writes down what it means may have another kiops.toml by now.
     declared: BTreeSet<String>,
 }
 
@@ -47,13 +46,12 @@ impl Word {
         for newer in newer.all(db).await? {
             superseded.extend(succeeded(&newer)?);
         }
-        let kind = ScanKind::from(row.kind);
-        let declared = app.settings.scanners.iter().filter(|tool| tool.kind == kind);
+        let declared = machine::tools_of(row)?.into_iter().map(|tool| tool.name);
         Ok(Self {
             is_default: is_default(db, service, &row.lane).await?,
             succeeded: succeeded(row)?,
             superseded,
-            declared: declared.map(|tool| tool.name.clone()).collect(),
+            declared: declared.collect(),
         })
     }
 
@@ -82,11 +80,13 @@ impl Word {
             .filter(finding::Column::ServiceId.eq(&row.service_id))
             .filter(finding::Column::Kind.eq(row.kind))
             .filter(finding::Column::State.is_in([FindingState::Open, FindingState::Ignored]))
-            .filter(finding::Column::OnDefault.eq(self.is_default))
             .filter(finding::Column::Id.not_in_subquery(seen_by(&row.id)));
-        if !self.is_default {
-            open = open.filter(finding::Column::Lane.eq(&row.lane));
-        }
+        let last_seen_here = finding::Column::Lane.eq(&row.lane);
+        open = match self.is_default {
+            // Also what was seen here before this was the service's own lane: nobody else would ever look for it.
+            true => open.filter(finding::Column::OnDefault.eq(true).or(last_seen_here)),
+            false => open.filter(finding::Column::OnDefault.eq(false)).filter(last_seen_here),
+        };
         let rows: Vec<(String, serde_json::Value)> = open.into_tuple().all(db).await?;
         // Few tools make few different answers, of a hundred thousand findings too.
         let mut known: Vec<(serde_json::Value, bool)> = Vec::new();

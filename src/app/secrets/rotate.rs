@@ -60,7 +60,7 @@ pub async fn rotate(app: &App) -> Result<Rotated> {
                 done.unread.push(row.id);
                 continue;
             };
-            let anew = app.vault.seal(&value, &place).map_err(Error::internal)?;
+            let anew = app.vault.seal_with(&done.key_id, &value, &place).map_err(Error::internal)?;
             let changed = secret::Entity::update_many()
                 .col_expr(secret::Column::KeyId, anew.key_id.into())
                 .col_expr(secret::Column::Sealed, anew.blob.into())
@@ -100,7 +100,7 @@ async fn turn_facts(app: &App, key_id: &str) -> Result<()> {
             continue;
         }
         let value = app.vault.unseal(&sealed, name).map_err(Error::internal)?;
-        let anew = app.vault.seal(&value, name).map_err(Error::internal)?;
+        let anew = app.vault.seal_with(key_id, &value, name).map_err(Error::internal)?;
         meta::Entity::update_many()
             .col_expr(meta::Column::Value, anew.to_string().into())
             .filter(meta::Column::Key.eq(name))

@@ -286,7 +286,7 @@ impl Call<'_> {
             error = self.watch() => return Err(error),
         };
         if ended.status.success() {
-            return Ok(());
+            return self.fits().await;
         }
         let asked = Asked { host: &part.place.host(), origin: self.origin, commit: Some(&part.commit) };
         Err(words::meaning(&ended, &asked))
@@ -296,12 +296,19 @@ impl Call<'_> {
     async fn watch(&self) -> SourceError {
         loop {
             tokio::time::sleep(LOOK).await;
-            let folder = self.staging.repository();
-            if let Ok(bytes) = blocking(move || Ok(bytes_below(&folder))).await
-                && bytes > self.limits.bytes
-            {
-                return SourceError::Refused(format!("the source is larger than {}", size(self.limits.bytes)));
+            // A look that can't be made is made the next time.
+            if let Err(error @ SourceError::Refused(_)) = self.fits().await {
+                return error;
             }
+        }
+    }
+
+    /// Whether what was fetched is no more than may be.
+    async fn fits(&self) -> Result<(), SourceError> {
+        let folder = self.staging.repository();
+        match blocking(move || Ok(bytes_below(&folder))).await? > self.limits.bytes {
+            true => Err(SourceError::Refused(format!("the source is larger than {}", size(self.limits.bytes)))),
+            false => Ok(()),
         }
     }
 

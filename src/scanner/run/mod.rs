@@ -47,8 +47,8 @@ use crate::cluster::InCluster;
 use crate::domain::kubeconfig::ClusterAccess;
 use crate::domain::secret::SecretString;
 
-/// Bytes that a run may write beside its report, the saved image among them.
-const MOST_SCRATCH: u64 = 16 << 30;
+/// Bytes that a run may write beside its report, the saved image among them, unless it is said otherwise.
+const MOST_SCRATCH: u64 = 4 << 30;
 
 /// Where a tool's own words go, line by line: control sequences neutralised, each line cut at 16 KiB. Masked by
 /// whoever stores them.

@@ -101,3 +101,15 @@ async fn how_bad_it_is_elsewhere_is_said_elsewhere() {
     yard.pushed(("feature/x", 16), &[EVAL, SHELL]).await;
     assert_eq!(yard.finding("py.shell").await["severity"], "LOW");
 }
+
+#[tokio::test]
+async fn what_was_seen_before_a_branch_became_the_services_own_is_looked_for() {
+    let yard = yard().await;
+    yard.pushed(("main", 11), &[]).await;
+    yard.pushed(("feature/x", 12), &[EVAL]).await;
+    assert_eq!(yard.states().await, ["py.eval OPEN"]);
+    let update = "mutation($i: UpdateServiceInput!) { updateService(input: $i) { service { id } } }";
+    yard.test.data(&yard.admin, update, json!({ "i": { "id": yard.service, "branch": "feature/x" } })).await;
+    yard.pushed(("feature/x", 13), &[]).await;
+    assert_eq!(yard.states().await, ["py.eval FIXED"]);
+}

@@ -192,6 +192,18 @@ async fn a_waiver_holds_until_its_time_is_over() {
 }
 
 #[tokio::test]
+async fn what_is_waived_holds_nothing_back_when_it_is_mended_later() {
+    let yard = yard().await;
+    yard.gate("BLOCK", false).await;
+    let first = yard.push(1, &[EVAL], json!({})).await;
+    let ignore = json!({ "id": yard.finding("py.eval").await["id"], "state": "IGNORED", "reason": "never reached" });
+    assert!(yard.set_state(&yard.admin, ignore).await.errors.is_empty());
+    yard.push(2, &[], json!({})).await;
+    assert_eq!(yard.states().await, ["py.eval FIXED"]);
+    assert_eq!(yard.preview(&first).await["outcome"], "PASSED", "it is in the first build still, and waived there");
+}
+
+#[tokio::test]
 async fn without_a_result_it_is_kept_back() {
     let yard = Yard::with(|told| vec![tool(told, "semgrep", ScanKind::Sast), tool(told, "zap", ScanKind::Dast)]).await;
     yard.push_images().await;

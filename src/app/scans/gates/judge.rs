@@ -1,9 +1,9 @@
 //! What the gate of a service says of a deployment, from what scans have stored.
 
-use entity::{FindingState, GateMode, RunStatus, environment, finding, pipeline, scan, scan_finding, service};
+use entity::{GateMode, RunStatus, environment, finding, pipeline, scan, scan_finding, service};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Query};
 use sea_orm::{
-    ActiveEnum as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _, QueryTrait as _,
 };
 
@@ -123,6 +123,13 @@ pub async fn mark_deployed(app: &App, tx: &impl ConnectionTrait, scope: &Scope, 
         .from(scan_finding::Entity)
         .and_where(scan_finding::Column::ScanId.is_in(scans))
         .to_owned();
+    if app.db.is_postgres() {
+        // In the order in which scans that are stored and written down hold them.
+        let held = finding::Entity::find().select_only().column(finding::Column::Id);
+        let held =
+            held.filter(finding::Column::DeployedAt.is_null()).filter(finding::Column::Id.in_subquery(seen.clone()));
+        held.order_by_asc(finding::Column::Id).lock_exclusive().into_tuple::<String>().all(tx).await?;
+    }
     finding::Entity::update_many()
         .col_expr(finding::Column::DeployedAt, Expr::value(app.clock.now()))
         .filter(finding::Column::DeployedAt.is_null())
@@ -150,8 +157,6 @@ async fn evidence(db: &impl ConnectionTrait, scope: &Scope, wish: &Wish<'_>, kin
         .filter(scan::Column::ServiceId.eq(&wish.service.id))
         .filter(scan::Column::Kind.eq(entity::ScanKind::from(kind)))
         .filter(scan::Column::Status.is_in([RunStatus::Succeeded, RunStatus::Incomplete]))
-        // Nobody knows any more what an old one saw.
-        .filter(scan::Column::Pruned.eq(false))
         .filter(about)
         .order_by_desc(scan::Column::Id)
         .limit(MOST_SCANS)
@@ -159,6 +164,11 @@ async fn evidence(db: &impl ConnectionTrait, scope: &Scope, wish: &Wish<'_>, kin
         .await?;
     let mut evidence = Evidence::default();
     for row in rows {
+        if row.pruned {
+            // Nobody knows any more what it saw, and it may have been what those after it did not.
+            evidence.looked = false;
+            break;
+        }
         evidence.looked |= tools_of(&row)?.iter().any(|tool| tool.succeeded());
         evidence.scans.push(row.id);
         if row.status == RunStatus::Succeeded {
@@ -211,9 +221,8 @@ async fn count(app: &App, db: &impl ConnectionTrait, scans: &[String], rule: &Ru
         .and_where(Expr::col(scan_finding::Column::ScanId).is_in(scans))
         .group_by_col(scan_finding::Column::FindingId)
         .to_owned();
-    let ignored = Condition::all()
-        .add(found(finding::Column::State).eq(FindingState::Ignored.to_value()))
-        .add(waivers::holds(app.clock.now(), rank()));
+    // One that is fixed by now keeps its waiver, for those that have it still.
+    let ignored = waivers::holds(app.clock.now(), rank());
     let mut counted = Query::select();
     counted
         .expr_as(rank(), Alias::new("rank"))
