@@ -13,15 +13,11 @@ use entity::Db;
 /// # Errors
 /// When another server holds it, or the disk refuses.
 pub(super) fn hold(url: &str) -> anyhow::Result<Option<File>> {
-    let Some((file, database)) = lock_file(url)? else { return Ok(None) };
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(taken(&database)),
-        Err(TryLockError::Error(error)) => {
-            tracing::warn!(%error, "it can't be seen whether another server is using {}", database.display());
-        }
+    let Some(held) = lock(url)? else { return Ok(None) };
+    if let Some(doubt) = held.doubt {
+        tracing::warn!("{doubt:#}");
     }
-    Ok(Some(file))
+    Ok(Some(held.file))
 }
 
 /// The same for whoever must be alone.
@@ -29,18 +25,18 @@ pub(super) fn hold(url: &str) -> anyhow::Result<Option<File>> {
 /// # Errors
 /// Also where the file system knows no locks.
 pub(super) fn hold_for_certain(url: &str) -> anyhow::Result<Option<File>> {
-    let Some((file, database)) = lock_file(url)? else { return Ok(None) };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(taken(&database)),
-        Err(TryLockError::Error(error)) => {
-            let what = format!("it can't be seen whether a server is using {}", database.display());
-            Err(anyhow::Error::new(error).context(what))
-        }
-    }
+    let Some(held) = lock(url)? else { return Ok(None) };
+    held.doubt.map_or(Ok(Some(held.file)), Err)
 }
 
-fn lock_file(url: &str) -> anyhow::Result<Option<(File, PathBuf)>> {
+/// A lock that nobody else has.
+struct Held {
+    file: File,
+    /// Why that is not certain.
+    doubt: Option<anyhow::Error>,
+}
+
+fn lock(url: &str) -> anyhow::Result<Option<Held>> {
     let Some(database) = Db::file(url) else { return Ok(None) };
     let mut name = database.clone().into_os_string();
     // Beside the database and not on it: a lock of the file itself could meet those of SQLite.
@@ -50,7 +46,16 @@ fn lock_file(url: &str) -> anyhow::Result<Option<(File, PathBuf)>> {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     let file = File::options().create(true).truncate(false).write(true).open(&path);
-    Ok(Some((file.with_context(|| path.display().to_string())?, database)))
+    let file = file.with_context(|| path.display().to_string())?;
+    let doubt = match file.try_lock() {
+        Ok(()) => None,
+        Err(TryLockError::WouldBlock) => return Err(taken(&database)),
+        Err(TryLockError::Error(error)) => {
+            let what = format!("it can't be seen whether another server is using {}", database.display());
+            Some(anyhow::Error::new(error).context(what))
+        }
+    };
+    Ok(Some(Held { file, doubt }))
 }
 
 fn taken(database: &Path) -> anyhow::Error {

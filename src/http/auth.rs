@@ -35,9 +35,14 @@ pub fn credential(headers: &HeaderMap, origins: &Origins) -> Result<Option<Strin
 
 /// The token of `Bearer <token>`; the scheme's case does not matter (RFC 9110, 11.1).
 pub(super) fn bearer(value: &str) -> Option<String> {
-    let (scheme, token) = value.trim().split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && !token.contains(' ')).then(|| token.to_owned())
+    let token = after_bearer(value)?;
+    (!token.is_empty() && !token.contains(' ')).then(|| token.to_owned())
+}
+
+/// All that follows `Bearer`, whatever it is.
+pub(super) fn after_bearer(value: &str) -> Option<&str> {
+    let (scheme, rest) = value.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim())
 }
 
 fn cookie(headers: &HeaderMap) -> Option<String> {

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use super::auth::after_bearer;
 use crate::domain::secret::{ExposeSecret as _, SecretString};
 
 /// Gives the text.
@@ -39,10 +40,8 @@ async fn read(State(metrics): State<Metrics>, headers: HeaderMap) -> Response {
 
 fn is_let_in(token: Option<&[u8; 32]>, headers: &HeaderMap) -> bool {
     let Some(token) = token else { return true };
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given =
-        given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    given.is_some_and(|(_, given)| hash(given.trim()).ct_eq(token).into())
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(after_bearer);
+    given.is_some_and(|given| hash(given).ct_eq(token).into())
 }
 
 fn hash(token: &str) -> [u8; 32] {
