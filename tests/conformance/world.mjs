@@ -1,0 +1,211 @@
+// A server as one would run it, with an admin, a member and something to ask for: a GitHub with one repository, the program
+// on SQLite in a temporary folder, and a real Docker engine.
+import { execFileSync, spawn } from 'node:child_process'
+import { copyFileSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer, request } from 'node:http'
+import { createServer as listen } from 'node:net'
+
+const { KIOPS_BIN, FOLDER, KIOPS_TEST_DOCKER_HOST: HOST } = process.env
+const PASSWORD = 'correct horse battery'
+const TOKEN = 'ghp_conformance'
+/** Lines that a build prints, and how many of them in a second. */
+export const LINES = 1500
+const PER_SECOND = 100
+/** What is built from and deployed; it is on the engine and on no registry. */
+const BASE = 'conformance/base'
+
+export const pause = time => new Promise(done => setTimeout(done, time))
+
+/** Asks until there is an answer. */
+export async function until(what, probe, seconds = 60) {
+  for (const end = Date.now() + seconds * 1000; Date.now() < end; await pause(100)) {
+    const found = await probe()
+    if (found) return found
+  }
+  throw new Error(`waited ${seconds} s for ${what}`)
+}
+
+const free = () => new Promise(done => {
+  const server = listen().listen(0, '127.0.0.1', () => { const { port } = server.address(); server.close(() => done(port)) })
+})
+
+/** The program, which can be stopped and started again on what it left. */
+export class Program {
+  static async start() {
+    const program = new Program()
+    // Nothing is left running, however it ends.
+    process.on('exit', () => program.child?.kill('SIGTERM'))
+    program.port = await free()
+    program.base = `http://127.0.0.1:${program.port}`
+    await program.run()
+    return program
+  }
+
+  async run() {
+    const log = openSync(`${FOLDER}/kiops.log`, 'a')
+    const settings = {
+      DATABASE__URL: `sqlite://${FOLDER}/kiops.db?mode=rwc`, SERVER__LISTEN: `127.0.0.1:${this.port}`, SERVER__PUBLIC_URL: this.base,
+      BOOTSTRAP__ADMIN_PASSWORD: PASSWORD, NET__ALLOW: '127.0.0.0/8', JOBS__LEASE: '3s', JOBS__POLL: '200ms', TELEMETRY__LOG: 'info',
+      BUILD__RUNTIME: 'default/local',
+      // Nobody answers there, and at once: nothing leaves this machine.
+      DOCKER_HUB__REGISTRY_URL: 'http://127.0.0.1:1', DOCKER_HUB__API_URL: 'http://127.0.0.1:1', DOCKER_HUB__AUTH_URL: 'http://127.0.0.1:1',
+    }
+    const env = Object.fromEntries(Object.entries(settings).map(([key, value]) => [`KIOPS_${key}`, value]))
+    this.child = spawn(KIOPS_BIN, ['serve'], { cwd: FOLDER, stdio: ['ignore', log, log], env: { PATH: process.env.PATH, ...env } })
+    this.ended = new Promise(done => this.child.once('exit', done))
+    await until('the server', async () => {
+      if (this.child.exitCode !== null) throw new Error(`the server does not start:\n${this.log()}`)
+      return (await fetch(`${this.base}/readyz`).catch(() => null))?.ok
+    })
+  }
+
+  /** Asks it to end, and says with which code it did. */
+  stop() {
+    this.child.kill('SIGTERM')
+    return this.ended
+  }
+
+  log() {
+    return readFileSync(`${FOLDER}/kiops.log`, 'utf8')
+  }
+
+  /** The data of a document that must succeed. */
+  async ask(token, query, variables) {
+    const headers = { 'content-type': 'application/json', accept: 'application/json', ...(token && { authorization: `Bearer ${token}` }) }
+    const answer = await fetch(`${this.base}/graphql`, { method: 'POST', headers, body: JSON.stringify({ query, variables }) })
+    const { data, errors } = await answer.json()
+    if (errors) throw new Error(`${query}: ${JSON.stringify(errors)}`)
+    return data
+  }
+
+  async login(email) {
+    const input = { email, password: PASSWORD }
+    return (await this.ask(null, 'mutation($input: LoginInput!) { login(input: $input) { token } }', { input })).login.token
+  }
+}
+
+/** The image that everything begins with: one busybox, imported as a file system. */
+async function image() {
+  mkdirSync(`${FOLDER}/base/bin`, { recursive: true })
+  copyFileSync('/bin/busybox', `${FOLDER}/base/bin/busybox`)
+  copyFileSync('/bin/busybox', `${FOLDER}/base/bin/sh`)
+  const tar = execFileSync('tar', ['-C', `${FOLDER}/base`, '-c', '.'], { maxBuffer: 64 << 20 })
+  await new Promise((done, fail) => {
+    const path = `/v1.41/images/create?fromSrc=-&repo=${BASE}&tag=1`
+    const [, kind, rest] = /^(unix|tcp):\/\/(.+)$/.exec(HOST)
+    const where = kind === 'unix' ? { socketPath: rest } : { host: rest.split(':')[0], port: rest.split(':')[1] }
+    const call = request({ ...where, method: 'POST', path }, async answer => {
+      let said = ''
+      for await (const part of answer) said += part
+      if (answer.statusCode >= 400 || said.includes('errorDetail')) return fail(new Error(said))
+      done()
+    })
+    call.on('error', fail).end(tar)
+  })
+}
+
+/** A repository whose build prints for some time. */
+function repository() {
+  const [bare, tree] = [`${FOLDER}/git/acme/shop.git`, `${FOLDER}/tree`]
+  const env = { PATH: process.env.PATH, GIT_CONFIG_NOSYSTEM: '1', GIT_CONFIG_GLOBAL: '/dev/null' }
+  const git = (...args) => execFileSync('git', ['-c', 'user.name=Ada', '-c', 'user.email=ada@example.com', ...args], { cwd: tree, env, encoding: 'utf8' }).trim()
+  mkdirSync(bare, { recursive: true })
+  mkdirSync(tree)
+  git('init', '--quiet', '--bare', '--initial-branch=main', bare)
+  git('init', '--quiet', '--initial-branch=main')
+  const print = `i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); echo "this is line $i"; busybox usleep ${1_000_000 / PER_SECOND}; done`
+  writeFileSync(`${tree}/Dockerfile`, `FROM ${BASE}:1\nRUN ${print}\nCMD ["busybox", "sleep", "999999"]\n`)
+  git('add', '--all')
+  git('commit', '--quiet', '--message', 'Print for some time')
+  git('push', '--quiet', bare, 'main')
+  return git('rev-parse', 'HEAD')
+}
+
+/** `git http-backend` as a CGI program. */
+function backend(call, reply, url) {
+  const child = spawn('git', ['http-backend'], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+    env: {
+      PATH: process.env.PATH, GIT_CONFIG_NOSYSTEM: '1', GIT_CONFIG_GLOBAL: '/dev/null', GIT_PROJECT_ROOT: `${FOLDER}/git`, GIT_HTTP_EXPORT_ALL: '1',
+      REQUEST_METHOD: call.method, PATH_INFO: url.pathname, QUERY_STRING: url.search.slice(1), REMOTE_ADDR: '127.0.0.1',
+      CONTENT_TYPE: call.headers['content-type'] ?? '', CONTENT_LENGTH: call.headers['content-length'] ?? '',
+      HTTP_CONTENT_ENCODING: call.headers['content-encoding'] ?? '', GIT_PROTOCOL: call.headers['git-protocol'] ?? '',
+    },
+  })
+  child.stdin.on('error', () => {})
+  call.pipe(child.stdin)
+  let head = Buffer.alloc(0)
+  const first = data => {
+    head = Buffer.concat([head, data])
+    const end = head.indexOf('\r\n\r\n')
+    if (end < 0) return
+    child.stdout.off('data', first)
+    const headers = Object.fromEntries(head.subarray(0, end).toString().split('\r\n').map(line => line.split(': ')))
+    reply.writeHead(Number(headers.Status?.split(' ')[0] ?? 200), headers)
+    reply.write(head.subarray(end + 4))
+    child.stdout.pipe(reply)
+  }
+  child.stdout.on('data', first)
+}
+
+/** A GitHub Enterprise server with one repository. It lets nobody install webhooks: the secret is given to be pasted. */
+async function github(head) {
+  const port = await free()
+  const base = `http://127.0.0.1:${port}`
+  const user = { login: 'acme', id: 5, type: 'User', name: 'Acme', html_url: `${base}/acme`, avatar_url: `${base}/a.png` }
+  const found = {
+    id: 7, node_id: 'R_7', name: 'shop', full_name: 'acme/shop', private: true, visibility: 'private', description: null,
+    archived: false, disabled: false, fork: false, default_branch: 'main', size: 108, html_url: `${base}/acme/shop`,
+    clone_url: `${base}/acme/shop.git`, created_at: '2026-01-01T00:00:00Z', updated_at: '2026-01-01T00:00:00Z',
+    pushed_at: '2026-01-01T00:00:00Z', permissions: { admin: true, maintain: true, push: true, triage: true, pull: true }, owner: user,
+  }
+  const branch = { name: 'main', protected: false, commit: { sha: head, url: `${base}/c` } }
+  const server = createServer((call, reply) => {
+    const url = new URL(call.url, base)
+    if (url.pathname.includes('.git/')) {
+      const known = Buffer.from(call.headers.authorization?.slice(6) ?? '', 'base64').toString().endsWith(`:${TOKEN}`)
+      return known ? backend(call, reply, url) : reply.writeHead(401, { 'www-authenticate': 'Basic realm="Git"' }).end()
+    }
+    const path = url.pathname.replace(/^\/api\/v3/, '')
+    const headers = { 'content-type': 'application/json', 'x-oauth-scopes': 'repo, read:org, admin:repo_hook' }
+    const say = (status, value) => reply.writeHead(status, headers).end(JSON.stringify(value))
+    call.resume()
+    if (path === '/user') return say(200, user)
+    if (/hooks/.test(path)) return say(403, { message: 'Resource not accessible by personal access token' })
+    if (/statuses/.test(path)) return say(201, { id: 1, state: 'pending' })
+    if (/^\/user\/repos/.test(path)) return say(200, [found])
+    if (/^\/(repos\/acme\/shop|repositories\/7)$/.test(path)) return say(200, found)
+    if (/\/branches\/main$/.test(path)) return say(200, branch)
+    if (/\/branches$/.test(path)) return say(200, [branch])
+    return say(404, { message: 'Not Found' })
+  })
+  await new Promise(done => server.listen(port, '127.0.0.1', done))
+  return base
+}
+
+/** The whole of it: the program, tokens of an admin and of a member, and a service whose builds print. */
+export async function build() {
+  await image()
+  const git = await github(repository())
+  const program = await Program.start()
+  const admin = await program.login('admin@localhost')
+  const make = (what, input) => program.ask(admin, `mutation($input: ${what[0].toUpperCase()}${what.slice(1)}Input!) { ${what}(input: $input) { __typename } }`, { input })
+  await make('createUser', { email: 'grace@example.com', name: 'Grace', role: 'MEMBER', password: PASSWORD })
+  const member = await program.login('grace@example.com')
+  const runtime = (await program.ask(admin, 'mutation($host: String!) { registerRuntime(input: {name: "local", docker: {host: $host}}) { runtime { id } } }', { host: HOST })).registerRuntime.runtime.id
+  await make('saveGithubSettings', { baseUrl: git, token: TOKEN })
+  await make('registerGitProject', { provider: 'GITHUB', project: 'acme/shop', branch: 'main', name: 'shop', runtimeId: runtime })
+  const web = { name: 'web', image: BASE, tag: '1', port: 8080, command: ['busybox', 'httpd', '-f', '-p', '8080'] }
+  for (const name of ['front', 'back', 'queue', 'cache', 'search', 'mail', 'jobs', 'admin-pages']) {
+    await make('registerDockerHubService', { name, runtimeId: runtime, containers: [{ ...web, env: [{ name: 'NAME', value: name }, { name: 'KEY', value: 'hidden', secret: true }] }] })
+  }
+  const nodes = (await program.ask(admin, '{ services(first: 100) { nodes { id name } } }')).services.nodes
+  const services = Object.fromEntries(nodes.map(({ id, name }) => [name, id]))
+  // Two deployments: one that comes up, and one whose image is nowhere.
+  await make('deployService', { serviceId: services.front })
+  await make('deployService', { serviceId: services.back, tags: [{ container: 'web', tag: 'missing' }] })
+  await make('createApiToken', { name: 'scripts', role: 'MEMBER' })
+  const ended = '{ deployments(first: 10) { nodes { finishedAt } } }'
+  await until('the deployments', async () => (await program.ask(admin, ended)).deployments.nodes.every(node => node.finishedAt))
+  return { program, admin, member, services }
+}
