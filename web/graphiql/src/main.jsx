@@ -1,67 +1,56 @@
-// GraphiQL with a field for the token, which goes into the Authorization header of each request and into
-// connection_init of the WebSocket. The token is kept for the tab alone.
-import { useMemo, useState } from 'react';
+// GraphiQL with a login, examples for every job, and subscriptions that are shown live. Nothing of what is typed outlives the
+// browser's tab: variables may hold passwords and tokens.
+import { useEffect, useMemo, useState } from 'react';
 import { createRoot } from 'react-dom/client';
-import { createGraphiQLFetcher } from '@graphiql/toolkit';
 import { GraphiQL } from 'graphiql';
-import { createClient } from 'graphql-ws';
+import { Account } from './account.jsx';
+import { connect } from './live.js';
+import { EXAMPLES } from './panel.jsx';
 import 'graphiql/graphiql.css';
 import './page.css';
 
 const STORED = 'kiops:token';
+const WELCOME = `# Log in above, with e-mail address and password or with a token. Then pick an example on
+# the left: it opens in a tab of its own, with a comment that says what is to be filled in.
+#
+# Ctrl-Enter runs what the cursor is in, Ctrl-Space completes, and the book on the left
+# describes every type, field and argument.
 
-function authorization(token) {
-  const bare = token.trim().replace(/^bearer\s+/i, '');
-  return bare ? { authorization: `Bearer ${bare}` } : {};
+query WhoAmI {
+  viewer { user { email } organization { slug } role }
+  server { version }
 }
-
-function fetcherFor(token) {
-  const url = new URL('/graphql', window.location.href);
-  const socket = new URL(url);
-  socket.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-  return createGraphiQLFetcher({
-    url: url.toString(),
-    headers: { accept: 'application/graphql-response+json', ...authorization(token) },
-    wsClient: createClient({
-      url: socket.toString(),
-      lazy: true,
-      retryAttempts: 2,
-      connectionParams: () => authorization(token),
-    }),
-  });
-}
+`;
 
 function Page() {
   const [token, setToken] = useState(() => sessionStorage.getItem(STORED) ?? '');
-  const [draft, setDraft] = useState(token);
-  const fetcher = useMemo(() => fetcherFor(token), [token]);
+  // Counts logins, after each of which the schema may be another one.
+  const [session, setSession] = useState(0);
+  const { fetcher, dispose } = useMemo(() => connect(token), [token, session]);
+  useEffect(() => dispose, [dispose]);
   const query = new URLSearchParams(window.location.search).get('query') ?? undefined;
 
-  const use = event => {
-    event.preventDefault();
-    sessionStorage.setItem(STORED, draft);
-    setToken(draft);
+  const change = next => {
+    sessionStorage.setItem(STORED, next);
+    setToken(next);
+    setSession(session + 1);
   };
 
   return (
     <div className="page">
-      <form className="token" onSubmit={use}>
-        <strong>KIOPS</strong>
-        <label htmlFor="token">Token</label>
-        <input
-          id="token"
-          type="password"
-          autoComplete="off"
-          spellCheck="false"
-          placeholder="Session or API token; empty uses the browser's session"
-          value={draft}
-          onChange={event => setDraft(event.target.value)}
-          onBlur={use}
-        />
-        <button type="submit">Use</button>
-      </form>
+      <Account token={token} session={session} onChange={change} />
       <div className="editor">
-        <GraphiQL key={token} fetcher={fetcher} query={query} isHeadersEditorEnabled={false} />
+        <GraphiQL
+          key={session}
+          fetcher={fetcher}
+          query={query}
+          defaultQuery={WELCOME}
+          defaultEditorToolsVisibility="variables"
+          isHeadersEditorEnabled={false}
+          plugins={[EXAMPLES]}
+          visiblePlugin={EXAMPLES}
+          storage={sessionStorage}
+        />
       </div>
     </div>
   );
