@@ -7,13 +7,8 @@ set -eu
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 program=$(realpath "${1:-$here/../../target/release/kiops}")
 [ -x "$program" ] || { echo "$program is not there: cargo build --release" >&2; exit 2; }
-# A client that builds with BuildKit: one with the plugin buildx, or one from before there was one.
-for docker in docker /usr/bin/docker ''; do
-    [ -n "$docker" ] || { echo "no docker program here builds with BuildKit: install docker-buildx" >&2; exit 2; }
-    ! "$docker" buildx version >/dev/null 2>&1 || break
-    [ "$("$docker" --version 2>/dev/null | sed 's/[^0-9]*\([0-9]*\).*/\1/')" -ge 23 ] || break
-done
+. "$here/../peers/client.sh"
 temp=$(mktemp -d "${TMPDIR:-/tmp}/kiops-bench.XXXXXX")
 trap 'rm -rf "$temp"' EXIT
-export PROGRAM="$program" FOLDER="$temp" CLIENT="$docker"
+export PROGRAM="$program" FOLDER="$temp"
 KIOPS_TEST_REQUIRE=docker,git "$here/../../scripts/with-services.sh" node "$here/bench.mjs"

@@ -108,7 +108,7 @@ export async function kiops(git) {
   const port = await free()
   const base = `http://127.0.0.1:${port}`
   const log = openSync(`${FOLDER}/kiops.log`, 'a')
-  children.push(spawn(PROGRAM, ['serve'], {
+  const child = spawn(PROGRAM, ['serve'], {
     cwd: FOLDER, stdio: ['ignore', log, log],
     env: {
       PATH: process.env.PATH, KIOPS_DATABASE__URL: `sqlite://${FOLDER}/kiops.db?mode=rwc`, KIOPS_SERVER__LISTEN: `127.0.0.1:${port}`,
@@ -116,7 +116,8 @@ export async function kiops(git) {
       KIOPS_TELEMETRY__LOG: process.env.KIOPS_LOG ?? 'warn', KIOPS_BUILD__RUNTIME: 'default/local', KIOPS_DOCKER_HUB__REGISTRY_URL: 'http://127.0.0.1:1',
       KIOPS_DOCKER_HUB__API_URL: 'http://127.0.0.1:1', KIOPS_DOCKER_HUB__AUTH_URL: 'http://127.0.0.1:1',
     },
-  }))
+  })
+  children.push(child)
   for (let n = 0; !(await fetch(`${base}/readyz`).catch(() => null))?.ok; n++) {
     if (n === 300) throw new Error('the server does not start')
     await pause(100)
@@ -134,7 +135,7 @@ export async function kiops(git) {
   const healthCheck = { path: '/', intervalSeconds: 1, timeoutSeconds: 2, retries: 5, startSeconds: 0 }
   const i = { provider: 'GITHUB', project: 'acme/shop', branch: 'main', name: 'shop', runtimeId: runtime, containers: [{ name: 'web', port: 8080, healthCheck }] }
   const service = (await ask('mutation($i: RegisterGitProjectInput!) { registerGitProject(input: $i) { service { id } } }', { i })).registerGitProject.service.id
-  return { base, ask, service }
+  return { base, ask, service, pid: child.pid, token: () => token }
 }
 
 const agent = new Agent({ keepAlive: true })
