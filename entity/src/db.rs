@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::LevelFilter;
 use sea_orm::{
     ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use tokio::task::AbortHandle;
+
+use crate::version::Versions;
 
 /// What the database answers when it does not do what was asked.
 pub type DbError = DbErr;
@@ -25,6 +28,8 @@ const LOG_PAGES: &str = "16384";
 const LOG_BYTES: &str = "67108864";
 /// How often what the log has is copied into the file beside the writers.
 const COPY_EVERY: Duration = Duration::from_millis(250);
+/// Rows that a connection's thread reads ahead of who asked: a page of a list takes one change of threads, not several.
+const ROWS: usize = 256;
 /// How often, and after which pause, it is tried to connect to a file that is locked.
 const TRIES: usize = 50;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -38,6 +43,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Db {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
+    versions: Versions,
     /// The copying, which ends with the last handle.
     copying: Option<Arc<Copying>>,
 }
@@ -74,8 +80,17 @@ impl Db {
     /// # Errors
     /// When the address is of another kind, or the database does not answer within 10 seconds.
     pub async fn connect(url: &str, max_connections: u32) -> Result<Self, DbErr> {
+        Self::connect_watched(url, max_connections, Duration::ZERO).await
+    }
+
+    /// The same, and each statement that takes as long as `slow` or longer is a warning in the log (target `sqlx::query`):
+    /// its text, in which placeholders stand for values, how long it took, and its rows. Zero: none is.
+    ///
+    /// # Errors
+    /// When the address is of another kind, or the database does not answer within 10 seconds.
+    pub async fn connect_watched(url: &str, max_connections: u32, slow: Duration) -> Result<Self, DbErr> {
         if let Some(path) = url.strip_prefix("sqlite:") {
-            return Self::connect_sqlite(path, max_connections).await;
+            return Self::connect_sqlite(path, max_connections, slow).await;
         }
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(DbErr::Custom("database.url is neither sqlite://FILE nor postgres://…".to_owned()));
@@ -84,13 +99,16 @@ impl Db {
         options
             .max_connections(max_connections.max(2))
             .connect_timeout(Duration::from_secs(10))
-            .acquire_timeout(Duration::from_secs(30))
-            .sqlx_logging(false);
-        let pool = Database::connect(options).await?;
-        Ok(Self { writer: pool.clone(), reader: pool, copying: None })
+            .acquire_timeout(Duration::from_secs(30));
+        say_when_slow(&mut options, slow);
+        let pool = Database::connect(options.clone()).await?;
+        // Connects when it is asked first: many programs never do.
+        options.max_connections(1).connect_lazy(true);
+        let versions = Versions::new(Database::connect(options).await?);
+        Ok(Self { writer: pool.clone(), reader: pool, versions, copying: None })
     }
 
-    async fn connect_sqlite(path: &str, max_connections: u32) -> Result<Self, DbErr> {
+    async fn connect_sqlite(path: &str, max_connections: u32, slow: Duration) -> Result<Self, DbErr> {
         let file = sqlite_file(path);
         if let Some(folder) = Path::new(file).parent().filter(|p| !p.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|e| DbErr::Custom(format!("{}: {e}", folder.display())))?;
@@ -103,22 +121,24 @@ impl Db {
                 .acquire_timeout(Duration::from_secs(30))
                 .idle_timeout(None)
                 .max_lifetime(None)
-                .sqlx_logging(false)
                 .map_sqlx_sqlite_opts(|o| {
                     o.create_if_missing(true)
                         .foreign_keys(true)
+                        .row_buffer_size(ROWS)
                         .pragma("journal_mode", "WAL")
                         .pragma("synchronous", "FULL")
                         .pragma("busy_timeout", BUSY_TIMEOUT_MS)
                         .pragma("wal_autocheckpoint", LOG_PAGES)
                         .pragma("journal_size_limit", LOG_BYTES)
                 });
+            say_when_slow(&mut options, slow);
             options
         };
         let writer = connect_patiently(|| options(1)).await?;
         let reader = Database::connect(options(max_connections.max(1))).await?;
         let copying = Copying::start(Database::connect(options(1)).await?);
-        Ok(Self { writer, reader, copying: Some(copying) })
+        let versions = Versions::new(Database::connect(options(1)).await?);
+        Ok(Self { writer, reader, versions, copying: Some(copying) })
     }
 
     /// The file of an SQLite address that is not there yet, which [`Db::connect`] would make.
@@ -166,6 +186,12 @@ impl Db {
         self.reader.get_database_backend() == DbBackend::Postgres
     }
 
+    /// Whether anything has changed: see [`Version`](crate::version::Version).
+    #[must_use]
+    pub fn versions(&self) -> &Versions {
+        &self.versions
+    }
+
     /// Writes a consistent copy of an SQLite database to a file, which is empty or not there yet, while others write.
     ///
     /// # Errors
@@ -196,6 +222,7 @@ impl Db {
             copying.task.abort();
             copying.connection.close_by_ref().await?;
         }
+        self.versions.close().await?;
         self.reader.close().await?;
         self.writer.close().await
     }
@@ -221,6 +248,18 @@ impl Db {
     pub async fn ping(&self) -> Result<(), DbErr> {
         self.reader.ping().await
     }
+}
+
+/// Statements are logged when they are slow, and never otherwise.
+fn say_when_slow(options: &mut ConnectOptions, slow: Duration) {
+    if slow.is_zero() {
+        options.sqlx_logging(false);
+        return;
+    }
+    options
+        .sqlx_logging(true)
+        .sqlx_logging_level(LevelFilter::Off)
+        .sqlx_slow_statements_logging_settings(LevelFilter::Warn, slow);
 }
 
 fn of_pool(size: u32, idle: usize) -> [u32; 2] {

@@ -29,6 +29,7 @@ pub mod security_gate;
 pub mod service;
 pub mod token;
 pub mod user;
+pub mod version;
 pub mod webhook_delivery;
 
 pub use db::{Db, DbError, WriteTx};

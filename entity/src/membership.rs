@@ -17,6 +17,8 @@ pub struct Model {
     pub role: super::Role,
     /// Stated in kiops.toml.
     pub declared: bool,
+    /// The account's password is stated there too.
+    pub declared_password: bool,
     /// When it was made.
     pub created_at: DateTimeUtc,
     /// Their last request, to the minute.

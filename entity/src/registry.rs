@@ -23,6 +23,8 @@ pub struct Model {
     pub checked_at: DateTimeUtc,
     /// What was wrong with it then.
     pub status_message: Option<String>,
+    /// Stated in kiops.toml.
+    pub declared: bool,
 }
 
 /// Joins are written where they are needed.

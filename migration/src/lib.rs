@@ -11,6 +11,7 @@ mod m20261126_000005_kubernetes;
 mod m20261126_000006_request_windows;
 mod m20261126_000007_scans;
 mod m20261126_000008_findings;
+mod m20261126_000009_declared;
 
 /// Every migration in order.
 pub struct Migrator;
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000006_request_windows::Migration),
             Box::new(m20261126_000007_scans::Migration),
             Box::new(m20261126_000008_findings::Migration),
+            Box::new(m20261126_000009_declared::Migration),
         ]
     }
 }
