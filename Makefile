@@ -1,6 +1,6 @@
-# The two commands of KIOPS. Both build in the dev profile.
+# The commands of KIOPS. The first two build in the dev profile.
 
-.PHONY: run test
+.PHONY: bench conformance run test
 
 run: ## Prepare a Docker engine, then start the server
 	@scripts/engine.sh
@@ -8,3 +8,9 @@ run: ## Prepare a Docker engine, then start the server
 
 test: ## Prepare what the tests need, then check and test everything
 	@scripts/test.sh
+
+conformance: ## Hold the built program to tools of others, from npm and PyPI
+	@scripts/conformance.sh
+
+bench: ## Measure the release build beside others, in one run each
+	@scripts/bench.sh

@@ -1,6 +1,8 @@
 //! What is counted while the server works, for `/metrics`. Every label has few values, none of which a stranger makes up.
 //! Where nobody has called [`Exporter::install`], as in a command, counting is nothing.
 
+pub mod spans;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -17,6 +19,7 @@ const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 const OPERATIONS: &str = "kiops_graphql_operations_total";
 const OPERATION_SECONDS: &str = "kiops_graphql_operation_seconds";
 const REQUESTS: &str = "kiops_http_requests_total";
+const GIVEN_AGAIN: &str = "kiops_graphql_answers_given_again_total";
 const REQUEST_SECONDS: &str = "kiops_http_request_seconds";
 const SOCKETS: &str = "kiops_graphql_sockets";
 const SUBSCRIPTIONS: &str = "kiops_graphql_subscriptions";
@@ -64,6 +67,10 @@ fn describe() {
         "GraphQL operations that were executed, by name, type and the code of the first error; not those refused before"
     );
     describe_histogram!(OPERATION_SECONDS, Unit::Seconds, "How long GraphQL operations took");
+    describe_counter!(
+        GIVEN_AGAIN,
+        "Answers of before that were given again, because nothing in the database had changed"
+    );
     describe_counter!(REQUESTS, "HTTP requests, by route and status");
     describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "How long HTTP requests took, until their answer began");
     describe_gauge!(SOCKETS, "WebSockets that are open");
@@ -98,6 +105,11 @@ pub fn operation(asker: Asker, (name, kind): (&str, &'static str), code: Option<
     if let Some(took) = took {
         histogram!(OPERATION_SECONDS, "operation" => name, "type" => kind).record(took);
     }
+}
+
+/// An answer of before was given again, because nothing in the database had changed.
+pub fn given_again() {
+    counter!(GIVEN_AGAIN).increment(1);
 }
 
 /// A request was answered. `route` is as it was declared.

@@ -1,5 +1,7 @@
 //! The audit trail: written in the transaction of what it tells of.
 
+pub mod retention;
+
 use chrono::{DateTime, Utc};
 use entity::audit_event;
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, QueryFilter, Set};

@@ -219,6 +219,17 @@ impl Violations {
         parsed.map_err(|e| self.add(field, e)).ok()
     }
 
+    /// Takes over the faults of a part, whose fields are called differently here.
+    pub fn absorb(&mut self, part: Self, field: impl Fn(&str) -> String) {
+        self.0.extend(part.0.into_iter().map(|v| Violation { field: field(&v.field), message: v.message }));
+    }
+
+    /// Each fault, in the order in which they were noted.
+    #[must_use]
+    pub fn into_list(self) -> Vec<Violation> {
+        self.0
+    }
+
     /// BAD_USER_INPUT with every fault, if there is one.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The log of a pipeline or a deployment: masked before it is stored, numbered without a gap.
 
 pub mod retention;
+pub mod tail;
 
 use std::collections::HashMap;
 use std::time::Duration;

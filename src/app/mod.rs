@@ -1,8 +1,10 @@
 //! Use cases, one file a noun. Three doors lead here (GraphQL, webhooks, jobs); nothing else decides anything.
 
 pub mod actor;
+pub mod answers;
 pub mod audit;
 pub mod change;
+pub mod declared;
 pub mod deployments;
 pub mod doctor;
 pub mod error;
@@ -55,6 +57,8 @@ pub struct App {
     pub ids: Arc<dyn Ids>,
     /// Tells subscribers what changed.
     pub events: Events,
+    /// The logs that are followed here.
+    pub tails: log::tail::Tails,
     /// Git providers.
     pub gits: Arc<dyn GitProviders>,
     /// Image registries.

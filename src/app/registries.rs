@@ -1,5 +1,6 @@
 //! Logins to image registries, stored once by an admin and used silently.
 
+pub(in crate::app) mod declare;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,7 @@ use super::change::Change;
 use super::identity::lock_organization;
 use super::pipelines::definition::build_of;
 use super::services::{check, definition::containers_of};
-use super::{Actor, App, Error, Result, Scope, Violations, audit, secrets};
+use super::{Actor, App, Error, Precondition, Result, Scope, Violations, audit, secrets};
 use crate::domain::image::{Repository, normalise_host};
 use crate::domain::policy::Action;
 use crate::domain::secret::{RegistryLogin, SecretString};
@@ -56,20 +57,20 @@ pub async fn by_id(app: &App, scope: &Scope, id: &str) -> Result<Option<registry
 ///
 /// # Errors
 /// FORBIDDEN for members, BAD_USER_INPUT with every fault or when the registry refuses the login, UPSTREAM_ERROR when
-/// it does not answer, CONFLICT when another registry already has a prefix.
+/// it does not answer, CONFLICT when another registry already has a prefix, FAILED_PRECONDITION (DECLARED) for a login that
+/// kiops.toml states.
 pub async fn save(app: &App, actor: &Actor, input: SaveRegistry) -> Result<registry::Model> {
     actor.require(Action::ChangeRegistries)?;
     let mut v = Violations::default();
-    let host = v.check("input.host", parse_host(&input.host));
-    check::credentials(&mut v, "input.username", &input.username, "input.token", &input.token);
-    if let (Some(host), Change::Set(prefix)) = (&host, &input.repository_prefix) {
-        v.check("input.repositoryPrefix", check_prefix(host, prefix));
-    }
+    let host = check_input(&mut v, &input);
     v.finish()?;
     let Some(host) = host else {
         return Err(Error::internal("a registry's host was neither read nor refused"));
     };
-    let login = RegistryLogin { username: input.username.clone(), token: input.token.clone() };
+    if by_host(app.db.read(), &actor.scope, &host).await?.is_some_and(|row| row.declared) {
+        return Err(declared(&host));
+    }
+    let login = RegistryLogin { username: input.username.clone(), token: input.token.clone(), trusted: false };
     let tried = app.registries.check_login(&host, &login).await;
     tried.map_err(refused)?;
 
@@ -78,6 +79,9 @@ pub async fn save(app: &App, actor: &Actor, input: SaveRegistry) -> Result<regis
     // Two admins who save at once must not both set a prefix.
     lock_organization(app, &tx, &scope.organization_id).await?;
     let stored = by_host(&tx, scope, &host).await?;
+    if stored.as_ref().is_some_and(|row| row.declared) {
+        return Err(declared(&host));
+    }
     let prefix = input.repository_prefix.over(stored.as_ref().and_then(|r| r.repository_prefix.clone()));
     if prefix.is_some() {
         only_prefix(&tx, scope, &host).await?;
@@ -104,6 +108,7 @@ pub async fn save(app: &App, actor: &Actor, input: SaveRegistry) -> Result<regis
                 repository_prefix: Set(prefix),
                 checked_at: Set(now),
                 status_message: Set(None),
+                declared: Set(false),
             };
             row.insert(&tx).await?
         }
@@ -116,7 +121,7 @@ pub async fn save(app: &App, actor: &Actor, input: SaveRegistry) -> Result<regis
         subject_kind: "Registry",
         subject_id: &row.id,
         subject_name: &row.host,
-        detail: json!({ "username": row.username, "repositoryPrefix": row.repository_prefix }),
+        detail: detail(&row),
     };
     audit::record(app, &tx, actor, entry).await?;
     tx.commit().await?;
@@ -126,7 +131,8 @@ pub async fn save(app: &App, actor: &Actor, input: SaveRegistry) -> Result<regis
 /// Forgets a host's login and gives the host's normalised name.
 ///
 /// # Errors
-/// FORBIDDEN for members, NOT_FOUND when there is no login for the host.
+/// FORBIDDEN for members, NOT_FOUND when there is no login for the host, FAILED_PRECONDITION (DECLARED) for one that kiops.toml
+/// states.
 pub async fn delete(app: &App, actor: &Actor, host: &str) -> Result<String> {
     actor.require(Action::ChangeRegistries)?;
     let scope = &actor.scope;
@@ -134,6 +140,9 @@ pub async fn delete(app: &App, actor: &Actor, host: &str) -> Result<String> {
     // Somebody who saves at the same time is waited for.
     lock_organization(app, &tx, &scope.organization_id).await?;
     let row = by_host(&tx, scope, &normalise_host(host)).await?.ok_or_else(|| Error::not_found("registry"))?;
+    if row.declared {
+        return Err(declared(&row.host));
+    }
     row.clone().delete(&tx).await?;
     secrets::forget(&tx, scope, &row.secret_id).await?;
     let entry = audit::Entry {
@@ -160,18 +169,19 @@ pub async fn login_for(
     host: &str,
 ) -> Result<Option<RegistryLogin>> {
     let host = normalise_host(host);
+    let stored = by_host(app.db.read(), scope, &host).await?;
+    // Whoever's login it is, the host of the file is the operator's own.
+    let trusted = stored.as_ref().is_some_and(|row| row.declared);
     if let Some(service) = service
         && let (Some(username), Some(secret)) = (&service.registry_username, &service.registry_secret_id)
         && own_hosts(service)?.contains(&host)
     {
-        return Ok(Some(RegistryLogin { username: username.clone(), token: secrets::open(app, scope, secret).await? }));
+        let token = secrets::open(app, scope, secret).await?;
+        return Ok(Some(RegistryLogin { username: username.clone(), token, trusted }));
     }
-    match by_host(app.db.read(), scope, &host).await? {
-        Some(row) => {
-            Ok(Some(RegistryLogin { username: row.username, token: secrets::open(app, scope, &row.secret_id).await? }))
-        }
-        None => Ok(None),
-    }
+    let Some(row) = stored else { return Ok(None) };
+    let token = secrets::open(app, scope, &row.secret_id).await?;
+    Ok(Some(RegistryLogin { username: row.username, token, trusted }))
 }
 
 /// Every login that a build of the service may need for the images that it begins with, by host: the organization's, and
@@ -207,6 +217,16 @@ pub async fn prefix(app: &App, scope: &Scope) -> Result<Option<String>> {
     Ok(row.await?.and_then(|row| row.repository_prefix))
 }
 
+/// Checks an input at its fields, and gives its host as it is stored.
+pub(in crate::app) fn check_input(v: &mut Violations, input: &SaveRegistry) -> Option<String> {
+    let host = v.check("input.host", parse_host(&input.host));
+    check::credentials(v, "input.username", &input.username, "input.token", &input.token);
+    if let (Some(host), Change::Set(prefix)) = (&host, &input.repository_prefix) {
+        v.check("input.repositoryPrefix", check_prefix(host, prefix));
+    }
+    host
+}
+
 async fn by_host(db: &impl ConnectionTrait, scope: &Scope, host: &str) -> Result<Option<registry::Model>> {
     let row = scope.registries().filter(registry::Column::Host.eq(host)).one(db);
     Ok(row.await?)
@@ -240,6 +260,15 @@ fn parse_host(text: &str) -> std::result::Result<String, String> {
 fn check_prefix(host: &str, prefix: &str) -> std::result::Result<(), String> {
     let repository = Repository::parse(&format!("{prefix}/x")).map_err(|e| e.to_string())?;
     if repository.host() == host { Ok(()) } else { Err(format!("a prefix begins with its registry: {host}/team")) }
+}
+
+fn declared(host: &str) -> Error {
+    let message = format!("the login for {host} is stated in kiops.toml: whoever runs this server changes it there");
+    Error::precondition(Precondition::Declared, message)
+}
+
+fn detail(row: &registry::Model) -> serde_json::Value {
+    json!({ "username": row.username, "repositoryPrefix": row.repository_prefix })
 }
 
 fn refused(error: RegistryError) -> Error {

@@ -2,6 +2,7 @@
 
 pub mod check;
 mod connection;
+pub(in crate::app) mod declare;
 pub mod local;
 mod remove;
 pub mod same;
@@ -14,15 +15,16 @@ use std::sync::Arc;
 use entity::{RuntimeKind, runtime};
 use sea_orm::{ColumnTrait, QueryFilter};
 
-use self::connection::Connection;
 use super::page::{self, Page};
 use super::{App, Error, Precondition, Result, Scope};
 use crate::domain::paging::PageRequest;
 use crate::runtime::{Runtime, RuntimeConnection};
 
 pub use self::check::{check, check_due};
+pub(in crate::app) use self::connection::Connection;
 pub use self::connection::{DockerInput, KubernetesInput};
 pub use self::remove::remove;
+pub(in crate::app) use self::save::read;
 pub use self::save::{RegisterRuntime, UpdateRuntime, register, update};
 
 /// One runtime; none for what this organization does not have.

@@ -34,6 +34,8 @@ pub struct Settings {
     pub log_max_bytes: u64,
     /// How long logs are kept after the end of what they are of.
     pub log_retention: Duration,
+    /// How long the audit trail is kept; none: for ever.
+    pub audit_retention: Option<Duration>,
     /// What links point at, without a slash at the end.
     pub public_url: String,
     /// How much a GraphQL document may ask for, lists counted by their size.

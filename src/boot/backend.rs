@@ -6,9 +6,10 @@ use async_graphql::{Request, Response};
 use futures_util::stream::BoxStream;
 
 use crate::app::App;
+use crate::app::answers::{Answer, Answers, Question, Recalled, Version};
 use crate::app::identity::{requests, sessions};
 use crate::graphql::Schemas;
-use crate::graphql::executor::{AuthFailure, Backend};
+use crate::graphql::executor::{AuthFailure, Backend, Emitted, Window};
 use crate::graphql::guard::Caller;
 
 /// The application behind its schemas.
@@ -16,6 +17,7 @@ use crate::graphql::guard::Caller;
 pub(super) struct Api {
     pub(super) app: App,
     pub(super) schemas: Schemas,
+    pub(super) answers: Answers,
 }
 
 impl Backend for Api {
@@ -40,21 +42,36 @@ impl Backend for Api {
         }
     }
 
-    async fn count(&self, who: &str, per_minute: u32) -> Option<u64> {
+    async fn count(&self, who: &str) -> Option<Window> {
         if !self.app.db.is_postgres() {
             // There is no other server that could count too.
             return None;
         }
         // A database that is away for a moment is said where it is asked for something.
-        requests::count(&self.app, who, per_minute).await.unwrap_or(None)
+        let counted = requests::count(&self.app, who).await.ok()?;
+        Some(Window { count: counted.count, left: counted.left })
     }
 
     async fn execute(&self, caller: Caller, request: Request) -> Response {
         self.schemas.execute(request, caller).await
     }
 
-    fn execute_stream(&self, caller: Caller, request: Request) -> BoxStream<'static, Response> {
-        self.schemas.execute_stream(request, caller)
+    async fn recall(&self, question: &Question) -> Recalled {
+        self.answers.recall(&self.app, question).await
+    }
+
+    async fn remember(&self, caller: &Caller, question: Question, answer: Option<(Version, Answer)>) {
+        match (answer, &caller.actor) {
+            (Some((version, answer)), Some(actor)) => {
+                self.answers.keep(&self.app, (question, version), actor, answer).await;
+            }
+            (None, Some(_)) => self.answers.asked(question).await,
+            (_, None) => {}
+        }
+    }
+
+    fn execute_stream(&self, caller: Caller, request: Request) -> BoxStream<'static, Emitted> {
+        self.schemas.execute_together(request, caller)
     }
 
     async fn ready(&self) -> Result<(), String> {

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use entity::Db;
 use migration::{Migrator, MigratorTrait as _};
 use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
+use secrecy::ExposeSecret as _;
 
 use crate::config::Config;
 
@@ -11,7 +12,8 @@ use crate::config::Config;
 const MIGRATION_LOCK: i64 = 0x6b_69_6f_70_73;
 
 pub(super) async fn open(config: &Config) -> anyhow::Result<Db> {
-    let db = Db::connect(&config.database.url, config.database.max_connections)
+    let slow = config.telemetry.slow_query;
+    let db = Db::connect_watched(config.database.address().expose_secret(), config.database.max_connections, slow)
         .await
         .context("the database (database.url) does not answer")?;
     migrate(&db).await.context("the database could not be brought up to date")?;

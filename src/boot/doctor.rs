@@ -2,6 +2,7 @@
 
 use entity::Db;
 use migration::{Migrator, MigratorTrait as _};
+use secrecy::ExposeSecret as _;
 
 use super::{assemble, keys};
 use crate::app::doctor::{self, Finding, Verdict};
@@ -43,7 +44,7 @@ async fn database(config: &Config, findings: &mut Vec<Finding>) -> Option<Db> {
         findings.push(ill(subject, what, "start the server once: `kiops serve` makes it; or correct database.url"));
         return None;
     }
-    let db = match Db::connect(&config.database.url, config.database.max_connections).await {
+    let db = match Db::connect(config.database.address().expose_secret(), config.database.max_connections).await {
         Ok(db) => db,
         Err(_) => {
             // What the driver says may hold the password of the address.

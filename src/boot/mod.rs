@@ -4,8 +4,10 @@ mod alone;
 mod backend;
 mod backup;
 mod database;
+mod declared;
 mod doctor;
 mod keys;
+mod look;
 mod parts;
 mod restore;
 mod serve;
@@ -19,10 +21,12 @@ use crate::app::webhooks::Traffic;
 use crate::app::{App, Events};
 use crate::builder::source::GitSources;
 use crate::config::Config;
+use crate::net::Outbound;
 use crate::vault::Vault;
 
 pub use backup::{Backup, backup};
 pub use doctor::examine;
+pub use look::configuration;
 pub use parts::{RandomIds, SystemClock};
 pub use restore::{Restored, restore};
 pub use serve::{Part, serve};
@@ -33,6 +37,14 @@ pub use serve::{Part, serve};
 /// When it does not answer or a migration fails.
 pub async fn database(config: &Config) -> anyhow::Result<Db> {
     database::open(config).await
+}
+
+/// The client that everything goes out with.
+///
+/// # Errors
+/// When it can't be made of `[net]`.
+pub fn outbound(config: &Config) -> anyhow::Result<Outbound> {
+    parts::outbound(config).context("[net]")
 }
 
 /// Everything that a use case needs, from the configuration: database, key, clients.
@@ -56,13 +68,14 @@ pub async fn app_that_turns_the_key(config: &Config) -> anyhow::Result<App> {
 }
 
 fn assemble(config: &Config, db: Db, vault: Vault) -> anyhow::Result<App> {
-    let outbound = parts::outbound(config).context("[net]")?;
+    let outbound = outbound(config)?;
     Ok(App {
         db,
         vault: Arc::new(vault),
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
         events: Events::default(),
+        tails: Default::default(),
         gits: Arc::new(parts::gits(config, outbound.clone())?),
         registries: Arc::new(parts::registries(config, outbound.clone())?),
         runtimes: Arc::new(parts::Engines::new(config)),

@@ -228,6 +228,7 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
         log_page_max: config.limits.log_page_max,
         log_max_bytes: config.logs.max_bytes_per_run,
         log_retention: config.logs.retention,
+        audit_retention: Some(config.audit.retention).filter(|kept| !kept.is_zero()),
         public_url: config.server.public_url.trim_end_matches('/').to_owned(),
         query_complexity: config.limits.query_complexity,
         version: env!("CARGO_PKG_VERSION").to_owned(),

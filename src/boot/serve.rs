@@ -10,12 +10,14 @@ use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::alone;
 use super::backend::Api;
+use super::{alone, declared};
 use crate::app::App;
+use crate::app::answers::Answers;
 use crate::app::events::relay;
 use crate::app::identity::bootstrap::bootstrap;
 use crate::app::webhooks::intake::Intake;
@@ -26,6 +28,7 @@ use crate::http::webhooks::WebhookSettings;
 use crate::http::{self, HttpSettings, Origins};
 use crate::measure::{self, Exporter, Jobs};
 use crate::queue;
+use crate::telemetry::Traces;
 use crate::worker::{self, WorkerSettings};
 
 /// Which part of the server runs.
@@ -41,8 +44,10 @@ pub enum Part {
 
 /// How long tasks may take to end after a signal; jobs are given back at once.
 const GRACE: Duration = Duration::from_secs(12);
-/// How long the database may take to close.
+/// How long the database may take to close, and what is traced to be sent.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long sending what is traced may take where there is time left.
+const LAST_TRACES: Duration = Duration::from_secs(3);
 /// What of it requests at work may take.
 const REQUESTS: Duration = Duration::from_secs(10);
 
@@ -50,23 +55,20 @@ const REQUESTS: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When it can't start.
-pub async fn serve(config: &Config, part: Part) -> anyhow::Result<()> {
+pub async fn serve(config: &Config, part: Part, traces: Option<Traces>) -> anyhow::Result<()> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let _alone = alone::hold(&config.database.url)?;
     let exporter = Exporter::install()?;
     let app = super::app(config).await?;
-    if !config.organizations.is_empty() {
-        tracing::warn!(
-            "[[organizations]] is read and checked, and not applied: make them with `kiops organization create`"
-        );
-    }
     let (leaving, stop) = (CancellationToken::new(), CancellationToken::new());
     let tasks = TaskTracker::new();
     relay::start(&app, &tasks, &stop);
     let listener = listen(config, part).await?;
-    if part != Part::Workers {
-        first_start(config, &app).await?;
+    first_start(config, &app, part).await?;
+    declared::apply(config, &app).await?;
+    if !config.organizations.is_empty() {
+        declared::look(config, &app, &tasks, &leaving);
     }
     worker::start_sweeping(&app, &tasks, &leaving);
     if part != Part::Api {
@@ -84,6 +86,7 @@ pub async fn serve(config: &Config, part: Part) -> anyhow::Result<()> {
         _ = interrupted.recv() => {}
     }
     tracing::info!("stopping");
+    let ends = Instant::now() + GRACE + FAREWELL;
     leaving.cancel();
     tokio::time::sleep(config.server.drain).await;
     stop.cancel();
@@ -92,7 +95,13 @@ pub async fn serve(config: &Config, part: Part) -> anyhow::Result<()> {
         tracing::warn!("some tasks did not end in time; their jobs are taken up by another worker");
     }
     // An SQLite database is whole by itself then, with no log beside it.
-    let _closed = tokio::time::timeout(FAREWELL, app.db.clone().close()).await;
+    let closed = tokio::time::timeout(FAREWELL, app.db.clone().close());
+    let left = ends.saturating_duration_since(Instant::now()).clamp(FAREWELL, LAST_TRACES);
+    let _both = tokio::join!(closed, async {
+        if let Some(traces) = traces {
+            traces.finish(left).await;
+        }
+    });
     Ok(())
 }
 
@@ -116,7 +125,10 @@ fn router(
     (settings, more): (HttpSettings, Router),
     tasks: &TaskTracker,
 ) -> Router {
-    let api = Api { schemas: schemas(Some(app.clone())), app: app.clone() };
+    // Several servers count requests in the database, which changes with each of them.
+    let is_counted = app.db.is_postgres() && config.limits.requests_per_minute > 0;
+    let answers = Answers::new(if is_counted { 0 } else { config.server.kept_answers });
+    let api = Api { schemas: schemas(Some(app.clone())), app: app.clone(), answers };
     if part == Part::Workers {
         tracing::info!(address = %config.server.listen, "the workers answer /healthz, /readyz and /metrics");
         return http::health(api, settings, more);
@@ -164,9 +176,13 @@ fn metrics(config: &Config, app: &App, exporter: Exporter) -> Router {
     http::metrics::routes(Arc::new(text), config.telemetry.metrics_token.as_ref())
 }
 
-/// Makes the first admin where there is no user, and says the password that was made up, once.
-async fn first_start(config: &Config, app: &App) -> anyhow::Result<()> {
+/// Makes the first admin where there is no user, and says the password that was made up, once. Who states organizations states
+/// their admins, and gets nobody else unless a password is given; with one it matters not which server is the first.
+async fn first_start(config: &Config, app: &App, part: Part) -> anyhow::Result<()> {
     let first = &config.bootstrap;
+    if first.admin_password.is_none() && (part == Part::Workers || !config.organizations.is_empty()) {
+        return Ok(());
+    }
     let made_up = bootstrap(app, &first.organization, &first.admin_email, first.admin_password.clone()).await?;
     if let Some(password) = made_up {
         // Not through the log: it is said once, to whoever started the server.
@@ -193,12 +209,24 @@ fn http_settings(config: &Config, app: &App, stop: &CancellationToken) -> HttpSe
         limits: Limits {
             depth: depth(limits.query_depth),
             introspection_depth: if config.server.introspection { depth(limits.introspection_depth) } else { 0 },
-            ..Limits::default()
+            document_bytes: limits.document_bytes,
+            tokens: limits.document_tokens,
+            fields: limits.query_fields,
+            aliases: limits.query_aliases,
+            root_fields: limits.query_root_fields,
+            operations: limits.query_operations,
+            fragments: limits.query_fragments,
+            directives: limits.query_directives,
+            variables_depth: limits.variables_depth,
         },
         body_bytes: limits.request_body_bytes,
         query_timeout: limits.query_timeout,
         mutation_timeout: limits.mutation_timeout,
         requests_per_minute: limits.requests_per_minute,
+        persisted_queries: limits.persisted_queries,
+        operations_per_socket: limits.operations_per_socket,
+        sockets_per_caller: limits.sockets_per_caller,
+        slow_operation: config.telemetry.slow_operation,
         grace: REQUESTS.saturating_sub(config.server.drain),
         // Not `tasks`: the server waits for its WebSockets, and is itself one of those.
         tasks: TaskTracker::new(),

@@ -6,6 +6,7 @@ mod doctor;
 mod migrate;
 mod organization;
 mod plan;
+mod ready;
 mod schema;
 mod secrets;
 mod serve;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, ConfigSource};
+use crate::config::{ConfigFaults, ConfigSource, Draft};
 
 /// A self-hosted DevSecOps server behind one GraphQL API.
 #[derive(Debug, Parser)]
@@ -59,6 +60,8 @@ enum Command {
     },
     /// Tries the database, the secret key, each runtime and each Git provider, and says what fails and how to mend it.
     Doctor,
+    /// Asks the server of this configuration, on this machine, whether it is ready, and exits with 0 or 1: for health checks.
+    Ready,
     /// Writes a consistent copy of the SQLite database to a file, while it is in use. The secret key is not in it.
     Backup {
         /// Where to; it must not be there yet.
@@ -90,7 +93,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Reads the configuration and says the first thing wrong with it, by key.
+    /// Reads the configuration and says everything that is wrong with it, by key and line.
     Check,
 }
 
@@ -111,7 +114,8 @@ enum Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self::WhileRunning(error)
+        // Some of it shows only beside the database.
+        if error.is::<ConfigFaults>() { Self::AskedWrongly(error) } else { Self::WhileRunning(error) }
     }
 }
 
@@ -152,13 +156,18 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         _ => {}
     }
     let source = ConfigSource::of_process(cli.config);
-    let config = Config::load(&source).map_err(|e| Failure::AskedWrongly(e.into()))?;
+    if matches!(cli.command, Some(Command::Ready)) {
+        // Of a server that runs well with what it has read: a mistake in what it will read next says nothing of that.
+        let draft = Draft::read(&source).map_err(|faults| Failure::WhileRunning(faults.into()))?;
+        return Ok(ready::run(draft.config()).await?);
+    }
+    let config = crate::boot::configuration(&source).map_err(|e| Failure::AskedWrongly(e.into()))?;
     match cli.command.unwrap_or(Command::Serve { no_workers: false }) {
         Command::Serve { no_workers: false } => serve::run(&config, Part::Everything).await?,
         Command::Serve { no_workers: true } => serve::run(&config, Part::Api).await?,
         Command::Worker => serve::run(&config, Part::Workers).await?,
         Command::Migrate => migrate::run(&config).await?,
-        Command::Schema | Command::Plan { .. } => {}
+        Command::Schema | Command::Plan { .. } | Command::Ready => {}
         Command::Config { command: ConfigCommand::Check } => config_check::run(&config)?,
         Command::Doctor => doctor::run(&config).await?,
         Command::Backup { file } => backup::backup(&config, &file).await?,

@@ -1,12 +1,14 @@
 //! The three layers, and which of them a key came from.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use figment::providers::{Format as _, Serialized, Toml};
+use figment::Figment;
+use figment::providers::Serialized;
 use figment::value::{Dict, Value};
-use figment::{Figment, Profile, Provider as _};
 
-use super::ConfigError;
+use super::document::{self, Document};
+use super::faults::{ConfigFault, ConfigFaults};
+use super::places::{Layer, Places};
 
 /// Every key with its default.
 pub const DEFAULTS: &str = include_str!("../../kiops.toml");
@@ -15,40 +17,54 @@ pub const DEFAULTS: &str = include_str!("../../kiops.toml");
 const LISTS: [&str; 2] = ["command", "ok_exit_codes"];
 
 pub(super) struct Layers {
-    pub figment: Figment,
-    layers: Vec<(String, Value)>,
+    /// All layers together.
+    pub merged: Value,
+    /// The lowest alone.
+    pub defaults: Value,
+    /// Where each key comes from.
+    pub places: Places,
 }
 
 impl Layers {
-    pub fn read(file: Option<&Path>, env: &[(String, String)], dir: &Path) -> Result<Self, ConfigError> {
-        let defaults = toml(DEFAULTS, "the built-in defaults")?;
-        let mut layers = vec![("the built-in defaults".to_owned(), defaults.clone())];
-        let path: PathBuf = file.map_or_else(|| dir.join("kiops.toml"), |f| dir.join(f));
+    /// # Errors
+    /// Every line at which the file is no TOML, or why it can't be read.
+    pub fn read(file: Option<&Path>, env: &[(String, String)], dir: &Path) -> Result<Self, ConfigFaults> {
+        let built_in = "the built-in defaults".to_owned();
+        let read = Document::read(DEFAULTS).map_err(|faults| no_toml(&built_in, faults))?;
+        let mut values = vec![read.value.clone()];
+        let mut places = vec![Layer::of_value(built_in, &read.value)];
+        let path = dir.join(file.unwrap_or(Path::new("kiops.toml")));
+        let name = path.strip_prefix(".").unwrap_or(&path).display().to_string();
         match std::fs::read_to_string(&path) {
             Ok(text) => {
-                let name = path.display().to_string();
-                layers.push((name.clone(), toml(&text, &name)?));
+                let document = Document::read(&text).map_err(|faults| no_toml(&name, faults))?;
+                values.push(document.value);
+                places.push(Layer::of_file(name, document.lines));
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && file.is_none() => {}
-            Err(e) => return Err(ConfigError::new("--config", path.display().to_string(), e.to_string())),
+            Err(e) => {
+                let fault = ConfigFault { place: name, key: "--config".to_owned(), message: e.to_string() };
+                return Err(ConfigFaults(vec![fault]));
+            }
         }
         for (name, text) in env {
             let Some(keys) = keys_of(name) else { continue };
-            let value = typed(find(&defaults, &keys), keys.last().map_or("", String::as_str), text);
+            let value = typed(find(&read.value, &keys), keys.last().map_or("", String::as_str), text);
             let nested = keys.iter().rev().fold(value, |inner, key| Value::from(Dict::from([(key.clone(), inner)])));
-            layers.push((format!("the environment variable {name}"), nested));
+            places.push(Layer::of_value(name.clone(), &nested));
+            values.push(nested);
         }
-        layers[0].1 = layers.iter().skip(1).fold(defaults, |kept, (_, layer)| without_replaced(kept, layer));
-        let figment = layers.iter().fold(Figment::new(), |f, (_, v)| f.merge(Serialized::defaults(v)));
-        Ok(Self { figment, layers })
+        let defaults = values.iter().skip(1).fold(read.value, without_replaced);
+        values[0] = defaults.clone();
+        let figment = values.iter().fold(Figment::new(), |f, value| f.merge(Serialized::defaults(value)));
+        let merged = figment.extract().map_err(|e| no_toml("the configuration", vec![(0, e.kind.to_string())]))?;
+        Ok(Self { merged, defaults, places: Places { layers: places } })
     }
+}
 
-    /// The uppermost layer that has the key.
-    pub fn origin(&self, key: &str) -> String {
-        let keys: Vec<String> = key.split('.').map(str::to_owned).collect();
-        let found = self.layers.iter().rev().find(|(_, value)| find(value, &keys).is_some());
-        found.map_or_else(|| "the configuration".to_owned(), |(name, _)| name.clone())
-    }
+fn no_toml(name: &str, faults: Vec<(usize, String)>) -> ConfigFaults {
+    let fault = |(line, message)| ConfigFault { place: format!("{name}:{line}"), key: String::new(), message };
+    ConfigFaults(faults.into_iter().map(fault).collect())
 }
 
 /// The defaults without the scanners that another layer declares itself. Whoever gives a command means all of that tool: what
@@ -70,17 +86,13 @@ fn without_replaced(defaults: Value, layer: &Value) -> Value {
     Value::Dict(tag, all)
 }
 
-fn toml(text: &str, from: &str) -> Result<Value, ConfigError> {
-    let data = Toml::string(text).data().map_err(|e| ConfigError::new("", from.to_owned(), e.kind.to_string()))?;
-    Ok(Value::from(data.get(&Profile::Default).cloned().unwrap_or_default()))
-}
-
 fn keys_of(name: &str) -> Option<Vec<String>> {
     let rest = name.strip_prefix("KIOPS_").filter(|rest| !rest.starts_with("TEST_") && rest.contains("__"))?;
     Some(rest.split("__").map(str::to_ascii_lowercase).collect())
 }
 
-fn find<'a>(value: &'a Value, keys: &[String]) -> Option<&'a Value> {
+/// What a layer says of a key.
+pub(super) fn find<'a>(value: &'a Value, keys: &[String]) -> Option<&'a Value> {
     keys.iter().try_fold(value, |value, key| match value {
         Value::Dict(_, dict) => dict.get(key),
         Value::Array(_, list) => list.get(key.parse::<usize>().ok()?),
@@ -111,9 +123,7 @@ fn typed(default: Option<&Value>, key: &str, text: &str) -> Value {
 fn list(text: &str) -> Value {
     let text = text.trim();
     if text.starts_with('[') {
-        let parsed = Toml::string(&format!("x = {text}")).data().ok();
-        let value = parsed.and_then(|mut d| d.remove(&Profile::Default)).and_then(|mut d| d.remove("x"));
-        return value.unwrap_or_else(|| Value::from(text));
+        return document::value(text).unwrap_or_else(|| Value::from(text));
     }
     Value::from(text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(Value::from).collect::<Vec<_>>())
 }

@@ -1,17 +1,23 @@
 //! The configuration: the built-in defaults, a file, the environment. The only room that reads the environment.
 
+pub mod audit;
 pub mod auth;
 pub mod bootstrap;
 pub mod build;
 pub mod cluster;
 pub mod database;
 pub mod deploy;
+mod document;
+mod draft;
+mod extract;
+mod faults;
 pub mod jobs;
 mod layers;
 pub mod limits;
 pub mod logs;
 pub mod net;
 pub mod organizations;
+mod places;
 pub mod providers;
 pub mod runtimes;
 pub mod scan;
@@ -32,7 +38,10 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+pub use draft::Draft;
+pub use faults::{ConfigFault, ConfigFaults};
 pub use layers::DEFAULTS;
+pub use places::Places;
 
 /// The whole configuration, typed and checked.
 #[derive(Debug, Clone, Deserialize)]
@@ -56,10 +65,17 @@ pub struct Config {
     pub scan: scan::Scan,
     pub limits: limits::Limits,
     pub logs: logs::Logs,
+    pub audit: audit::Audit,
     pub telemetry: telemetry::Telemetry,
     /// The cluster that this process is a pod of: told by Kubernetes, and no key of the file.
     #[serde(skip)]
     pub surroundings: Option<cluster::Surroundings>,
+    /// Where each key stands, for what is found to be wrong later.
+    #[serde(skip)]
+    pub places: Places,
+    /// What is not wrong, and better otherwise: keys and why.
+    #[serde(skip)]
+    pub warnings: Vec<(String, String)>,
 }
 
 /// Where a configuration is read from.
@@ -84,58 +100,12 @@ impl ConfigSource {
     }
 }
 
-/// The first thing that is wrong with a configuration. Holds no value of a secret key.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {message} (in {origin})")]
-pub struct ConfigError {
-    /// The key's full name, like `build.profiles.small.cpu`.
-    pub key: String,
-    /// The layer that it came from.
-    pub origin: String,
-    /// What is wrong, and what to write instead.
-    pub message: String,
-}
-
-impl ConfigError {
-    fn new(key: impl Into<String>, origin: String, message: impl Into<String>) -> Self {
-        Self { key: key.into(), origin, message: message.into() }
-    }
-}
-
 impl Config {
-    /// Reads all layers, then the files that secrets are in, then checks the whole.
+    /// Reads all layers, then the files that secrets are in, then checks the whole by the rules of this room.
     ///
     /// # Errors
-    /// The first fault, with its key and the layer that it came from.
-    pub fn load(source: &ConfigSource) -> Result<Self, ConfigError> {
-        let layers = layers::Layers::read(source.file.as_deref(), &source.env, &source.dir)?;
-        let mut config: Self = layers.figment.extract().map_err(|e| from_figment(&layers, e))?;
-        let placed = |(key, message): (String, String)| ConfigError::new(&key, layers.origin(&key), message);
-        secret_files::read(&mut config, &source.dir).map_err(placed)?;
-        config.validate().map_err(placed)?;
-        config.surroundings = cluster::surroundings(source);
-        Ok(config)
+    /// Every fault, with its key and where that stands.
+    pub fn load(source: &ConfigSource) -> Result<Self, ConfigFaults> {
+        Draft::read(source)?.finish()
     }
-}
-
-/// Names the key in full and says nothing of its value where that is a secret.
-fn from_figment(layers: &layers::Layers, error: figment::Error) -> ConfigError {
-    use figment::error::Kind;
-    let mut path = error.path.clone();
-    let message = match &error.kind {
-        Kind::UnknownField(name, _) => {
-            if path.last() != Some(name) {
-                path.push(name.clone());
-            }
-            "there is no such key".to_owned()
-        }
-        Kind::MissingField(name) => {
-            path.push(name.to_string());
-            "this key is needed".to_owned()
-        }
-        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => format!("{expected} is needed"),
-        other => other.to_string(),
-    };
-    let key = path.join(".");
-    ConfigError::new(&key, layers.origin(&key), message)
 }

@@ -19,7 +19,7 @@ pub struct Runtimes {
 
 /// Who may register this machine's own engine, and so be root here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "true, false or a list of slugs is needed")]
 pub enum LocalEngine {
     /// True: the bootstrap organization. False: nobody.
     Switch(bool),

@@ -1,5 +1,7 @@
 //! What a table of `[scan.tools]` has to say so that the tool can be run and its report be read.
 
+use std::collections::BTreeSet;
+
 use super::scan::{ReportFormat, ScanTool};
 
 /// A key below the tool's table, and what is wrong with it.
@@ -15,36 +17,33 @@ const NEVER_MOUNTED: [&str; 5] = ["/proc", "/sys", "/dev", "/run", "/var/run"];
 const TAKEN: [&str; 6] = ["/proc", "/sys", "/dev", "/kiops", "/tmp", "/home/kiops"];
 
 impl ScanTool {
-    /// # Errors
-    /// The first fault: the key below the tool's table, and what is wrong with it.
-    pub(super) fn validate(&self) -> Result<(), Fault> {
-        self.validate_command()?;
-        self.validate_kind()?;
-        self.validate_files()?;
-        self.validate_mounts()?;
-        if let Some(image) = &self.image {
-            validate_image(image)?;
-        }
+    /// Every fault: the key below the tool's table, and what is wrong with it.
+    pub(super) fn validate(&self) -> Vec<Fault> {
+        let parts =
+            [self.validate_command(), self.validate_kind(), self.image.as_deref().map_or(Ok(()), validate_image)];
+        let mut faults: Vec<Fault> = parts.into_iter().filter_map(Result::err).collect();
+        faults.extend(self.faulty_files());
+        faults.extend(self.faulty_mounts());
+        faults.extend(self.faulty_limits());
+        // Of a command that is wrong in several ways the first is said.
+        let mut seen = BTreeSet::new();
+        faults.retain(|(key, _)| seen.insert(key.clone()));
+        faults
+    }
+
+    fn faulty_limits(&self) -> Vec<Fault> {
         let mut named = self.command.iter().chain(self.files.values()).flat_map(|text| words(text));
-        if self.history && !named.any(|word| word == "source") {
-            return fault("history", "it is that of {source}, which nothing here names");
-        }
-        if !(self.cpu.is_finite() && self.cpu > 0.0) {
-            return fault("cpu", "more than 0 cores are needed");
-        }
-        if self.memory.0 < LEAST_MEMORY {
-            return fault("memory", "at least 6Mi are needed");
-        }
-        if self.max_report_bytes == 0 {
-            return fault("max_report_bytes", "at least 1 is needed");
-        }
-        if self.ok_exit_codes.is_empty() {
-            return fault("ok_exit_codes", "at least one code is needed: without any no run can succeed");
-        }
-        if self.ok_exit_codes.iter().any(|code| !(0..=255).contains(code)) {
-            return fault("ok_exit_codes", "exit codes are from 0 to 255");
-        }
-        Ok(())
+        let has_source = named.any(|word| word == "source");
+        let codes = &self.ok_exit_codes;
+        let rules = [
+            (self.history && !has_source, "history", "it is that of {source}, which nothing here names"),
+            (!(self.cpu.is_finite() && self.cpu > 0.0), "cpu", "more than 0 cores are needed"),
+            (self.memory.0 < LEAST_MEMORY, "memory", "at least 6Mi are needed"),
+            (self.max_report_bytes == 0, "max_report_bytes", "at least 1 is needed"),
+            (codes.is_empty(), "ok_exit_codes", "at least one code is needed: without any no run can succeed"),
+            (codes.iter().any(|code| !(0..=255).contains(code)), "ok_exit_codes", "exit codes are from 0 to 255"),
+        ];
+        rules.iter().filter(|(broken, ..)| *broken).map(|(_, key, message)| of(key, message)).collect()
     }
 
     fn validate_command(&self) -> Result<(), Fault> {
@@ -92,37 +91,37 @@ impl ScanTool {
         readable.map_or(Ok(()), |message| fault("format", message))
     }
 
-    fn validate_files(&self) -> Result<(), Fault> {
-        for name in self.files.keys() {
-            if !is_name(name) {
-                let message = "a name of letters, digits, - _ and . is needed, and no . at its beginning";
-                return fault(&format!("files.{name}"), message);
-            }
-        }
-        match (self.files.is_empty(), self.wants("files")) {
-            (true, true) => fault("command", "{files} is the folder of the tool's files, and there are none"),
-            (false, false) => fault("files", "the command does not name {files}, the folder that they are in"),
-            _ => Ok(()),
-        }
+    fn faulty_files(&self) -> Vec<Fault> {
+        let unnamed = self.files.keys().filter(|name| !is_name(name)).map(|name| {
+            let message = "a name of letters, digits, - _ and . is needed, and no . at its beginning";
+            of(&format!("files.{name}"), message)
+        });
+        let folder = match (self.files.is_empty(), self.wants("files")) {
+            (true, true) => Some(("command", "{files} is the folder of the tool's files, and there are none")),
+            (false, false) => Some(("files", "the command does not name {files}, the folder that they are in")),
+            _ => None,
+        };
+        unnamed.chain(folder.map(|(key, message)| of(key, message))).collect()
     }
 
-    fn validate_mounts(&self) -> Result<(), Fault> {
-        for (from, to) in &self.mounts {
-            let at = |message: &str| fault(&format!("mounts.{from}"), message);
+    fn faulty_mounts(&self) -> Vec<Fault> {
+        let wrong = |from: &str, to: &str| {
             if self.image.is_none() {
-                return at("mounts are for tools in an image: a process reads what the server may read");
+                return Some("mounts are for tools in an image: a process reads what the server may read");
             }
             if !is_plain_path(from) || !is_plain_path(to) {
-                return at("absolute paths are needed, without . and .. and other than /");
+                return Some("absolute paths are needed, without . and .. and other than /");
             }
             if NEVER_MOUNTED.iter().any(|never| overlap(from, never)) || from.ends_with(".sock") {
-                return at("kernel, devices and sockets can't be mounted, nor a folder that holds them");
+                return Some("kernel, devices and sockets can't be mounted, nor a folder that holds them");
             }
             if TAKEN.iter().any(|taken| overlap(to, taken)) {
-                return at("the container has something at that place already");
+                return Some("the container has something at that place already");
             }
-        }
-        Ok(())
+            None
+        };
+        let faults = self.mounts.iter().filter_map(|(from, to)| Some((from, wrong(from, to)?)));
+        faults.map(|(from, message)| of(&format!("mounts.{from}"), message)).collect()
     }
 
     /// Whether the command or one of the files names a placeholder.
@@ -203,5 +202,9 @@ fn overlap(one: &str, other: &str) -> bool {
 }
 
 fn fault(key: &str, message: &str) -> Result<(), Fault> {
-    Err((key.to_owned(), message.to_owned()))
+    Err(of(key, message))
+}
+
+fn of(key: &str, message: &str) -> Fault {
+    (key.to_owned(), message.to_owned())
 }

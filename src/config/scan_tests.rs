@@ -81,16 +81,17 @@ fn each_fault_of_a_tool_is_named() {
         ("mounts = { '/a' = '/sys' }", "mounts./a", "already"),
         ("networks = true", "networks", "no such key"),
     ] {
-        let error = load(&with(line), &[]).unwrap_err();
-        assert_eq!(error.key, format!("scan.tools.one.{key}"), "{line}: {error}");
+        let faults = load(&with(line), &[]).unwrap_err();
+        let key = format!("scan.tools.one.{key}");
+        let error = faults.0.iter().find(|fault| fault.key == key).unwrap_or_else(|| panic!("{line}: {faults}"));
         assert!(error.message.contains(part), "{line}: {error}");
         // A name with dots in it can't be looked for by its key.
-        assert!(error.origin.contains("kiops.toml") || key.matches('.').count() > 1, "{line}: {error}");
+        assert!(error.place.contains("kiops.toml") || key.matches('.').count() > 1, "{line}: {error}");
     }
     let error = load(&with("enabled = true").replace("tools.one", "tools.'a b'"), &[]).unwrap_err();
-    assert_eq!(error.key, "scan.tools.a b");
+    assert_eq!(error.0[0].key, "scan.tools.a b");
     let process = with("mounts = { '/a' = '/b' }").replace("image = 'a/b:1'\n", "");
-    assert!(load(&process, &[]).unwrap_err().message.contains("tools in an image"));
+    assert!(load(&process, &[]).unwrap_err().to_string().contains("tools in an image"));
 }
 
 #[test]
@@ -162,7 +163,7 @@ fn whoever_gives_a_command_declares_the_tool_anew() {
     let tool = &config.scan.tools["semgrep"];
     assert!(tool.enabled && tool.image.is_none() && !tool.network);
     let without = load(&text.replace("format = 'sarif'", ""), &[]).unwrap_err();
-    assert_eq!(without.key, "scan.tools.semgrep.format");
+    assert_eq!(without.0[0].key, "scan.tools.semgrep.format");
     let some = load("scan.tools.semgrep.timeout = '1m'", &[]).unwrap();
     let tool = &some.scan.tools["semgrep"];
     assert!(!tool.enabled && tool.image.is_some() && tool.timeout.as_secs() == 60);

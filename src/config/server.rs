@@ -20,6 +20,8 @@ pub struct Server {
     pub introspection: bool,
     /// Whether GraphiQL is served.
     pub graphiql: bool,
+    /// Bytes of answers that are kept, and given again while nothing in the database changes; 0: none.
+    pub kept_answers: u64,
     /// How long it goes on answering after it was told to stop, while it says that it is not ready.
     #[serde(deserialize_with = "value::duration_or_zero")]
     pub drain: Duration,

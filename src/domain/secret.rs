@@ -9,4 +9,6 @@ pub struct RegistryLogin {
     pub username: String,
     /// Password, personal access token or robot token.
     pub token: SecretString,
+    /// The host that it is for is stated in kiops.toml: the operator's own, which passes no filter of addresses.
+    pub trusted: bool,
 }

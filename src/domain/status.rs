@@ -64,12 +64,11 @@ impl RunStatus {
         };
         if allowed { Ok(next) } else { Err(IllegalTransition { from: self, to: next }) }
     }
-}
 
-/// As the contract spells it.
-impl fmt::Display for RunStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// The word of the contract.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Queued => "QUEUED",
             Self::Running => "RUNNING",
             Self::WaitingApproval => "WAITING_APPROVAL",
@@ -78,7 +77,14 @@ impl fmt::Display for RunStatus {
             Self::Failed => "FAILED",
             Self::Canceled => "CANCELED",
             Self::Skipped => "SKIPPED",
-        })
+        }
+    }
+}
+
+/// As the contract spells it.
+impl fmt::Display for RunStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -31,6 +31,8 @@ pub struct GitAccess {
     pub token: SecretString,
     /// The organization's id: what was listed for one is never shown to another.
     pub organization_id: String,
+    /// The address is stated in kiops.toml: the operator's own, which passes no filter of addresses.
+    pub trusted: bool,
 }
 
 /// What a check of a token learned.

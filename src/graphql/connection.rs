@@ -77,6 +77,16 @@ pub fn cost(first: Option<i32>, last: Option<i32>, child: usize) -> usize {
     rows.saturating_mul(child.max(1)).saturating_add(1)
 }
 
+/// How many lines of a log cost as much as a row of another list: they have no lists of their own, and come a thousand at
+/// once.
+const LINES: usize = 10;
+
+/// What a page of a log costs.
+#[must_use]
+pub fn cost_of_lines(first: Option<i32>, last: Option<i32>, child: usize) -> usize {
+    cost(first, last, child) / LINES + 1
+}
+
 /// Wraps a page.
 pub fn counted<T, N: OutputType>(page: Page<T>, wrap: impl FnMut(T) -> N) -> Counted<N> {
     let total = Total(page.count);

@@ -41,8 +41,9 @@ impl From<ApiError> for async_graphql::Error {
     }
 }
 
-/// For a nullable field below the root: its failure nulls the field alone. async-graphql nulls the whole parent for an
-/// `Err` of the resolver itself. Fields of the roots need none of this: [`super::guarded`] sees to them.
+/// For a nullable field below the root: its failure nulls the field alone, and no other has to be looked at. async-graphql
+/// leaves a field out for an `Err` of the resolver itself, for which [`super::nulls`] has to look the type up. Fields of the roots
+/// need none of this: [`super::guarded`] sees to them.
 pub fn nullable<T>(answer: Result<Option<T>>) -> Option<Result<T>> {
     answer.transpose()
 }

@@ -1,9 +1,12 @@
 //! The seam between the transports and what executes: who is calling, and what answers.
 
-use std::{future::Future, net::IpAddr};
+use std::{future::Future, net::IpAddr, time::Duration};
 
-use async_graphql::{ErrorExtensionValues, Request, Response, ServerError};
+use async_graphql::{ErrorExtensionValues, Name, Request, Response, ServerError, Value};
+use bytes::Bytes;
 use futures_util::stream::BoxStream;
+
+use crate::app::answers::{Answer, Question, Recalled, Version};
 
 /// The name of the cookie that `login` sets for browsers.
 pub const SESSION_COOKIE: &str = "kiops_session";
@@ -25,22 +28,60 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// once the token has expired or was revoked, its user was removed, or the role is another than before.
     fn still_valid(&self, caller: &Self::Caller) -> impl Future<Output = bool> + Send;
 
-    /// Counts a request of somebody, known by a hash, who may make so many a minute. Asked only where there is such a
-    /// limit and this server alone has not counted more. None: they may go on; else after so many seconds.
-    fn count(&self, who: &str, per_minute: u32) -> impl Future<Output = Option<u64>> + Send;
+    /// Counts a request of somebody, known by a hash, in their window of a minute over all servers. Asked only where there is
+    /// such a limit and this server alone has not counted more. None: there is no other server, or it can't be asked.
+    fn count(&self, who: &str) -> impl Future<Output = Option<Window>> + Send;
 
     /// Executes a query or a mutation. The request has its parsed document; headers that resolvers asked for
     /// (`insert_http_header`) come back in the response.
     fn execute(&self, caller: Self::Caller, request: Request) -> impl Future<Output = Response> + Send;
 
+    /// What is known of a question: perhaps its answer, which is true, and was given to this very token.
+    fn recall(&self, question: &Question) -> impl Future<Output = Recalled> + Send;
+
+    /// Notes a question that was answered, and keeps its answer where there is one to keep: see [`Answers`]. It has errors
+    /// and headers of its own in no case, and the document was found [`rows_only`].
+    ///
+    /// [`Answers`]: crate::app::answers::Answers
+    /// [`rows_only`]: super::rows_only::rows_only
+    fn remember(
+        &self,
+        caller: &Self::Caller,
+        question: Question,
+        answer: Option<(Version, Answer)>,
+    ) -> impl Future<Output = ()> + Send;
+
     /// Executes a subscription. Dropping the stream ends it.
-    fn execute_stream(&self, caller: Self::Caller, request: Request) -> BoxStream<'static, Response>;
+    fn execute_stream(&self, caller: Self::Caller, request: Request) -> BoxStream<'static, Emitted>;
 
     /// Whether the server can do its work.
     ///
     /// # Errors
     /// The reason why not, in words fit for `/readyz`: no address and no secret.
     fn ready(&self) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+/// What was counted of somebody in a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Requests, the one that was just counted among them.
+    pub count: u32,
+    /// Until it is over.
+    pub left: Duration,
+}
+
+/// What a subscription gives at once.
+#[derive(Debug)]
+pub enum Emitted {
+    /// One event.
+    One(Response),
+    /// Events that are JSON already: what stands at the subscription's one field, a text a line.
+    Written {
+        /// The key of the field.
+        field: Name,
+        /// The texts, with a line break between them.
+        texts: Bytes,
+    },
 }
 
 /// Why nobody is let in.
@@ -60,6 +101,35 @@ pub enum AuthFailure {
     Unavailable,
 }
 
+impl Emitted {
+    /// Each event by itself, as a response.
+    #[must_use]
+    pub fn responses(self) -> Vec<Response> {
+        let (field, texts) = match self {
+            Self::One(response) => return vec![response],
+            Self::Written { field, texts } => (field, texts),
+        };
+        let values = texts
+            .split(|byte| *byte == b'\n')
+            .map(|text| serde_json::from_slice::<Value>(text).expect("what was written is JSON"));
+        values.map(|value| Response::new(Value::Object([(field.clone(), value)].into_iter().collect()))).collect()
+    }
+}
+
+impl From<Response> for Emitted {
+    fn from(mut response: Response) -> Self {
+        match &mut response.data {
+            Value::Object(fields) if fields.len() == 1 && matches!(fields.first(), Some((_, Value::Binary(_)))) => {
+                match fields.pop() {
+                    Some((field, Value::Binary(texts))) => Self::Written { field, texts },
+                    _ => Self::One(response),
+                }
+            }
+            _ => Self::One(response),
+        }
+    }
+}
+
 /// The words of `extensions.code` that the transports use themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
@@ -71,6 +141,10 @@ pub enum ErrorCode {
     BadUserInput,
     /// Too many requests.
     RateLimited,
+    /// A document was named by its hash alone, and is not known: it is to be sent with it.
+    PersistedQueryNotFound,
+    /// Documents can't be named by their hashes here.
+    PersistedQueryNotSupported,
     /// A fault of the server, or work that took too long.
     Internal,
 }
@@ -84,6 +158,8 @@ impl ErrorCode {
             Self::Forbidden => "FORBIDDEN",
             Self::BadUserInput => "BAD_USER_INPUT",
             Self::RateLimited => "RATE_LIMITED",
+            Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
+            Self::PersistedQueryNotSupported => "PERSISTED_QUERY_NOT_SUPPORTED",
             Self::Internal => "INTERNAL",
         }
     }

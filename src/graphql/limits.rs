@@ -6,21 +6,22 @@
 
 use std::collections::HashMap;
 
-use async_graphql::parser::{
-    parse_query,
-    types::{ExecutableDocument, OperationType, Selection, SelectionSet},
+use async_graphql::{
+    Name,
+    parser::{
+        parse_query,
+        types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet},
+    },
 };
 
 use super::executor::ErrorCode;
 
 /// The deepest nesting of brackets of any kind, which keeps the recursive parser off the end of its stack.
 const NESTING: usize = 60;
-/// How many names, numbers, strings and brackets a document may have.
-const TOKENS: usize = 4_000;
-/// How many lines a document may have; empty ones and comments cost the parser as much as words.
-const LINES: usize = 2_500;
-/// How many fields, spreads and inline fragments a document may unfold to.
-const NODES: u32 = 4_000;
+/// The deepest nesting of selections, those in fragments too: what walks a document needs stack and time for each.
+pub const LEVELS: u32 = 33;
+/// The longest name or number, in bytes: a name is said in every error about it.
+const WORD: usize = 256;
 /// The longest message about a syntax error, in characters; the parser quotes whole source lines.
 const SYNTAX_MESSAGE: usize = 200;
 
@@ -29,6 +30,8 @@ const SYNTAX_MESSAGE: usize = 200;
 pub struct Limits {
     /// Bytes of the document.
     pub document_bytes: usize,
+    /// Names, numbers, strings and brackets of the document.
+    pub tokens: usize,
     /// Levels of fields, introspection left out.
     pub depth: u32,
     /// Levels of fields at and below `__schema` and `__type`; the standard query has 15.
@@ -53,6 +56,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             document_bytes: 128 * 1024,
+            tokens: 4_000,
             depth: 12,
             introspection_depth: 20,
             fields: 2_000,
@@ -63,6 +67,18 @@ impl Default for Limits {
             directives: 100,
             variables_depth: 32,
         }
+    }
+}
+
+impl Limits {
+    /// Lines of a document, which has some even where it has few words: empty ones and comments cost the parser as much.
+    const fn lines(&self) -> usize {
+        if self.tokens < 100 { 100 } else { self.tokens / 8 * 5 }
+    }
+
+    /// Fields, spreads and inline fragments that a document may unfold to.
+    const fn nodes(&self) -> u32 {
+        self.fields.saturating_mul(2)
     }
 }
 
@@ -92,7 +108,8 @@ impl Refusal {
         Self { message: message.into(), code: ErrorCode::BadUserInput }
     }
 
-    fn over(what: &str, limit: impl std::fmt::Display) -> Self {
+    /// That something is more than it may be.
+    pub(super) fn over(what: &str, limit: impl std::fmt::Display) -> Self {
         Self::new(format!("The document is refused: {what} is over the limit of {limit}."))
     }
 }
@@ -105,23 +122,45 @@ pub fn admit(query: &str, operation: Option<&str>, limits: &Limits) -> Result<Ad
     if query.len() > limits.document_bytes {
         return Err(Refusal::over("its size in bytes", limits.document_bytes));
     }
-    scan(query)?;
+    scan(query, limits)?;
     let document = parse_query(query).map_err(|error| {
         let message: String = error.to_string().chars().take(SYNTAX_MESSAGE).collect();
         Refusal::new(format!("Syntax error: {message}"))
     })?;
     weigh(&document, limits)?;
 
-    let chosen = match operation {
-        Some(name) => document.operations.iter().find(|(own, _)| own.is_some_and(|own| own == name)),
-        None if document.operations.iter().len() == 1 => document.operations.iter().next(),
-        None => None,
-    };
-    let (kind, operation) = match chosen {
-        Some((name, chosen)) => (Some(chosen.node.ty), name.map(ToString::to_string)),
+    let (kind, operation) = match chosen(&document, operation) {
+        Some((name, chosen)) => (Some(chosen.ty), name.map(ToString::to_string)),
         None => (None, None),
     };
     Ok(Admitted { document, kind, operation })
+}
+
+/// The operation that is meant, with its own name: the one of this name, or the only one where none is given.
+#[must_use]
+pub fn chosen<'a>(
+    document: &'a ExecutableDocument,
+    name: Option<&str>,
+) -> Option<(Option<&'a Name>, &'a OperationDefinition)> {
+    let mut operations = document.operations.iter();
+    let (name, found) = match name {
+        Some(name) => operations.find(|(own, _)| own.is_some_and(|own| own == name))?,
+        None if operations.len() == 1 => operations.next()?,
+        None => return None,
+    };
+    Some((name, &found.node))
+}
+
+/// The same, to be changed.
+#[must_use]
+pub fn chosen_mut<'a>(document: &'a mut ExecutableDocument, name: Option<&str>) -> Option<&'a mut OperationDefinition> {
+    let operation = match (&mut document.operations, name) {
+        (DocumentOperations::Single(operation), None) => operation,
+        (DocumentOperations::Multiple(operations), Some(name)) => operations.get_mut(name)?,
+        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => operations.values_mut().next()?,
+        _ => return None,
+    };
+    Some(&mut operation.node)
 }
 
 /// Refuses variables that are nested deeper than the limit.
@@ -150,10 +189,10 @@ pub fn admit_variables(variables: &serde_json::Value, limits: &Limits) -> Result
 
 /// Counts tokens and nesting without parsing. Strings and comments are stepped over as the grammar does it; a
 /// block string that never ends is refused, because the parser would read on behind its first two quotes.
-fn scan(query: &str) -> Result<(), Refusal> {
+fn scan(query: &str, limits: &Limits) -> Result<(), Refusal> {
     let bytes = query.as_bytes();
-    if bytes.iter().filter(|byte| matches!(byte, b'\r' | b'\n')).count() > LINES {
-        return Err(Refusal::over("its number of lines", LINES));
+    if bytes.iter().filter(|byte| matches!(byte, b'\r' | b'\n')).count() > limits.lines() {
+        return Err(Refusal::over("its number of lines", limits.lines()));
     }
     let (mut at, mut depth, mut tokens) = (0, 0_usize, 0);
     while let Some(&byte) = bytes.get(at) {
@@ -178,12 +217,15 @@ fn scan(query: &str) -> Result<(), Refusal> {
                 while bytes.get(at).copied().is_some_and(is_word) {
                     at += 1;
                 }
+                if at - start > WORD {
+                    return Err(Refusal::over("the length of a word", WORD));
+                }
             }
             _ => {}
         }
         tokens += 1;
-        if tokens > TOKENS {
-            return Err(Refusal::over("its number of words", TOKENS));
+        if tokens > limits.tokens {
+            return Err(Refusal::over("its number of words", limits.tokens));
         }
     }
     Ok(())
@@ -254,12 +296,14 @@ fn weigh(document: &ExecutableDocument, limits: &Limits) -> Result<(), Refusal> 
             return Err(Refusal::over("its depth", deepest));
         }
         total.nodes = total.nodes.max(weight.nodes);
+        total.levels = total.levels.max(weight.levels);
     }
     for (what, weight, limit) in [
         ("its number of fields", total.fields, limits.fields),
-        ("its number of selections", total.nodes, NODES),
+        ("its number of selections", total.nodes, limits.nodes()),
         ("its depth", total.depth, limits.depth),
         ("its depth of introspection", total.introspection_depth, limits.introspection_depth),
+        ("its nesting of selections", total.levels, LEVELS),
         ("its number of aliases", total.aliases, limits.aliases),
         ("its number of directives", total.directives, limits.directives),
     ] {
@@ -281,6 +325,7 @@ struct Weight {
     directives: u32,
     roots: u32,
     logins: u32,
+    levels: u32,
 }
 
 impl Weight {
@@ -293,6 +338,7 @@ impl Weight {
         self.directives = self.directives.saturating_add(other.directives);
         self.roots = self.roots.saturating_add(other.roots);
         self.logins = self.logins.saturating_add(other.logins);
+        self.levels = self.levels.max(other.levels);
     }
 }
 
@@ -333,6 +379,7 @@ impl<'a> Scale<'a> {
             weight.directives = weight.directives.saturating_add(count(selection.node.directives().len()));
             sum.add(&weight);
         }
+        sum.levels += u32::from(!set.items.is_empty());
         Ok(sum)
     }
 

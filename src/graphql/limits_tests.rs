@@ -55,10 +55,13 @@ fn hostile_documents_are_refused() {
         (named(11), "operations"),
         (format!("{{a {}", "#\n".repeat(3_000)), "lines"),
         (format!("{{a(b:\"{}\")}}", "x".repeat(300_000)), "size"),
+        (format!("{{{}}}", "x".repeat(257)), "length of a word"),
         (format!("{{ a(b: \"{}\") !", "ä".repeat(20_000)), "Syntax error: "),
         (format!("{{__schema{}{{a{}", "{a".repeat(25), "}".repeat(27)), "introspection"),
         (format!("{{...F}} fragment F on Q{}", "{a".repeat(14) + &"}".repeat(14)), "depth"),
         (format!("{{a}} fragment F on Q{}", "{a".repeat(21) + &"}".repeat(21)), "depth"),
+        (format!("{{a{}b{}}}", "{...".repeat(33), "}".repeat(33)), "nesting of selections"),
+        (format!("{{...F}} fragment F on Q{}b{}", "{...".repeat(33) + "{", "}".repeat(34)), "nesting of selections"),
     ] {
         let message = refused(&query);
         assert!(message.contains(word), "{word}: {message}");
@@ -84,6 +87,7 @@ fn honest_documents_are_admitted() {
     let introspection = format!("{{__schema{}name{}}}", "{ofType".repeat(14) + "{", "}".repeat(15));
     assert!(admit(&introspection, None, &Limits::default()).is_ok());
     assert!(admit("{a(b:\"\"\"{{{{ \\\"\"\" [[[\"\"\") # {{{\n}", None, &Limits::default()).is_ok());
+    assert!(admit(&format!("{{a{}b{}}}", "{...".repeat(31) + "{", "}".repeat(32)), None, &Limits::default()).is_ok());
     assert!(admit(&fan_out(2, 8), None, &Limits { root_fields: 500, ..Limits::default() }).is_ok());
 }
 

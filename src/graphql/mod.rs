@@ -1,5 +1,8 @@
 //! The API's transport: objects wrap records, resolvers decode ids, call one use case and wrap what it gives.
 
+mod asked;
+mod batch;
+pub mod brief;
 pub mod connection;
 pub mod errors;
 pub mod executor;
@@ -8,11 +11,19 @@ pub mod guarded;
 pub mod ids;
 pub mod limits;
 pub mod loaders;
+mod merge;
 pub mod mutation;
+mod nulls;
+mod order;
+mod outline;
+mod overlap;
 pub mod query;
+pub mod rows_only;
 pub mod schema;
+mod settle;
 pub mod subscription;
 pub mod types;
+pub mod uses;
 pub mod visible;
 
 pub use schema::{Schemas, schemas};

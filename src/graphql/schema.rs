@@ -4,13 +4,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_graphql::{ErrorExtensionValues, Request, Response, Schema};
 use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 
+use super::executor::Emitted;
 use super::guard::Caller;
 use super::guarded::Guarded;
+use super::limits::LEVELS;
 use super::loaders::Loaders;
 use super::mutation::Mutation;
+use super::nulls;
+use super::order::Order;
 use super::query::Query;
+use super::settle::settle;
 use super::subscription::Subscription;
 use super::visible::Visible;
 use crate::app::{App, Code};
@@ -57,7 +62,9 @@ fn build<const PRUNED: bool>(app: Option<&App>) -> SchemaOf<PRUNED> {
         Guarded::<Mutation>::default(),
         Visible::<Guarded<Subscription>, PRUNED>::default(),
     )
-    .disable_suggestions();
+    .disable_suggestions()
+    // What was sent is held to less; merged, its fragments may be deeper.
+    .limit_recursive_depth(4 * LEVELS as usize);
     if let Some(app) = app {
         builder = builder.limit_complexity(app.settings.query_complexity).data(app.clone());
     }
@@ -66,24 +73,43 @@ fn build<const PRUNED: bool>(app: Option<&App>) -> SchemaOf<PRUNED> {
 
 impl Schemas {
     /// Runs a query or a mutation as this caller.
-    pub async fn execute(&self, request: Request, caller: Caller) -> Response {
-        let is_admin = caller.standing() == Standing::Admin;
+    pub async fn execute(&self, mut request: Request, caller: Caller) -> Response {
+        let standing = caller.standing();
+        if let Err(error) = settle(&mut request, standing) {
+            return coded(Response::from_errors(vec![error]));
+        }
+        let order = Order::of(&mut request);
         let request = self.prepare(request, caller);
-        let response = if is_admin { self.full.execute(request).await } else { self.member.execute(request).await };
-        coded(response)
+        let response = if standing == Standing::Admin {
+            self.full.execute(request).await
+        } else {
+            self.member.execute(request).await
+        };
+        finished(response, &order)
     }
 
-    /// Runs a subscription (or anything else) as this caller.
+    /// Runs a subscription (or anything else) as this caller, and gives each event by itself.
     #[must_use]
     pub fn execute_stream(&self, request: Request, caller: Caller) -> BoxStream<'static, Response> {
-        let is_admin = caller.standing() == Standing::Admin;
+        self.execute_together(request, caller).flat_map(|emitted| stream::iter(emitted.responses())).boxed()
+    }
+
+    /// The same, but what came together may be given together.
+    #[must_use]
+    pub fn execute_together(&self, mut request: Request, caller: Caller) -> BoxStream<'static, Emitted> {
+        let standing = caller.standing();
+        if let Err(error) = settle(&mut request, standing) {
+            let refused = coded(Response::from_errors(vec![error]));
+            return stream::once(std::future::ready(Emitted::from(refused))).boxed();
+        }
+        let order = Order::of(&mut request);
         let request = self.prepare(request, caller);
-        let responses = if is_admin {
+        let responses = if standing == Standing::Admin {
             async_graphql::Executor::execute_stream(&self.full, request, None)
         } else {
             async_graphql::Executor::execute_stream(&self.member, request, None)
         };
-        responses.map(coded).boxed()
+        responses.map(move |response| Emitted::from(finished(response, &order))).boxed()
     }
 
     fn prepare(&self, request: Request, caller: Caller) -> Request {
@@ -94,6 +120,13 @@ impl Schemas {
             None => request,
         }
     }
+}
+
+/// The library's answer as the specification wants it.
+fn finished(mut response: Response, order: &Order) -> Response {
+    nulls::propagate(&mut response, order);
+    order.apply(&mut response.data);
+    coded(response)
 }
 
 /// Every error has a code; those that the library makes are faults of the document or its variables.

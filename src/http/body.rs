@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How much of a body over the limit is read and thrown away, so that its sender can read the answer.
-const DRAINED: usize = 64 * 1024 * 1024;
+const DRAINED: usize = 128 * 1024 * 1024;
 /// What a body takes room in.
 const UNIT: usize = 4 * 1024;
 

@@ -17,13 +17,16 @@ use super::{
     auth::Denied,
     body::{self, Room, Unread, closing},
     negotiate::{self, Media},
+    observe::OperationNote,
     pages,
     rate::Who,
     reply::{self, refuse},
     request::Parameters,
     ws,
 };
-use crate::graphql::executor::{Backend, ErrorCode, coded_error};
+use crate::app::answers::{Answer, Question, Recalled, Version};
+use crate::graphql::executor::{AuthFailure, Backend, ErrorCode, coded_error};
+use crate::graphql::rows_only::rows_only;
 use crate::measure::{self, Asker};
 
 /// The address of the client's end of the connection.
@@ -101,7 +104,7 @@ pub(super) async fn post<B: Backend>(
     }
 }
 
-/// Authenticates, guards, executes.
+/// Authenticates, counts, and goes on.
 async fn answer<B: Backend>(
     app: &App<B>,
     parts: &Parts,
@@ -119,14 +122,58 @@ async fn answer<B: Backend>(
             return refuse(StatusCode::FORBIDDEN, media, ErrorCode::Forbidden, denied.to_string());
         }
     };
+    let who = Who::new(token.as_deref(), from);
+    let question = token.as_deref().map(|token| parameters.question(token));
+    let recalled = match &question {
+        Some(question) => app.backend.recall(question).await,
+        None => Recalled::New,
+    };
+    let version = match recalled {
+        // Whoever got this answer, of a database that is as it was then, would be let in as they were then.
+        Recalled::Still(answer) => return within_limit(app, &who, media, async { again(media, answer) }).await,
+        Recalled::Again(version) => Some(version),
+        Recalled::New => None,
+    };
     let caller = match app.backend.authenticate(token.as_deref(), from).await {
         Ok(caller) => caller,
+        Err(failure @ AuthFailure::BadToken) => {
+            // Nobody's: it is counted as one without a token, so that guesses are no way round the limit.
+            let who = Who::new(None, from);
+            return within_limit(app, &who, media, async { reply::refuse_caller(media, &failure) }).await;
+        }
         Err(failure) => return reply::refuse_caller(media, &failure),
     };
-    if let Err(wait) = app.requests.admit(&app.backend, &Who::new(token.as_deref(), from)).await {
-        return reply::too_many(media, wait, too_many_message(wait));
+    let work = answer_to(app, (caller, &who), (&parts.method, media), (parameters, question, version), id);
+    within_limit(app, &who, media, work).await
+}
+
+/// Answers, unless it is one request too many of somebody's.
+async fn within_limit<B: Backend>(
+    app: &App<B>,
+    who: &Who,
+    media: Media,
+    work: impl Future<Output = Response>,
+) -> Response {
+    let allowance = app.requests.admit(&app.backend, who).await;
+    let mut response = match &allowance {
+        Some(over) if over.is_over => reply::too_many(media, over.reset, too_many_message(over.reset)),
+        _ => work.await,
+    };
+    if let Some(allowance) = allowance {
+        allowance.write(response.headers_mut());
     }
-    let checked = match parameters.check(&app.settings.limits) {
+    response
+}
+
+/// Guards and executes, and remembers what may be asked again.
+async fn answer_to<B: Backend>(
+    app: &App<B>,
+    (caller, who): (B::Caller, &Who),
+    (method, media): (&Method, Media),
+    (parameters, question, version): (Parameters, Option<Question>, Option<Version>),
+    id: &RequestId,
+) -> Response {
+    let mut checked = match parameters.check(&app.settings.limits, (&app.persisted, who)) {
         Ok(checked) => checked,
         Err(refusal) => return reply::refuse_document(media, refusal.code, refusal.message),
     };
@@ -134,19 +181,29 @@ async fn answer<B: Backend>(
         let message = "Subscriptions run over WebSocket (graphql-transport-ws) at this address.";
         return refuse(StatusCode::BAD_REQUEST, media, ErrorCode::BadUserInput, message);
     }
-    if parts.method != Method::POST && checked.kind == Some(OperationType::Mutation) {
+    if *method != Method::POST && checked.kind == Some(OperationType::Mutation) {
         let message = "A mutation must be sent by POST.";
         let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, media, ErrorCode::BadUserInput, message);
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
-    let asker = if token.is_some() { Asker::Known } else { Asker::Stranger };
+    let question = question.filter(|_| rows_only(&mut checked.request));
     let begun = Instant::now();
-    let executed = execute(app, caller, checked.request, checked.kind, &id.0).await;
+    let executed = execute(app, caller.clone(), checked.request, checked.kind, &id.0).await;
     let note = checked.note.ended(executed.as_ref().map_or_else(code_of, code_of));
-    measure::operation(asker, (note.name(), type_of(checked.kind)), note.code(), Some(begun.elapsed()));
+    measure::operation(who.asker(), note.operation(), note.code(), Some(begun.elapsed()));
+    note.say_if_slow(begun.elapsed(), app.settings.slow_operation);
     let mut response = match executed {
-        Ok(outcome) => reply::outcome(outcome, media),
+        Ok(outcome) => match question.filter(|_| outcome.errors.is_empty() && outcome.http_headers.is_empty()) {
+            Some(question) => {
+                let (operation, document) = (note.name().to_owned(), note.hash().to_owned());
+                let answer = Answer { json: reply::to_json(&outcome).into(), operation, document };
+                let kept = version.map(|version| (version, answer.clone()));
+                app.backend.remember(&caller, question, kept).await;
+                reply::written(media, answer.json)
+            }
+            None => reply::outcome(outcome, media),
+        },
         Err(failed) => {
             let status = StatusCode::INTERNAL_SERVER_ERROR;
             let mut response = reply::outcome(failed, media);
@@ -154,6 +211,16 @@ async fn answer<B: Backend>(
             response
         }
     };
+    response.extensions_mut().insert(note);
+    response
+}
+
+/// What was answered before.
+fn again(media: Media, answer: Answer) -> Response {
+    let note = OperationNote::of_query(answer.operation, answer.document);
+    measure::operation(Asker::Known, note.operation(), None, Some(Duration::ZERO));
+    measure::given_again();
+    let mut response = reply::written(media, answer.json);
     response.extensions_mut().insert(note);
     response
 }

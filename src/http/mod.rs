@@ -13,6 +13,7 @@ mod negotiate;
 mod observe;
 mod origin;
 mod pages;
+mod persisted;
 mod rate;
 mod reply;
 pub mod reports;
@@ -36,6 +37,7 @@ pub use origin::Origins;
 pub use serve::serve;
 
 use crate::graphql::{executor::Backend, limits::Limits};
+use persisted::Persisted;
 
 /// Makes the id of a request: time-ordered and unique.
 pub type NewId = Arc<dyn Fn() -> String + Send + Sync>;
@@ -57,6 +59,10 @@ pub struct HttpSettings {
     pub mutation_timeout: Duration,
     /// Requests a minute for each token; 0 is no limit.
     pub requests_per_minute: u32,
+    /// Documents that are kept for each token, to be named by their hash; 0 is none.
+    pub persisted_queries: usize,
+    /// An operation that takes so long is logged; zero is none.
+    pub slow_operation: Duration,
     /// How long a request's header, and then its body, may take to arrive.
     pub read_timeout: Duration,
     /// How long a WebSocket may wait with `connection_init`.
@@ -95,6 +101,8 @@ impl HttpSettings {
             query_timeout: Duration::from_secs(10),
             mutation_timeout: Duration::from_secs(60),
             requests_per_minute: 0,
+            persisted_queries: 500,
+            slow_operation: Duration::from_secs(5),
             read_timeout: Duration::from_secs(8),
             init_timeout: Duration::from_secs(10),
             send_timeout: Duration::from_secs(10),
@@ -118,6 +126,7 @@ struct App<B> {
     settings: Arc<HttpSettings>,
     requests: Arc<rate::Requests>,
     sockets: Arc<rate::Sockets>,
+    persisted: Arc<Persisted>,
 }
 
 /// The routes of GraphQL, GraphiQL and health.
@@ -158,6 +167,7 @@ fn app<B: Backend>(backend: B, settings: HttpSettings) -> App<B> {
         backend,
         requests: Arc::new(rate::Requests::new(settings.requests_per_minute)),
         sockets: Arc::new(rate::Sockets::new(settings.sockets_per_caller)),
+        persisted: Arc::new(Persisted::new(settings.persisted_queries)),
         settings: Arc::new(settings),
     }
 }

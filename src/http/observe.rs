@@ -1,6 +1,6 @@
 //! What surrounds every request: its id, its span, one log line, the guard against panics, security headers.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::{HttpSettings, reply};
-use crate::measure;
+use crate::measure::{self, spans};
 
 /// The id of a request, in its extensions and in the answer's `x-request-id`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,17 +24,24 @@ pub struct RequestId(pub Arc<str>);
 #[derive(Clone, Debug)]
 pub(super) struct OperationNote {
     name: String,
+    kind: &'static str,
     hash: String,
     code: Option<String>,
 }
 
 impl OperationNote {
-    pub(super) fn new(name: Option<&str>, query: &str) -> Self {
+    pub(super) fn new((name, kind): (Option<&str>, &'static str), query: &str) -> Self {
         Self {
             name: name.unwrap_or_default().chars().take(100).collect(),
+            kind,
             hash: hex::encode(&Sha256::digest(query)[..6]),
             code: None,
         }
+    }
+
+    /// Of a query that went well before: its name, and its hash.
+    pub(super) fn of_query(name: String, hash: String) -> Self {
+        Self { name, kind: "query", hash, code: None }
     }
 
     /// With the code of the first error, if there is one.
@@ -44,6 +51,26 @@ impl OperationNote {
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its name and its type.
+    pub(super) fn operation(&self) -> (&str, &'static str) {
+        (&self.name, self.kind)
+    }
+
+    /// Logs it where it took as long as that or longer; zero is never.
+    pub(super) fn say_if_slow(&self, took: Duration, slow: Duration) {
+        if slow.is_zero() || took < slow {
+            return;
+        }
+        tracing::warn!(
+            operation = self.name,
+            r#type = self.kind,
+            document = self.hash,
+            code = self.code,
+            milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            "slow operation"
+        );
     }
 
     pub(super) fn hash(&self) -> &str {
@@ -60,7 +87,10 @@ pub(super) async fn observe(State(settings): State<Arc<HttpSettings>>, mut reque
     request.extensions_mut().insert(id.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let traceparent = request.headers().get(spans::TRACEPARENT).and_then(|value| value.to_str().ok());
+    let traced = spans::request((method.as_str(), &route), &id.0, traceparent);
     let span = tracing::info_span!("request", id = %id.0);
+    let seen = traced.clone();
     async move {
         let begun = Instant::now();
         let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
@@ -74,6 +104,10 @@ pub(super) async fn observe(State(settings): State<Arc<HttpSettings>>, mut reque
         let note = response.extensions_mut().remove::<OperationNote>();
         let took = begun.elapsed();
         measure::answered(&route, response.status().as_u16(), took);
+        spans::answered(&seen, response.status().as_u16());
+        if let Some(note) = &note {
+            spans::of_operation(&seen, note.operation(), note.code());
+        }
         tracing::info!(
             %method,
             path,
@@ -88,6 +122,7 @@ pub(super) async fn observe(State(settings): State<Arc<HttpSettings>>, mut reque
         response
     }
     .instrument(span)
+    .instrument(traced)
     .await
 }
 

@@ -7,10 +7,12 @@ use std::{
     time::Duration,
 };
 
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use crate::graphql::executor::Backend;
+use crate::graphql::executor::{Backend, Window};
+use crate::measure::Asker;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Windows kept before those that are over are swept out.
@@ -27,6 +29,14 @@ impl Who {
     /// The token if there is one, else the address.
     pub(super) fn new(token: Option<&str>, address: IpAddr) -> Self {
         token.map_or(Self::Address(address), |token| Self::Token(Sha256::digest(token).into()))
+    }
+
+    /// How whoever it is counts where operations do.
+    pub(super) fn asker(&self) -> Asker {
+        match self {
+            Self::Token(_) => Asker::Known,
+            Self::Address(_) => Asker::Stranger,
+        }
     }
 
     /// The same, whoever asks, and nothing that could be read out of it.
@@ -50,20 +60,26 @@ impl Requests {
         Self { per_minute, windows: Mutex::default() }
     }
 
-    /// Counts a request, or says after how many seconds there is room again. What this server alone can see to be too
-    /// much is not asked for anywhere else.
-    pub(super) async fn admit<B: Backend>(&self, backend: &B, who: &Who) -> Result<(), u64> {
-        self.admit_here(who, Instant::now())?;
-        match self.per_minute {
-            0 => Ok(()),
-            per_minute => backend.count(&who.hash(), per_minute).await.map_or(Ok(()), Err),
+    /// Counts a request and says what is left; none where there is no limit. What this server alone can see to be too much is
+    /// not asked for anywhere else.
+    pub(super) async fn admit<B: Backend>(&self, backend: &B, who: &Who) -> Option<Allowance> {
+        if self.per_minute == 0 {
+            return None;
         }
+        let here = self.count(who, Instant::now());
+        let counted = match here.count > self.per_minute {
+            true => here,
+            false => backend.count(&who.hash()).await.unwrap_or(here),
+        };
+        Some(Allowance {
+            per_minute: self.per_minute,
+            remaining: self.per_minute.saturating_sub(counted.count),
+            reset: counted.left.as_secs() + 1,
+            is_over: counted.count > self.per_minute,
+        })
     }
 
-    fn admit_here(&self, who: &Who, now: Instant) -> Result<(), u64> {
-        if self.per_minute == 0 {
-            return Ok(());
-        }
+    fn count(&self, who: &Who, now: Instant) -> Window {
         let mut windows = lock(&self.windows);
         if windows.len() >= WINDOWS {
             windows.retain(|_, (begun, _)| now.duration_since(*begun) < MINUTE);
@@ -72,11 +88,35 @@ impl Requests {
         let age = now.duration_since(*begun);
         if age >= MINUTE {
             (*begun, *count) = (now, 0);
-        } else if *count >= self.per_minute {
-            return Err((MINUTE - age).as_secs() + 1);
         }
-        *count += 1;
-        Ok(())
+        *count = count.saturating_add(1);
+        Window { count: *count, left: MINUTE.saturating_sub(now.duration_since(*begun)) }
+    }
+}
+
+/// What a caller may still ask for in this minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Allowance {
+    per_minute: u32,
+    remaining: u32,
+    /// Seconds until there is room again.
+    pub(super) reset: u64,
+    /// This request was too many.
+    pub(super) is_over: bool,
+}
+
+impl Allowance {
+    /// Says so in the fields of draft-ietf-httpapi-ratelimit-headers (10 at the time of writing), and not in some trio of
+    /// X-RateLimit: of those every server has its own, whose reset is a time here and a number of seconds there.
+    pub(super) fn write(&self, headers: &mut HeaderMap) {
+        let fields = [
+            ("ratelimit-policy", format!("\"requests\";q={};w={}", self.per_minute, MINUTE.as_secs())),
+            ("ratelimit", format!("\"requests\";r={};t={}", self.remaining, self.reset)),
+        ];
+        for (name, value) in fields {
+            let value = HeaderValue::try_from(value).expect("words and numbers are a header's value");
+            headers.insert(HeaderName::from_static(name), value);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::negotiate::Media;
@@ -76,6 +77,13 @@ pub(super) fn too_many(media: Media, retry_after: u64, message: impl Into<String
     response
 }
 
-fn with_json(status: StatusCode, media: Media, json: String) -> Response {
-    (status, [(header::CONTENT_TYPE, media.content_type())], json).into_response()
+/// An answer without errors that is JSON already.
+pub(super) fn written(media: Media, json: Bytes) -> Response {
+    with_json(StatusCode::OK, media, json)
+}
+
+fn with_json(status: StatusCode, media: Media, json: impl IntoResponse) -> Response {
+    let mut response = (status, json).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media.content_type()));
+    response
 }

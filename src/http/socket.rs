@@ -22,20 +22,25 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use super::{
     App, auth, graphql,
     observe::OperationNote,
     rate::{Seat, Who},
     reply,
-    request::{Checked, Parameters},
+    request::{Checked, Parameters, is_crowded},
     ws::{close, frame},
 };
-use crate::graphql::executor::{AuthFailure, Backend, ErrorCode, coded_error, is_request_error};
-use crate::measure::{self, Asker, Open};
+use crate::graphql::executor::{AuthFailure, Backend, Emitted, ErrorCode, coded_error, is_request_error};
+use crate::measure::{self, Asker, Open, spans};
 
-/// Messages that wait for a slow reader.
+/// Pieces that wait for a slow reader: answers, or messages that came together.
 const QUEUE: usize = 32;
+/// Messages that came together are sent in pieces of about so many bytes.
+const PIECE: usize = 16 * 1024;
+/// Pieces that are sent with one flush, within the time that a reader may stall.
+const FLUSH: usize = 4;
 /// How long a closing socket waits for the other side.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// The longest id of an operation, which every answer repeats.
@@ -48,6 +53,9 @@ pub(super) struct Handshake {
     /// A page may talk before it has a token (to log in); what is no page must bring one.
     pub(super) may_be_anonymous: bool,
 }
+
+/// Messages that stay together.
+type Piece = Vec<Message>;
 
 /// The operations at work, by id. An operation takes itself out before it says that it is complete.
 type Running = Arc<Mutex<HashMap<String, AbortHandle>>>;
@@ -63,7 +71,7 @@ struct Conversation<B: Backend> {
     app: App<B>,
     handshake: Handshake,
     session: Option<Session<B::Caller>>,
-    outgoing: mpsc::Sender<Message>,
+    outgoing: mpsc::Sender<Piece>,
     running: Running,
     tasks: JoinSet<()>,
 }
@@ -81,6 +89,7 @@ pub(super) async fn run<B: Backend>(app: App<B>, socket: WebSocket, handshake: H
     let mut talk =
         Conversation { app, handshake, session: None, outgoing, running: Running::default(), tasks: JoinSet::new() };
 
+    let mut is_deaf = false;
     let closing = loop {
         tokio::select! {
             () = settings.shutdown.cancelled() => break Some(frame(close::GOING_AWAY, "Going away")),
@@ -96,7 +105,10 @@ pub(super) async fn run<B: Backend>(app: App<B>, socket: WebSocket, handshake: H
             Some(_) = talk.tasks.join_next() => {}
             message = incoming.next() => match message {
                 None | Some(Ok(Message::Close(_))) => break None,
-                Some(Err(error)) => break too_big(&error),
+                Some(Err(error)) => {
+                    is_deaf = true;
+                    break too_big(&error);
+                }
                 Some(Ok(Message::Text(text))) => {
                     if let Err(closing) = talk.hear(&text).await {
                         break Some(closing);
@@ -120,6 +132,19 @@ pub(super) async fn run<B: Backend>(app: App<B>, socket: WebSocket, handshake: H
     let _ = timeout(FAREWELL, async {
         let _ = writer.await;
         while let Some(Ok(_)) = incoming.next().await {}
+        // After a fault nothing more is read. Only time is left to the other side then.
+        if is_deaf {
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+}
+
+/// Closes a socket that nothing is to be said on, and waits for the other side to have heard it.
+pub(super) async fn turn_away(mut socket: WebSocket, closing: CloseFrame) {
+    let _ = timeout(FAREWELL, async {
+        let _ = socket.send(Message::Close(Some(closing))).await;
+        while let Some(Ok(_)) = socket.next().await {}
     })
     .await;
 }
@@ -134,31 +159,37 @@ fn too_big(error: &axum::Error) -> Option<CloseFrame> {
 /// queue.
 async fn write(
     mut sink: SplitSink<WebSocket, Message>,
-    mut queue: mpsc::Receiver<Message>,
+    mut queue: mpsc::Receiver<Piece>,
     mut last: tokio::sync::oneshot::Receiver<CloseFrame>,
     limit: Duration,
 ) {
-    let mut batch = Vec::with_capacity(QUEUE);
+    let mut batch = Vec::with_capacity(FLUSH);
     loop {
         let closing = tokio::select! {
             biased;
             closing = &mut last => Some(closing.ok()),
-            count = queue.recv_many(&mut batch, QUEUE) => if count == 0 { Some(None) } else { None },
+            count = queue.recv_many(&mut batch, FLUSH) => if count == 0 { Some(None) } else { None },
         };
         let sending = async {
             if let Some(closing) = closing {
                 let _ = sink.send(Message::Close(closing)).await;
                 return false;
             }
-            for message in batch.drain(..) {
+            for message in batch.drain(..).flatten() {
                 if sink.feed(message).await.is_err() {
                     return false;
                 }
             }
             sink.flush().await.is_ok()
         };
-        if !timeout(limit, sending).await.unwrap_or(false) {
-            return;
+        match timeout(limit, sending).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(_) => {
+                let limit = humantime::format_duration(limit);
+                tracing::info!("a WebSocket was dropped: what it was sent was not read for {limit}");
+                return;
+            }
         }
     }
 }
@@ -174,6 +205,9 @@ impl<B: Backend> Conversation<B> {
     /// Acts on one message; an error is the frame to close with.
     async fn hear(&mut self, text: &str) -> Result<(), CloseFrame> {
         let bad = |reason: &str| frame(close::BAD_MESSAGE, reason);
+        if is_crowded(text.as_bytes()) {
+            return Err(bad("Too many values"));
+        }
         let Ok(Value::Object(mut message)) = serde_json::from_str(text) else {
             return Err(bad("Invalid message"));
         };
@@ -259,12 +293,13 @@ impl<B: Backend> Conversation<B> {
             let message = format!("At most {limit} operations may run at once on one WebSocket.");
             return self.refuse(&id, message, ErrorCode::RateLimited).await;
         }
-        if let Err(wait) = self.app.requests.admit(&self.app.backend, &session.who).await {
-            return self.refuse(&id, graphql::too_many_message(wait), ErrorCode::RateLimited).await;
+        let counted = self.app.requests.admit(&self.app.backend, &session.who).await;
+        if let Some(allowance) = counted.filter(|allowance| allowance.is_over) {
+            return self.refuse(&id, graphql::too_many_message(allowance.reset), ErrorCode::RateLimited).await;
         }
         let caller = session.caller.clone();
         let checked = match Parameters::from_fields(payload) {
-            Ok(parameters) => match parameters.check(&self.app.settings.limits) {
+            Ok(parameters) => match parameters.check(&self.app.settings.limits, (&self.app.persisted, &session.who)) {
                 Ok(checked) => checked,
                 Err(refusal) => return self.refuse(&id, refusal.message, refusal.code).await,
             },
@@ -278,9 +313,11 @@ impl<B: Backend> Conversation<B> {
             app: self.app.clone(),
             outgoing: self.outgoing.clone(),
             running: self.running.clone(),
-            asker: if matches!(session.who, Who::Token(_)) { Asker::Known } else { Asker::Stranger },
+            asker: session.who.asker(),
+            traced: spans::operation(checked.note.operation()),
         };
-        let task = self.tasks.spawn(operation.run(caller, checked));
+        let traced = operation.traced.clone();
+        let task = self.tasks.spawn(operation.run(caller, checked).instrument(traced));
         running.insert(id, task);
         Ok(())
     }
@@ -291,7 +328,7 @@ impl<B: Backend> Conversation<B> {
 
     /// Queues an answer of the loop itself. A reader that leaves no room in time is not worth waiting for.
     async fn queue(&self, text: String) -> Result<(), CloseFrame> {
-        let sent = timeout(self.app.settings.send_timeout, self.outgoing.send(Message::text(text))).await;
+        let sent = timeout(self.app.settings.send_timeout, self.outgoing.send(vec![Message::text(text)])).await;
         match sent {
             Ok(Ok(())) => Ok(()),
             _ => Err(frame(close::BAD_MESSAGE, "Messages are not read")),
@@ -299,18 +336,21 @@ impl<B: Backend> Conversation<B> {
     }
 }
 
-/// Whether it is a stream's first event which says that it could not begin: an error without data.
+/// Whether it is a stream's first event which says that it could not begin: an error of the request or of the root field, without
+/// data. What failed below may have left no data either, and is an event like others.
 fn is_refusal(outcome: &Outcome) -> bool {
-    outcome.is_err() && outcome.data == async_graphql::Value::Null
+    let has_begun = outcome.errors.iter().any(|error| error.path.len() > 1);
+    outcome.is_err() && outcome.data == async_graphql::Value::Null && !has_begun
 }
 
 /// One operation at work.
 struct Operation<B: Backend> {
     id: String,
     app: App<B>,
-    outgoing: mpsc::Sender<Message>,
+    outgoing: mpsc::Sender<Piece>,
     running: Running,
     asker: Asker,
+    traced: tracing::Span,
 }
 
 impl<B: Backend> Operation<B> {
@@ -322,7 +362,7 @@ impl<B: Backend> Operation<B> {
             let begun = Instant::now();
             let outcome = graphql::execute(&self.app, caller, checked.request, checked.kind, &trace).await;
             let outcome = outcome.unwrap_or_else(|failed| failed);
-            self.count(&checked.note, checked.kind, (graphql::code_of(&outcome), Some(begun.elapsed())));
+            self.count(&checked.note, (graphql::code_of(&outcome), Some(begun.elapsed())));
             self.first(outcome).await
         };
         if finished == Ended::Completed {
@@ -331,8 +371,12 @@ impl<B: Backend> Operation<B> {
         }
     }
 
-    fn count(&self, note: &OperationNote, kind: Option<OperationType>, end: (Option<String>, Option<Duration>)) {
-        measure::operation(self.asker, (note.name(), graphql::type_of(kind)), end.0.as_deref(), end.1);
+    fn count(&self, note: &OperationNote, (code, took): (Option<String>, Option<Duration>)) {
+        measure::operation(self.asker, note.operation(), code.as_deref(), took);
+        spans::of_operation(&self.traced, note.operation(), code.as_deref());
+        if let Some(took) = took {
+            note.say_if_slow(took, self.app.settings.slow_operation);
+        }
     }
 
     async fn stream(&self, caller: B::Caller, checked: Checked) -> Ended {
@@ -342,17 +386,20 @@ impl<B: Backend> Operation<B> {
         loop {
             let event = AssertUnwindSafe(stream.next()).catch_unwind().await;
             if is_first {
-                let refused = matches!(&event, Ok(Some(outcome)) if is_refusal(outcome));
-                let code = event.as_ref().ok().and_then(Option::as_ref).filter(|_| refused).and_then(graphql::code_of);
-                self.count(&checked.note, checked.kind, (code, None));
+                let code = match &event {
+                    Ok(Some(Emitted::One(outcome))) => graphql::code_of(outcome),
+                    _ => None,
+                };
+                self.count(&checked.note, (code, None));
             }
             match event {
                 Err(_) => return self.fail(&graphql::panicked(&(self.app.settings.new_id)())).await,
                 Ok(None) => return Ended::Completed,
-                Ok(Some(outcome)) if is_first && is_refusal(&outcome) => {
+                Ok(Some(Emitted::One(outcome))) if is_first && is_refusal(&outcome) => {
                     return self.fail(&outcome).await;
                 }
-                Ok(Some(outcome)) => self.next(&outcome).await,
+                Ok(Some(Emitted::One(outcome))) => self.next(&outcome).await,
+                Ok(Some(Emitted::Written { field, texts })) => self.written(&field, &texts).await,
             }
             is_first = false;
         }
@@ -372,6 +419,30 @@ impl<B: Backend> Operation<B> {
         self.send(format!(r#"{{"id":{id},"type":"next","payload":{}}}"#, reply::to_json(outcome))).await;
     }
 
+    /// Events that are JSON already, as messages of their own that are sent together.
+    async fn written(&self, field: &str, texts: &[u8]) {
+        let id = Value::from(self.id.as_str());
+        let before = format!(r#"{{"id":{id},"type":"next","payload":{{"data":{{"{field}":"#);
+        let (mut piece, mut bytes) = (Vec::new(), 0);
+        // Whoever wrote it wrote text.
+        for text in String::from_utf8_lossy(texts).split('\n') {
+            let mut message = String::with_capacity(before.len() + text.len() + 3);
+            message.push_str(&before);
+            message.push_str(text);
+            message.push_str("}}}");
+            bytes += message.len();
+            piece.push(Message::text(message));
+            if bytes >= PIECE {
+                bytes = 0;
+                // A closed queue means that the socket is going and this task with it.
+                let _ = self.outgoing.send(std::mem::take(&mut piece)).await;
+            }
+        }
+        if !piece.is_empty() {
+            let _ = self.outgoing.send(piece).await;
+        }
+    }
+
     async fn fail(&self, outcome: &Outcome) -> Ended {
         lock(&self.running).remove(&self.id);
         self.send(errors(&self.id, &outcome.errors)).await;
@@ -380,7 +451,7 @@ impl<B: Backend> Operation<B> {
 
     async fn send(&self, text: String) {
         // A closed queue means that the socket is going and this task with it.
-        let _ = self.outgoing.send(Message::text(text)).await;
+        let _ = self.outgoing.send(vec![Message::text(text)]).await;
     }
 }
 
@@ -396,4 +467,22 @@ fn errors(id: &str, errors: &[async_graphql::ServerError]) -> String {
 
 fn lock(running: &Running) -> MutexGuard<'_, HashMap<String, AbortHandle>> {
     running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{PathSegment, ServerError};
+
+    use super::*;
+
+    #[test]
+    fn what_failed_below_an_event_is_no_refusal() {
+        let outcome = |path: &[&str]| {
+            let mut error = ServerError::new("it failed", None);
+            error.path = path.iter().map(|key| PathSegment::Field((*key).to_owned())).collect();
+            Outcome::from_errors(vec![error])
+        };
+        assert!(is_refusal(&outcome(&[])) && is_refusal(&outcome(&["pipeline"])));
+        assert!(!is_refusal(&outcome(&["pipeline", "log"])));
+    }
 }

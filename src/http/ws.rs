@@ -1,4 +1,7 @@
 //! The WebSocket handshake: origin, subprotocol, limits.
+//!
+//! Whoever asks for no subprotocol that is spoken here is let in without one and closed with 4406: the code reaches a client
+//! that asked for none, and one that asked for another has to give up by itself (RFC 6455, section 4.1).
 
 use axum::{
     extract::{WebSocketUpgrade, ws::CloseFrame},
@@ -26,6 +29,7 @@ pub(super) mod close {
     pub(in crate::http) const BAD_MESSAGE: u16 = 4400;
     pub(in crate::http) const UNAUTHORIZED: u16 = 4401;
     pub(in crate::http) const FORBIDDEN: u16 = 4403;
+    pub(in crate::http) const NOT_ACCEPTABLE: u16 = 4406;
     pub(in crate::http) const INIT_TIMEOUT: u16 = 4408;
     pub(in crate::http) const DUPLICATE_ID: u16 = 4409;
     pub(in crate::http) const TOO_MANY: u16 = 4429;
@@ -43,10 +47,7 @@ pub(super) fn accept<B: Backend>(app: App<B>, upgrade: WebSocketUpgrade, parts: 
         return refuse(StatusCode::FORBIDDEN, Media::Json, ErrorCode::Forbidden, message);
     }
     let upgrade = upgrade.protocols([PROTOCOL]);
-    if upgrade.selected_protocol().is_none() {
-        let message = format!("The subprotocol must be {PROTOCOL}.");
-        return refuse(StatusCode::BAD_REQUEST, Media::Json, ErrorCode::BadUserInput, message);
-    }
+    let speaks = upgrade.selected_protocol().is_some();
     // A cookie counts for our own pages alone. Elsewhere it is as if there were none.
     let mut headers = parts.headers.clone();
     if site != Site::Same {
@@ -72,7 +73,12 @@ pub(super) fn accept<B: Backend>(app: App<B>, upgrade: WebSocketUpgrade, parts: 
         .write_buffer_size(16 * 1024)
         .on_upgrade(move |socket| async move {
             let open = Open::socket();
-            socket::run(app, socket, handshake).await;
+            if speaks {
+                socket::run(app, socket, handshake).await;
+            } else {
+                let reason = format!("The subprotocol must be {PROTOCOL}");
+                socket::turn_away(socket, frame(close::NOT_ACCEPTABLE, &reason)).await;
+            }
             drop((seat, tracked, open));
         })
 }

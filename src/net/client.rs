@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 use url::{Host, Url};
 
 use super::address;
@@ -16,7 +17,7 @@ use super::policy::Policy;
 use super::request::{Redirects, Request, Response, Trust};
 use super::resolve::{Lookup, ResolveError, Resolver, system};
 use super::tls;
-use crate::measure::{self, Ended};
+use crate::measure::{self, Ended, spans};
 
 /// Redirects within one origin, at most.
 const MAX_REDIRECTS: usize = 5;
@@ -96,10 +97,13 @@ impl Outbound {
     /// See [`NetError`].
     pub async fn open(&self, request: Request) -> Result<Incoming, NetError> {
         let (target, begun) = (request.target, Instant::now());
-        let answer = self.open_uncounted(request).await;
+        let (host, port) = (request.url.host_str().unwrap_or_default(), request.url.port_or_known_default());
+        let span = spans::outbound(request.method.as_str(), host, port.unwrap_or_default());
+        let answer = self.open_uncounted(request).instrument(span.clone()).await;
         let ended =
             answer.as_ref().map_or_else(|error| Ended::Failed(error.word()), |a| Ended::Answered(a.status.as_u16()));
         measure::outbound(target, ended, begun.elapsed());
+        spans::came_back(&span, ended);
         answer
     }
 

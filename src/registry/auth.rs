@@ -147,7 +147,8 @@ impl Session<'_> {
     }
 
     /// Where to get the token. Docker Hub's comes from the operator's addresses alone; another registry's realm is
-    /// an address that an answer gave, so it passes the filter, and never in the clear beyond `net.plain_http`.
+    /// an address that an answer gave, so it passes the filter unless it is the registry's own, and never in the clear beyond
+    /// `net.plain_http`.
     fn realm(&self, realm: &str) -> Result<(Url, Trust), RegistryError> {
         let parsed = Url::parse(realm).ok();
         if let Some(auth) = &self.hub_auth {
@@ -156,8 +157,9 @@ impl Session<'_> {
             return Ok((url, Trust::Operator));
         }
         let url = parsed.ok_or_else(|| self.unreachable("names no address to get a token from"))?;
+        let trust = if url.origin() == self.base.origin() { self.trust } else { Trust::User };
         if url.scheme() == "https" || (url.scheme() == "http" && self.asker.is_plain(&url)) {
-            return Ok((url, Trust::User));
+            return Ok((url, trust));
         }
         Err(RegistryError::Refused(format!(
             "{}: the registry wants its login sent unencrypted to {}; net.plain_http does not list that address",

@@ -125,7 +125,7 @@ impl RegistryClient {
         Ok(Session {
             asker: &self.asker,
             base,
-            trust: if is_hub { Trust::Operator } else { Trust::User },
+            trust: if is_hub || login.is_some_and(|login| login.trusted) { Trust::Operator } else { Trust::User },
             login,
             subject,
             hub_auth: is_hub.then(|| self.hub_auth.clone()),
@@ -255,9 +255,10 @@ impl Registries for RegistryClient {
     }
 }
 
-/// A hash of user name and token; the length keeps `ab` + `c` apart from `a` + `bc`.
+/// A hash of user name, token and how far it is trusted; the length keeps `ab` + `c` apart from `a` + `bc`.
 pub(super) fn fingerprint(login: &RegistryLogin) -> LoginKey {
     let mut hash = Sha256::new();
+    hash.update([u8::from(login.trusted)]);
     hash.update((login.username.len() as u64).to_be_bytes());
     hash.update(login.username.as_bytes());
     hash.update(login.token.expose_secret().as_bytes());

@@ -68,7 +68,7 @@ impl Bench {
 }
 
 fn login() -> RegistryLogin {
-    RegistryLogin { username: "ada".to_owned(), token: "dckr_pat_hunter2".into() }
+    RegistryLogin { username: "ada".to_owned(), token: "dckr_pat_hunter2".into(), trusted: false }
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ fn client(hub: &str, allow: &[&str]) -> RegistryClient {
 }
 
 fn login(secret: &str) -> RegistryLogin {
-    RegistryLogin { username: "ada".to_owned(), token: SecretString::from(secret) }
+    RegistryLogin { username: "ada".to_owned(), token: SecretString::from(secret), trusted: false }
 }
 
 fn first(first: u32) -> TagRequest {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::app::audit;
 use crate::app::git::check;
 use crate::app::identity::requests;
 use crate::app::log::retention;
@@ -30,6 +31,12 @@ pub async fn run(app: App, stop: CancellationToken) {
             () = stop.cancelled() => return,
             forgot = retention::forget_old(&app) => if let Err(error) = forgot {
                 tracing::warn!(%error, "old logs can't be forgotten");
+            },
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            forgot = audit::retention::forget_old(&app) => if let Err(error) = forgot {
+                tracing::warn!(%error, "old entries of the audit trail can't be forgotten");
             },
         }
         tokio::select! {

@@ -11,12 +11,13 @@ use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::app::deployments::perform::{self, Outcome, backoff};
 use crate::app::deployments::{control, jobs, leftovers, remove};
 use crate::app::events::hear;
 use crate::app::{App, Error, Event, Result, pipelines, scans};
-use crate::measure;
+use crate::measure::{self, spans};
 use crate::queue::{self, Claim};
 
 /// How the loops run.
@@ -87,16 +88,19 @@ async fn claim_loop(app: App, name: String, poll: Duration, stop: CancellationTo
 
 /// Works on a job, claimed at this moment, for as long as its lease can be renewed; gives it back on shutdown.
 async fn hold(app: &App, claim: &Claim, claimed: Instant, stop: &CancellationToken) {
-    let work = AssertUnwindSafe(perform(app, claim)).catch_unwind();
+    let span = spans::job(&claim.job.kind, claim.job.attempts);
+    let work = AssertUnwindSafe(Box::pin(perform(app, claim)).instrument(span.clone())).catch_unwind();
     let outcome = tokio::select! {
         // What panics has failed, and the worker goes on with the next job.
         outcome = work => outcome.unwrap_or_else(|_| Err(Error::internal("the work on a job panicked"))),
         () = lease_is_lost(app, claim, claimed) => Ok(Outcome::Lost),
         () = stop.cancelled() => {
+            spans::came_to(&span, "GIVEN_BACK");
             give_back(app, claim, Duration::ZERO, "the server was stopped").await;
             return;
         }
     };
+    spans::came_to(&span, word(&outcome));
     match outcome {
         Ok(Outcome::Done) => app.events.publish(Event::Jobs),
         Ok(Outcome::Lost) => {
@@ -109,6 +113,16 @@ async fn hold(app: &App, claim: &Claim, claimed: Instant, stop: &CancellationTok
         }
         // It was logged where it was made.
         Err(error) => give_back(app, claim, backoff(&claim.job.kind, claim.job.attempts), &error.message).await,
+    }
+}
+
+/// What a claim came to. That a deployment failed is no failure of its job.
+fn word(outcome: &Result<Outcome>) -> &'static str {
+    match outcome {
+        Ok(Outcome::Done) => "DONE",
+        Ok(Outcome::Again(_)) => "AGAIN",
+        Ok(Outcome::Lost) => "LOST",
+        Err(_) => "FAILED",
     }
 }
 

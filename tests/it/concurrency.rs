@@ -135,8 +135,9 @@ fn logins_and_questions_in_a_crowd_all_get_an_answer() {
     // Nobody had to be told, and nothing was tried in vain.
     let log = server.log();
     assert!(!log.contains("ERROR") && !log.contains("locked"), "{log}");
-    // The pool says so when somebody waits for a connection, which is no fault on a slow machine.
-    let warned = log.lines().find(|line| line.contains("WARN") && line.contains("kiops"));
+    // The pool says so when somebody waits for a connection, and the server what takes long: no faults on a slow machine.
+    let is_fault = |line: &&str| line.contains("WARN") && line.contains("kiops") && !line.contains("slow ");
+    let warned = log.lines().find(is_fault);
     assert_eq!(warned, None, "{log}");
     // Each is in the audit trail, and so is the one of the server's start.
     let trail = "query($after: String) { auditEvents(first: 100, after: $after, action: \"auth.logged_in\") {

@@ -368,6 +368,7 @@ async fn who_is_declared_is_changed_in_the_file_alone() {
     let tx = test.app.begin().await.unwrap();
     entity::membership::Entity::update_many()
         .col_expr(entity::membership::Column::Declared, true.into())
+        .col_expr(entity::membership::Column::DeclaredPassword, true.into())
         .filter(entity::membership::Column::UserId.eq(&ada.user_id))
         .exec(&tx)
         .await
@@ -378,6 +379,7 @@ async fn who_is_declared_is_changed_in_the_file_alone() {
         users::set_role(&test.app, &admin, &ada.user_id, Role::Admin).await.unwrap_err(),
         users::remove(&test.app, &admin, &ada.user_id).await.unwrap_err(),
         passwords::change(&test.app, &ada, &password(), &new).await.unwrap_err(),
+        passwords::set(&test.app, "ada@acme.example", &new).await.unwrap_err(),
     ] {
         assert_eq!((error.code, error.reason), (Code::FailedPrecondition, Some(Precondition::Declared)));
     }

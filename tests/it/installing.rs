@@ -1,5 +1,5 @@
-//! What installs KIOPS on Kubernetes fits the program: its configuration is read, its arguments exist, and what belongs
-//! together is named alike.
+//! What installs KIOPS, on Kubernetes, as an image, with Compose and under systemd, fits the program: its configuration is read,
+//! its arguments exist, and what belongs together is named alike.
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
 use std::collections::BTreeMap;
@@ -157,5 +157,127 @@ fn the_chart_says_the_same() {
         assert_eq!(container["image"], image);
         assert_eq!(container["resources"], values[part]["resources"]);
         assert_eq!(container["env"][0]["valueFrom"]["secretKeyRef"]["name"], values["secretName"]);
+    }
+}
+
+/// The settings of a unit of systemd, by name; comments are none.
+fn unit() -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let text = std::fs::read_to_string(deploy().join("systemd/kiops.service")).unwrap();
+    for (name, value) in text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('=')) {
+        found.entry(name.to_owned()).or_default().push(value.to_owned());
+    }
+    found
+}
+
+/// The instructions of the image's last stage.
+fn image() -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(deploy().join("docker/Dockerfile")).unwrap().replace("\\\n", " ");
+    let last = &text[text.rfind("\nFROM ").unwrap()..];
+    let instructions = last.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '));
+    instructions.map(|(name, rest)| (name.to_owned(), rest.trim().to_owned())).collect()
+}
+
+fn list(text: &str) -> Vec<String> {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+/// That the program knows such a command line, whatever it would do.
+fn is_known(arguments: &[String]) {
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    arguments.push("--help");
+    assert!(kiops(&arguments, &[]).status.success(), "{arguments:?}");
+}
+
+#[test]
+fn the_unit_starts_what_there_is_and_waits_for_its_end() {
+    let unit = unit();
+    let one = |name: &str| unit[name].join(" ");
+    let command: Vec<String> = one("ExecStart").split(' ').map(str::to_owned).collect();
+    assert_eq!(command[0], list(&image()["ENTRYPOINT"])[0], "it is where it is in the image, too");
+    is_known(&command[1..]);
+    assert_eq!(one("WorkingDirectory"), format!("/var/lib/{}", one("StateDirectory")));
+    assert!(one("TimeoutStopSec").parse::<u32>().unwrap() > 15, "the program ends within 15 seconds");
+    for (name, value) in [("DynamicUser", "yes"), ("NoNewPrivileges", "yes"), ("ProtectSystem", "strict")] {
+        assert_eq!(one(name), value);
+    }
+    assert!(one("CapabilityBoundingSet").is_empty() && one("RestrictAddressFamilies").contains("AF_UNIX"));
+}
+
+#[test]
+fn the_image_is_what_kubernetes_expects() {
+    let (image, objects) = (image(), objects());
+    let text = std::fs::read_to_string(deploy().join("docker/kiops.toml")).unwrap();
+    let toml: toml::Value = toml::from_str(&text).unwrap();
+    let file = deploy().join("docker/kiops.toml");
+    assert!(kiops(&["config", "check", "--config", file.to_str().unwrap()], &[]).status.success());
+    is_known(&list(&image["CMD"]));
+    let health = list(image["HEALTHCHECK"].split_once("CMD ").unwrap().1);
+    assert_eq!(health[0], list(&image["ENTRYPOINT"])[0]);
+    is_known(&health[1..]);
+    assert_eq!(toml["server"]["listen"].as_str().unwrap(), format!("0.0.0.0:{}", image["EXPOSE"]));
+    for name in ["kiops-api", "kiops-worker"] {
+        let pod = pod(&objects, name);
+        let user = format!("{}:{}", pod["securityContext"]["runAsUser"], pod["securityContext"]["runAsGroup"]);
+        assert_eq!(image["USER"], user);
+        assert_eq!(texts(&pod["containers"][0]["args"]).last().unwrap(), list(&image["CMD"]).last().unwrap());
+        assert_eq!(pod["containers"][0]["ports"][0]["containerPort"].to_string(), image["EXPOSE"]);
+    }
+    // What the program is made of is let into the build, and is there.
+    let text = std::fs::read_to_string(deploy().join("docker/Dockerfile.dockerignore")).unwrap();
+    let kept: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    for path in ["Cargo.lock", "Cargo.toml", "entity", "kiops.toml", "migration", "src", "web"] {
+        assert!(kept.contains(&path), "{path}");
+    }
+    for path in &kept {
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists(), "{path}");
+    }
+    // cargo reads the manifest of each member, whichever is built.
+    let manifest: toml::Value = toml::from_str(include_str!("../../Cargo.toml")).unwrap();
+    for member in manifest["workspace"]["members"].as_array().unwrap() {
+        assert!(kept.contains(&member.as_str().unwrap()), "{member}");
+    }
+}
+
+#[test]
+fn compose_says_only_what_the_program_reads() {
+    let text = std::fs::read_to_string(deploy().join("docker/compose.yaml")).unwrap();
+    let compose: Value = serde_norway::from_str(&text).unwrap();
+    let service = &compose["services"]["kiops"];
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "something\n").unwrap();
+    let secrets: Vec<&str> = texts(&service["secrets"]);
+    let environment: Vec<(String, String)> = service["environment"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| {
+            let value = value.as_str().unwrap();
+            let value = match value.strip_prefix("/run/secrets/") {
+                Some(file) => {
+                    assert!(secrets.contains(&file) && compose["secrets"].get(file).is_some(), "{name}");
+                    secret.display().to_string()
+                }
+                None => value.replace("${KIOPS_URL:-", "").replace('}', ""),
+            };
+            (name.clone(), value)
+        })
+        .collect();
+    let file = deploy().join("docker/kiops.toml");
+    let checked = kiops(&["config", "check", "--config", file.to_str().unwrap()], &environment);
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    let image = image();
+    let data = list(&image["VOLUME"]).remove(0);
+    assert_eq!(data, image["WORKDIR"]);
+    assert!(texts(&service["volumes"]).contains(&format!("data:{data}").as_str()));
+    let published = texts(&service["ports"])[0];
+    assert!(
+        published.starts_with("127.0.0.1:") && published.ends_with(&format!(":{}", image["EXPOSE"])),
+        "{published}"
+    );
+    assert_eq!(service["image"], format!("kiops:{}", env!("CARGO_PKG_VERSION")));
+    for service in compose["services"].as_object().unwrap().values() {
+        assert_eq!((&service["read_only"], texts(&service["cap_drop"])), (&Value::Bool(true), vec!["ALL"]));
     }
 }

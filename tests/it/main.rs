@@ -1,5 +1,6 @@
 //! Everything that is tested through the crate's front doors, in one binary.
 
+mod briefs;
 mod building;
 mod built;
 mod cluster;
@@ -9,11 +10,13 @@ mod cluster_scans;
 mod concurrency;
 mod contract;
 mod contract_runtime;
+mod declared;
 mod delivery;
 mod deploying;
 mod docker_runtime;
 mod doctor;
 mod environments;
+mod examples;
 mod git;
 mod gone;
 mod graphiql;
@@ -22,6 +25,7 @@ mod installing;
 mod isolation;
 mod kubernetes;
 mod kubernetes_runtime;
+mod limits;
 mod moving;
 mod operations;
 mod pipelines;
@@ -37,4 +41,5 @@ mod services;
 mod source;
 mod support;
 mod webhooks;
+mod wiring;
 mod wizard;

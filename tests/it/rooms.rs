@@ -24,7 +24,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
     ("runtime", &["domain", "net", "engine", "cluster", "vault"]),
     ("config", &[]),
     ("measure", &[]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "measure", "net"]),
     ("boot", &["*"]),
     ("cli", &["*"]),
 ];

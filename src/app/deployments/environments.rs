@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use entity::{DeployStrategy, ServiceStatus, environment, runtime, service};
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, QueryFilter, QueryOrder, QuerySelect as _, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect as _, Set,
+};
 use serde_json::json;
 
 use super::{PRODUCTION, cancel, jobs};
@@ -46,32 +48,59 @@ pub async fn meant(
     service_id: &str,
     name: Option<&str>,
 ) -> Result<Option<environment::Model>> {
-    Ok(pick(of_service(db, scope, service_id).await?, name))
+    Ok(pick(of_service(db, scope, service_id).await?, |row| &row.name, name))
 }
 
-/// By service, the environment that is meant where none is named. Services without one are left out.
+/// Where a service is where no environment is named: what its own fields show of that environment.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct Main {
+    /// The service.
+    pub service_id: String,
+    /// The environment's name.
+    pub name: String,
+    /// The Kubernetes namespace.
+    pub namespace: String,
+    /// Where it is deployed to.
+    pub runtime_id: String,
+    /// The revision that serves.
+    pub current_deployment_id: Option<String>,
+    /// The newest, whatever came of it.
+    pub latest_deployment_id: Option<String>,
+}
+
+/// By service: the environment that is meant where none is named, production or the only one there is.
 ///
 /// # Errors
 /// INTERNAL when the database does not answer.
-pub async fn main(
-    app: &App,
-    scope: &Scope,
-    service_ids: &[String],
-) -> Result<HashMap<String, Arc<environment::Model>>> {
-    let rows =
-        scope.environments().filter(environment::Column::ServiceId.is_in(service_ids)).all(app.db.read()).await?;
-    let mut by_service: HashMap<String, Vec<environment::Model>> = HashMap::new();
+pub async fn main(app: &App, scope: &Scope, service_ids: &[String]) -> Result<HashMap<String, Arc<Main>>> {
+    let rows = scope
+        .environments()
+        .filter(environment::Column::ServiceId.is_in(service_ids))
+        .select_only()
+        .columns([
+            environment::Column::ServiceId,
+            environment::Column::Name,
+            environment::Column::Namespace,
+            environment::Column::RuntimeId,
+            environment::Column::CurrentDeploymentId,
+            environment::Column::LatestDeploymentId,
+        ])
+        .into_model::<Main>()
+        .all(app.db.read())
+        .await?;
+    let mut by_service: HashMap<String, Vec<Main>> = HashMap::new();
     for row in rows {
         by_service.entry(row.service_id.clone()).or_default().push(row);
     }
     let main = by_service.into_iter();
-    Ok(main.filter_map(|(id, rows)| Some((id, Arc::new(pick(rows, None)?)))).collect())
+    Ok(main.filter_map(|(id, rows)| Some((id, Arc::new(pick(rows, |row| &row.name, None)?)))).collect())
 }
 
-/// Of a service's environments the named one, else production, else the only one there is.
-fn pick(mut all: Vec<environment::Model>, name: Option<&str>) -> Option<environment::Model> {
+/// Of a service's environments the named one, else production, else the only one there is. Lists of services say the same in SQL:
+/// `services::brief::main_environment`.
+fn pick<T>(mut all: Vec<T>, named: impl Fn(&T) -> &String, name: Option<&str>) -> Option<T> {
     let wanted = name.unwrap_or(PRODUCTION);
-    if let Some(at) = all.iter().position(|e| e.name == wanted) {
+    if let Some(at) = all.iter().position(|one| named(one) == wanted) {
         return Some(all.swap_remove(at));
     }
     if name.is_none() && all.len() == 1 { all.pop() } else { None }

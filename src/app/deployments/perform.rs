@@ -9,6 +9,7 @@
 
 mod ending;
 mod moves;
+mod traced;
 mod undo;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use crate::domain::image::Tag;
 use crate::domain::secret::SecretString;
 use crate::domain::spec::{EnvValue, Spec};
 use crate::domain::stage::StageKind;
+use crate::measure::spans;
 use crate::queue::Claim;
 use crate::runtime::{Applied, Progress, Rollout, Runtime, RuntimeError};
 use crate::scanner::gate::Way;
@@ -206,24 +208,30 @@ impl Work<'_> {
         }
         loop {
             let step = match self.deployment.phase {
-                DeploymentPhase::Prepare => self.prepare().await?,
-                DeploymentPhase::Apply => self.apply().await?,
+                DeploymentPhase::Prepare => {
+                    spans::stage(("deployment", "PREPARE"), Box::pin(self.prepare()), Step::word).await?
+                }
+                DeploymentPhase::Apply => {
+                    spans::stage(("deployment", "APPLY"), Box::pin(self.apply()), Step::word).await?
+                }
                 DeploymentPhase::Finish => {
-                    self.finish().await?;
+                    spans::stage(("deployment", "FINISH"), Box::pin(self.finish()), traced::word_of_last).await?;
                     self.leave().await?;
                     return self.end(RunStatus::Succeeded, None).await;
                 }
-                DeploymentPhase::Undo => match self.undo().await? {
-                    Step::Again(why) => return Ok(Outcome::Again(why)),
-                    _ => {
-                        let message = self.deployment.message.clone();
-                        let ended = match self.deployment.cancel_requested {
-                            true => RunStatus::Canceled,
-                            false => RunStatus::Failed,
-                        };
-                        return self.end(ended, message).await;
+                DeploymentPhase::Undo => {
+                    match spans::stage(("deployment", "UNDO"), Box::pin(self.undo()), Step::word).await? {
+                        Step::Again(why) => return Ok(Outcome::Again(why)),
+                        _ => {
+                            let message = self.deployment.message.clone();
+                            let ended = match self.deployment.cancel_requested {
+                                true => RunStatus::Canceled,
+                                false => RunStatus::Failed,
+                            };
+                            return self.end(ended, message).await;
+                        }
                     }
-                },
+                }
                 DeploymentPhase::Done => return Ok(Outcome::Done),
             };
             match step {

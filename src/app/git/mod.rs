@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod branch;
 pub mod check;
 pub mod create;
+pub(in crate::app) mod declare;
 pub mod lists;
 mod obstacle;
 pub mod register;
@@ -95,6 +96,7 @@ pub(in crate::app) async fn client(app: &App, settings: &git_settings::Model) ->
         base_url: settings.base_url.clone(),
         token,
         organization_id: scope.organization_id,
+        trusted: settings.declared,
     };
     app.gits.connect(&access).map(Some).map_err(|error| Error::upstream(error.to_string()))
 }

@@ -15,7 +15,7 @@ use crate::app::{Actor, App, Error, Precondition, Result, Scope, Violations, aud
 use crate::domain::git::{MissingRight, Provider};
 use crate::domain::policy::Action;
 use crate::domain::secret::{ExposeSecret as _, SecretString};
-use crate::git::{GitAccess, GitError, TokenInfo};
+use crate::git::{GitAccess, GitError, GitProviders, TokenInfo};
 
 /// How long a token that was taken is believed.
 pub(super) const CHECKED_EVERY: TimeDelta = TimeDelta::hours(24);
@@ -67,7 +67,11 @@ pub(in crate::app) async fn of(app: &App, scope: &Scope, which: Provider) -> Res
     find(app.db.read(), scope, which).await
 }
 
-async fn find(db: &impl ConnectionTrait, scope: &Scope, which: Provider) -> Result<Option<git_settings::Model>> {
+pub(super) async fn find(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    which: Provider,
+) -> Result<Option<git_settings::Model>> {
     let row = scope.git_settings().filter(git_settings::Column::Provider.eq(stored(which))).one(db);
     Ok(row.await?)
 }
@@ -87,9 +91,8 @@ pub async fn save(app: &App, actor: &Actor, input: SaveGitSettings) -> Result<gi
     if before.as_ref().is_some_and(|row| row.declared) {
         return Err(declared(which));
     }
-    v.check("input.token", check_token(&input.token));
     let typed = input.base_url.over(before.map(|row| row.base_url));
-    let base_url = v.check("input.baseUrl", app.gits.base_url(which, typed.as_deref()));
+    let base_url = check_input(&mut v, app.gits.as_ref(), (which, typed.as_deref(), &input.token));
     v.finish()?;
     let base_url = base_url.ok_or_else(|| Error::internal("a provider's address was neither read nor refused"))?;
     let token = input.token;
@@ -219,6 +222,7 @@ async fn identify(
         base_url: base_url.to_owned(),
         token: token.clone(),
         organization_id: scope.organization_id.clone(),
+        trusted: false,
     };
     let asked = match app.gits.connect(&access) {
         Ok(client) => client.identify().await,
@@ -241,6 +245,16 @@ async fn identify(
     }
 }
 
+/// Checks token and address of a provider at their fields, and gives the address as it is stored.
+pub(in crate::app) fn check_input(
+    v: &mut Violations,
+    gits: &dyn GitProviders,
+    (which, typed, token): (Provider, Option<&str>, &SecretString),
+) -> Option<String> {
+    v.check("input.token", check_token(token));
+    v.check("input.baseUrl", gits.base_url(which, typed))
+}
+
 fn check_token(token: &SecretString) -> std::result::Result<(), &'static str> {
     let token = token.expose_secret();
     if token.is_empty() || token.len() > 1024 || !token.bytes().all(|b| b.is_ascii_graphic()) {
@@ -249,7 +263,7 @@ fn check_token(token: &SecretString) -> std::result::Result<(), &'static str> {
     Ok(())
 }
 
-fn hint(token: &SecretString) -> String {
+pub(super) fn hint(token: &SecretString) -> String {
     let token = token.expose_secret();
     if token.len() < HINTED_FROM { String::new() } else { token[token.len() - 4..].to_owned() }
 }
@@ -259,7 +273,7 @@ fn declared(which: Provider) -> Error {
     Error::precondition(Precondition::Declared, message)
 }
 
-fn entry<'a>(action: &'a str, row: &'a git_settings::Model, detail: serde_json::Value) -> audit::Entry<'a> {
+pub(super) fn entry<'a>(action: &'a str, row: &'a git_settings::Model, detail: serde_json::Value) -> audit::Entry<'a> {
     let subject_name = of_stored(row.provider).title();
     audit::Entry { action, subject_kind: "GitSettings", subject_id: &row.id, subject_name, detail }
 }

@@ -6,6 +6,7 @@ use entity::user;
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
 
 use super::{organizations, passwords};
+use crate::app::error::Violation;
 use crate::app::{App, Error, Result, Violations};
 use crate::domain::names::{Email, OrganizationSlug};
 use crate::domain::secret::SecretString;
@@ -27,11 +28,7 @@ pub async fn bootstrap(
         return Ok(None);
     }
     let mut violations = Violations::default();
-    let organization = violations.check("bootstrap.organization", OrganizationSlug::parse(organization));
-    let email = violations.check("bootstrap.admin_email", Email::parse(admin_email));
-    if let Some(password) = &password {
-        passwords::check(&mut violations, "bootstrap.admin_password", password);
-    }
+    let (organization, email) = check(&mut violations, organization, admin_email, password.as_ref());
     violations.finish()?;
     let (Some(organization), Some(email)) = (organization, email) else {
         return Err(Error::bad_input("bootstrap.admin_email", "is no e-mail address"));
@@ -55,4 +52,26 @@ pub async fn bootstrap(
     organizations::create_in(app, &tx, organization.as_str(), organization.as_str(), &email.key(), hash).await?;
     tx.commit().await?;
     Ok(made_up)
+}
+
+/// What is wrong with the section by itself.
+#[must_use]
+pub fn faults(organization: &str, admin_email: &str, password: Option<&SecretString>) -> Vec<Violation> {
+    let mut violations = Violations::default();
+    check(&mut violations, organization, admin_email, password);
+    violations.into_list()
+}
+
+fn check(
+    violations: &mut Violations,
+    organization: &str,
+    admin_email: &str,
+    password: Option<&SecretString>,
+) -> (Option<OrganizationSlug>, Option<Email>) {
+    let organization = violations.check("bootstrap.organization", OrganizationSlug::parse(organization));
+    let email = violations.check("bootstrap.admin_email", Email::parse(admin_email));
+    if let Some(password) = password {
+        passwords::check(violations, "bootstrap.admin_password", password);
+    }
+    (organization, email)
 }

@@ -4,6 +4,7 @@
 //! hash, a person by e-mail address, an organization by slug.
 
 pub mod bootstrap;
+pub(in crate::app) mod declare;
 mod limits;
 pub mod organizations;
 pub mod passwords;
@@ -70,7 +71,8 @@ pub(in crate::app) async fn lock_organization(
 ) -> Result<organization::Model> {
     let mut find = organization::Entity::find_by_id(organization_id);
     if app.db.is_postgres() {
-        find = find.lock(LockType::Update);
+        // Others may still refer to it meanwhile, as whatever is inserted for it does.
+        find = find.lock(LockType::NoKeyUpdate);
     }
     find.one(tx).await?.ok_or_else(|| Error::not_found("organization"))
 }

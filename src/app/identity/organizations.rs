@@ -1,6 +1,6 @@
 //! Organizations, and who the caller is in theirs.
 
-use entity::{Role, membership, organization, user};
+use entity::{Role, membership, organization};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, Set,
 };
@@ -78,13 +78,7 @@ pub(super) async fn create_in(
     email: &str,
     hash: String,
 ) -> Result<organization::Model> {
-    let organization = organization::ActiveModel {
-        id: Set(app.ids.id()),
-        slug: Set(slug.to_owned()),
-        name: Set(name.to_owned()),
-        created_at: Set(app.clock.now()),
-    };
-    let organization = match organization.insert(tx).await {
+    let organization = match insert(app, tx, slug, name).await {
         Ok(organization) => organization,
         Err(e) if is_unique_violation(&e) => {
             return Err(Error::conflict("slug", "there is an organization of this slug already"));
@@ -93,17 +87,7 @@ pub(super) async fn create_in(
     };
     let user = match user_by_email(tx, email).await? {
         Some(user) => user,
-        None => {
-            user::ActiveModel {
-                id: Set(app.ids.id()),
-                email: Set(email.to_owned()),
-                name: Set(email.split('@').next().unwrap_or(email).to_owned()),
-                password_hash: Set(hash),
-                created_at: Set(app.clock.now()),
-            }
-            .insert(tx)
-            .await?
-        }
+        None => users::insert(app, tx, (email, email.split('@').next().unwrap_or(email)), hash).await?,
     };
     let scope = Scope { organization_id: organization.id.clone() };
     users::join(app, tx, &scope, &user.id, Role::Admin).await?;
@@ -117,4 +101,21 @@ pub(super) async fn create_in(
     };
     audit::record(app, tx, by, entry).await?;
     Ok(organization)
+}
+
+/// Writes an organization.
+pub(super) async fn insert(
+    app: &App,
+    tx: &impl ConnectionTrait,
+    slug: &str,
+    name: &str,
+) -> std::result::Result<organization::Model, entity::DbError> {
+    organization::ActiveModel {
+        id: Set(app.ids.id()),
+        slug: Set(slug.to_owned()),
+        name: Set(name.to_owned()),
+        created_at: Set(app.clock.now()),
+    }
+    .insert(tx)
+    .await
 }

@@ -3,7 +3,7 @@
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use entity::{membership, token, user};
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set};
 use serde_json::json;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -25,7 +25,7 @@ const NOBODY: &str =
 static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
 /// Notes what is wrong with a new password.
-pub(super) fn check(violations: &mut Violations, field: &str, password: &SecretString) {
+pub(in crate::app) fn check(violations: &mut Violations, field: &str, password: &SecretString) {
     violations.check(field, check_password(password.expose_secret()));
 }
 
@@ -72,7 +72,7 @@ pub(super) async fn verify(hash: Option<String>, password: &SecretString) -> Res
 ///
 /// # Errors
 /// BAD_USER_INPUT when the current one is wrong or the new one is none, RATE_LIMITED after too many wrong ones,
-/// FAILED_PRECONDITION, DECLARED when kiops.toml states the user.
+/// FAILED_PRECONDITION, DECLARED when kiops.toml states the password.
 pub async fn change(app: &App, actor: &Actor, current: &SecretString, new: &SecretString) -> Result<()> {
     actor.require(Action::OwnAccount)?;
     let mut violations = Violations::default();
@@ -83,17 +83,7 @@ pub async fn change(app: &App, actor: &Actor, current: &SecretString, new: &Secr
     violations.finish()?;
 
     let user = user::Entity::find_by_id(&actor.user_id).one(app.db.read()).await?.ok_or_else(Error::unauthenticated)?;
-    let declared = membership::Entity::find()
-        .filter(membership::Column::UserId.eq(&user.id))
-        .filter(membership::Column::Declared.eq(true))
-        .one(app.db.read())
-        .await?;
-    if declared.is_some() {
-        return Err(Error::precondition(
-            Precondition::Declared,
-            "this user is stated in kiops.toml: whoever runs the server changes the password there",
-        ));
-    }
+    check_declared(app.db.read(), &user.id).await?;
     let who = limits::Subjects::new(&user.email, None);
     let _turn = turn().await?;
     limits::check(app, &who).await?;
@@ -105,6 +95,7 @@ pub async fn change(app: &App, actor: &Actor, current: &SecretString, new: &Secr
     }
     let hash = hash_in_turn(app, new).await?;
     let tx = app.begin().await?;
+    check_declared(&tx, &user.id).await?;
     let changed = user::Entity::update_many()
         .col_expr(user::Column::PasswordHash, hash.into())
         .filter(user::Column::Id.eq(&user.id))
@@ -135,7 +126,8 @@ pub async fn change(app: &App, actor: &Actor, current: &SecretString, new: &Secr
 /// Sets a password for the person who locked themselves out, and ends all their sessions. For the command line alone.
 ///
 /// # Errors
-/// NOT_FOUND when nobody has the address, BAD_USER_INPUT when the password is none.
+/// NOT_FOUND when nobody has the address, BAD_USER_INPUT when the password is none, FAILED_PRECONDITION, DECLARED when
+/// kiops.toml states the password: the next start would put that one back.
 pub async fn set(app: &App, email: &str, password: &SecretString) -> Result<()> {
     let mut violations = Violations::default();
     check(&mut violations, "password", password);
@@ -143,15 +135,9 @@ pub async fn set(app: &App, email: &str, password: &SecretString) -> Result<()> 
     let hash = hash(app, password).await?;
     let tx = app.begin().await?;
     let user = user_by_email(&tx, &normal_email(email)).await?.ok_or_else(|| Error::not_found("user"))?;
+    check_declared(&tx, &user.id).await?;
     let (id, email) = (user.id.clone(), user.email.clone());
-    let mut user: user::ActiveModel = user.into();
-    user.password_hash = Set(hash);
-    user.update(&tx).await?;
-    token::Entity::delete_many()
-        .filter(token::Column::UserId.eq(&id))
-        .filter(token::Column::Kind.eq(entity::TokenKind::Session))
-        .exec(&tx)
-        .await?;
+    put(&tx, user, hash).await?;
     let memberships = membership::Entity::find().filter(membership::Column::UserId.eq(&id)).all(&tx).await?;
     for membership in memberships {
         let by = By { organization_id: membership.organization_id, user_id: None, address: None };
@@ -166,4 +152,33 @@ pub async fn set(app: &App, email: &str, password: &SecretString) -> Result<()> 
     }
     tx.commit().await?;
     Ok(())
+}
+
+/// Writes the hash of a new password and ends all sessions of the account; says how many.
+pub(super) async fn put(tx: &impl ConnectionTrait, user: user::Model, hash: String) -> Result<u64> {
+    let id = user.id.clone();
+    let mut user: user::ActiveModel = user.into();
+    user.password_hash = Set(hash);
+    user.update(tx).await?;
+    let ended = token::Entity::delete_many()
+        .filter(token::Column::UserId.eq(&id))
+        .filter(token::Column::Kind.eq(entity::TokenKind::Session))
+        .exec(tx)
+        .await?;
+    Ok(ended.rows_affected)
+}
+
+async fn check_declared(db: &impl ConnectionTrait, user_id: &str) -> Result<()> {
+    let stated = membership::Entity::find()
+        .filter(membership::Column::UserId.eq(user_id))
+        .filter(membership::Column::DeclaredPassword.eq(true))
+        .one(db)
+        .await?;
+    if stated.is_none() {
+        return Ok(());
+    }
+    Err(Error::precondition(
+        Precondition::Declared,
+        "this user's password is stated in kiops.toml: whoever runs the server changes it there",
+    ))
 }

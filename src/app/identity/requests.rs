@@ -1,5 +1,7 @@
 //! Requests a minute, counted for all servers of a database together.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use entity::request_window;
 use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait as _, OnConflict};
@@ -11,11 +13,20 @@ const fn minute() -> TimeDelta {
     TimeDelta::minutes(1)
 }
 
-/// Counts a request of somebody in their window of a minute. None: they may go on; else after so many seconds.
+/// What was counted of somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// Their requests in this window, the one that was just counted among them.
+    pub count: u32,
+    /// Until the window is over.
+    pub left: Duration,
+}
+
+/// Counts a request of somebody in their window of a minute.
 ///
 /// # Errors
 /// INTERNAL when the database does not answer.
-pub async fn count(app: &App, subject: &str, per_minute: u32) -> Result<Option<u64>> {
+pub async fn count(app: &App, subject: &str) -> Result<Counted> {
     let now = app.clock.now();
     let begun = Expr::col((request_window::Entity, request_window::Column::BegunAt));
     let count = Expr::col((request_window::Entity, request_window::Column::Count));
@@ -28,11 +39,8 @@ pub async fn count(app: &App, subject: &str, per_minute: u32) -> Result<Option<u
         .to_owned();
     let row = request_window::ActiveModel { subject: Set(subject.to_owned()), begun_at: Set(now), count: Set(1) };
     let row = request_window::Entity::insert(row).on_conflict(counted).exec_with_returning(app.db.read_write()).await?;
-    if i64::from(row.count) <= i64::from(per_minute) {
-        return Ok(None);
-    }
-    let left = (row.begun_at + minute() - now).num_seconds();
-    Ok(Some(u64::try_from(left).unwrap_or(0) + 1))
+    let left = (row.begun_at + minute() - now).to_std().unwrap_or_default();
+    Ok(Counted { count: u32::try_from(row.count).unwrap_or(0), left })
 }
 
 /// Forgets windows that are over.

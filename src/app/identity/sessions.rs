@@ -230,6 +230,15 @@ pub async fn still_valid(app: &App, actor: &Actor) -> Result<bool> {
     }))
 }
 
+/// When the caller's token stops working by itself; none: never.
+///
+/// # Errors
+/// UNAUTHENTICATED when it does not work any more; INTERNAL when the database does not answer.
+pub async fn expires_at(app: &App, actor: &Actor) -> Result<Option<DateTime<Utc>>> {
+    let found = working(app, token::Column::Id.eq(&actor.token_id)).await?;
+    Ok(found.ok_or_else(Error::unauthenticated)?.0.expires_at)
+}
+
 /// A token that has not run out, with its user's membership.
 async fn working(app: &App, which: Expr) -> Result<Option<(token::Model, membership::Model)>> {
     let link = token::Entity::belongs_to(membership::Entity)

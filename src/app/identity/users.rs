@@ -128,22 +128,13 @@ pub async fn create(app: &App, actor: &Actor, new: NewUser) -> Result<Person> {
     let taken = || Error::conflict("input.email", "belongs to this organization already");
     let user = match known {
         Some(user) => user,
-        None => {
-            let made = user::ActiveModel {
-                id: Set(app.ids.id()),
-                email: Set(email.key()),
-                name: Set(name.as_str().to_owned()),
-                password_hash: Set(hash),
-                created_at: Set(app.clock.now()),
-            };
-            match made.insert(&tx).await {
-                Ok(user) => user,
-                Err(e) if is_unique_violation(&e) => {
-                    return Err(Error::conflict("input.email", "was made this moment: try again"));
-                }
-                Err(e) => return Err(e.into()),
+        None => match insert(app, &tx, (&email.key(), name.as_str()), hash).await {
+            Ok(user) => user,
+            Err(e) if is_unique_violation(&e) => {
+                return Err(Error::conflict("input.email", "was made this moment: try again"));
             }
-        }
+            Err(e) => return Err(e.into()),
+        },
     };
     let membership = match join(app, &tx, &actor.scope, &user.id, new.role).await {
         Ok(membership) => membership,
@@ -154,6 +145,24 @@ pub async fn create(app: &App, actor: &Actor, new: NewUser) -> Result<Person> {
     audit::record(app, &tx, actor, entry).await?;
     tx.commit().await?;
     Ok(Person::new(user, membership))
+}
+
+/// Writes an account: its address, its name for people and the hash of its password.
+pub(super) async fn insert(
+    app: &App,
+    tx: &impl ConnectionTrait,
+    (email, name): (&str, &str),
+    hash: String,
+) -> std::result::Result<user::Model, entity::DbError> {
+    user::ActiveModel {
+        id: Set(app.ids.id()),
+        email: Set(email.to_owned()),
+        name: Set(name.to_owned()),
+        password_hash: Set(hash),
+        created_at: Set(app.clock.now()),
+    }
+    .insert(tx)
+    .await
 }
 
 /// Writes a membership.
@@ -170,6 +179,7 @@ pub(super) async fn join(
         user_id: Set(user_id.to_owned()),
         role: Set(role),
         declared: Set(false),
+        declared_password: Set(false),
         created_at: Set(app.clock.now()),
         last_seen_at: Set(None),
     }
@@ -198,22 +208,33 @@ pub async fn set_role(app: &App, actor: &Actor, user_id: &str, role: Role) -> Re
         check_last_admin(&tx, &actor.scope, &membership).await?;
     }
     let before = membership.role;
-    let mut change: membership::ActiveModel = membership.into();
-    change.role = Set(role);
-    let membership = change.update(&tx).await?;
-    if role < before {
-        token::Entity::delete_many()
-            .filter(token::Column::OrganizationId.eq(&actor.scope.organization_id))
-            .filter(token::Column::UserId.eq(&user.id))
-            .filter(token::Column::Kind.eq(entity::TokenKind::Api))
-            .filter(token::Column::Role.eq(before))
-            .exec(&tx)
-            .await?;
-    }
+    let membership = put_role(&tx, membership, role).await?;
     let entry = about(&user, "user.role_set", json!({ "from": before, "to": role }));
     audit::record(app, &tx, actor, entry).await?;
     tx.commit().await?;
     Ok(Person::new(user, membership))
+}
+
+/// Writes a role. API tokens above it are gone for good.
+pub(super) async fn put_role(
+    tx: &impl ConnectionTrait,
+    membership: membership::Model,
+    role: Role,
+) -> Result<membership::Model> {
+    let before = membership.role;
+    let mut change: membership::ActiveModel = membership.into();
+    change.role = Set(role);
+    let membership = change.update(tx).await?;
+    if role < before {
+        token::Entity::delete_many()
+            .filter(token::Column::OrganizationId.eq(&membership.organization_id))
+            .filter(token::Column::UserId.eq(&membership.user_id))
+            .filter(token::Column::Kind.eq(entity::TokenKind::Api))
+            .filter(token::Column::Role.eq(before))
+            .exec(tx)
+            .await?;
+    }
+    Ok(membership)
 }
 
 /// Takes somebody out of the organization, with their sessions and tokens of it. Who belongs nowhere else is gone.
@@ -245,7 +266,7 @@ pub async fn remove(app: &App, actor: &Actor, user_id: &str) -> Result<()> {
 }
 
 /// An entry of the audit trail about somebody.
-fn about<'a>(user: &'a user::Model, action: &'a str, detail: serde_json::Value) -> Entry<'a> {
+pub(super) fn about<'a>(user: &'a user::Model, action: &'a str, detail: serde_json::Value) -> Entry<'a> {
     Entry { action, subject_kind: "User", subject_id: &user.id, subject_name: &user.email, detail }
 }
 

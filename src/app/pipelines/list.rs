@@ -64,17 +64,17 @@ pub async fn deployments(
     app: &App,
     scope: &Scope,
     pipeline_ids: &[String],
-) -> Result<HashMap<String, Arc<Vec<deployment::Model>>>> {
+) -> Result<HashMap<String, Arc<Vec<Arc<deployment::Model>>>>> {
     let rows = scope
         .deployments()
         .filter(deployment::Column::PipelineId.is_in(pipeline_ids))
         .order_by_asc(deployment::Column::Id)
         .all(app.db.read())
         .await?;
-    let mut found: HashMap<String, Vec<deployment::Model>> = HashMap::new();
+    let mut found: HashMap<String, Vec<Arc<deployment::Model>>> = HashMap::new();
     for row in rows {
         if let Some(pipeline) = row.pipeline_id.clone() {
-            found.entry(pipeline).or_default().push(row);
+            found.entry(pipeline).or_default().push(Arc::new(row));
         }
     }
     Ok(found.into_iter().map(|(id, rows)| (id, Arc::new(rows))).collect())

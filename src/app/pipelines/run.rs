@@ -8,6 +8,7 @@ mod deploy;
 mod scan;
 mod source;
 mod test;
+mod traced;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::domain::secret::{RegistryLogin, SecretString};
 use crate::domain::spec::EnvValue;
 use crate::domain::stage::{StageKind, Stages};
 use crate::domain::status::RunStatus as Status;
+use crate::measure::spans;
 use crate::queue::Claim;
 use crate::vault::Masker;
 
@@ -239,7 +241,8 @@ impl Work<'_> {
             if !self.begin(stage).await? {
                 return Ok(Outcome::Lost);
             }
-            let step = self.beside_its_log(stage).await?;
+            let traced = ("pipeline", stage.as_str());
+            let step = spans::stage(traced, Box::pin(self.beside_its_log(stage)), Step::word).await?;
             let Some(step) = step else { return self.canceled(stage).await };
             let ended = match step {
                 Step::Passed(message) => self.close(stage, Status::Succeeded, message).await?,

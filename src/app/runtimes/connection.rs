@@ -39,7 +39,7 @@ pub struct KubernetesInput {
 }
 
 /// A connection that was read, and not tried yet.
-pub(super) enum Connection {
+pub(in crate::app) enum Connection {
     /// An engine.
     Docker(Endpoint, Option<DockerTls>),
     /// A cluster with a kubeconfig, and where that leads.

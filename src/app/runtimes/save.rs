@@ -68,14 +68,7 @@ pub async fn register(app: &App, actor: &Actor, input: RegisterRuntime) -> Resul
     actor.require(Action::ChangeRuntimes)?;
     let scope = &actor.scope;
     let mut v = Violations::default();
-    v.check("input.name", RuntimeName::parse(&input.name));
-    let connection = connection::read(&mut v, input.docker, input.kubernetes, None);
-    if let Some(connection) = &connection {
-        let classes = [("input.ingressClass", &input.ingress_class), ("input.storageClass", &input.storage_class)];
-        for (field, class) in classes {
-            check_class(&mut v, field, class.as_deref(), connection.kind());
-        }
-    }
+    let connection = read(&mut v, &input);
     v.finish()?;
     let tried = try_out(app, scope, connection).await?;
 
@@ -109,6 +102,19 @@ pub async fn register(app: &App, actor: &Actor, input: RegisterRuntime) -> Resul
     record(app, &tx, actor, &row, "runtime.registered").await?;
     tx.commit().await?;
     Ok(row)
+}
+
+/// Checks a new runtime at its fields, and gives how it is reached.
+pub(in crate::app) fn read(v: &mut Violations, input: &RegisterRuntime) -> Option<Connection> {
+    v.check("input.name", RuntimeName::parse(&input.name));
+    let connection = connection::read(v, input.docker.clone(), input.kubernetes.clone(), None);
+    if let Some(connection) = &connection {
+        let classes = [("input.ingressClass", &input.ingress_class), ("input.storageClass", &input.storage_class)];
+        for (field, class) in classes {
+            check_class(v, field, class.as_deref(), connection.kind());
+        }
+    }
+    connection
 }
 
 /// Changes a runtime; a new connection is tried before it is stored.
@@ -149,14 +155,18 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateRuntime) -> Result<ru
         .one(&tx)
         .await?
         .ok_or_else(|| Error::not_found("runtime"))?;
+    // It may have become the file's while its connection was tried: what is trusted is stated there alone.
+    not_declared(&current)?;
     let old_secret = current.secret_id.clone();
     let name = input.name.over(Some(current.name.clone())).unwrap_or_default();
+    let (ingress_class, storage_class) = (current.ingress_class.clone(), current.storage_class.clone());
+    let (kind, exposure) = (current.kind, current.exposure);
     let mut row = current.into_active_model();
     row.name = Set(name.clone());
     let leads_elsewhere = tried.is_some();
-    row.ingress_class = Set(input.ingress_class.over(stored.ingress_class));
-    row.storage_class = Set(input.storage_class.over(stored.storage_class));
-    row.exposure = Set(exposure_of(stored.kind, input.exposure.over(stored.exposure)));
+    row.ingress_class = Set(input.ingress_class.over(ingress_class));
+    row.storage_class = Set(input.storage_class.over(storage_class));
+    row.exposure = Set(exposure_of(kind, input.exposure.over(exposure)));
     if let Some(Tried { connection, info }) = tried {
         row.secret_id = Set(match connection.secret() {
             Some(secret) => Some(secrets::store(app, &tx, scope, &secret).await?),
@@ -189,7 +199,12 @@ async fn record(
     row: &runtime::Model,
     action: &'static str,
 ) -> Result<()> {
-    let entry = audit::Entry {
+    audit::record(app, tx, actor, entry(action, row)).await
+}
+
+/// What the audit trail says of a runtime.
+pub(super) fn entry<'a>(action: &'a str, row: &'a runtime::Model) -> audit::Entry<'a> {
+    audit::Entry {
         action,
         subject_kind: "Runtime",
         subject_id: &row.id,
@@ -207,8 +222,7 @@ async fn record(
                 "exposure": row.exposure,
             }),
         },
-    };
-    audit::record(app, tx, actor, entry).await
+    }
 }
 
 /// What a change says of the connection, or none where it says nothing.
@@ -251,7 +265,7 @@ fn check_class(v: &mut Violations, field: &str, class: Option<&str>, kind: Runti
     }
 }
 
-fn exposure_of(kind: RuntimeKind, wanted: Option<ServiceExposure>) -> Option<ServiceExposure> {
+pub(super) fn exposure_of(kind: RuntimeKind, wanted: Option<ServiceExposure>) -> Option<ServiceExposure> {
     (kind == RuntimeKind::Kubernetes).then(|| wanted.unwrap_or(ServiceExposure::NodePort))
 }
 

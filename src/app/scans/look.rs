@@ -24,6 +24,7 @@ use crate::builder::{Journal, Output};
 use crate::domain::names::CommitHash;
 use crate::domain::scan::ScanKind;
 use crate::domain::status::RunStatus;
+use crate::measure::spans;
 use crate::queue::Claim;
 use crate::scanner::report::bom::Part;
 use crate::scanner::report::{Found, Key};
@@ -158,6 +159,11 @@ impl Look<'_> {
     }
 
     async fn run_tool(&self, (tool, targets): (&Tool, &Targets), mark: &Mark, key: &Arc<Key>) -> Ended {
+        let work = Box::pin(self.run_untraced((tool, targets), mark, key));
+        spans::stage(("scan", &tool.name), work, |ended| ended.state.status.as_str()).await
+    }
+
+    async fn run_untraced(&self, (tool, targets): (&Tool, &Targets), mark: &Mark, key: &Arc<Key>) -> Ended {
         let mut state = ToolState::waiting(&tool.name);
         let (seen, words) = match self.look_everywhere((tool, targets), mark, key).await {
             Ok(seen) => {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use entity::{ServiceStatus, SourceKind, environment, service};
 use sea_orm::sea_query::{Expr, ExprTrait as _, LikeExpr, SimpleExpr};
 use sea_orm::{
     ColumnTrait, Condition, Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
 };
 
+use super::brief::Cell;
 use crate::app::page::{Count, Page, each_once};
 use crate::app::scans::list::rank_of;
 use crate::app::scans::{counts, effect};
@@ -54,6 +55,30 @@ pub async fn list(
     order: ServiceOrder,
     request: &PageRequest,
 ) -> Result<Page<service::Model>> {
+    let Sought { rows, count } = sought(app, scope, filter, order, request).await?;
+    let rows = rows.all(app.db.read()).await?;
+    Ok(Page::new(request, rows, |row| cursor_of(order, row), count))
+}
+
+/// What a page is read from.
+pub(super) struct Sought {
+    /// Its rows and one more, in the direction of the request.
+    pub rows: Select<service::Entity>,
+    /// Counts the whole list.
+    pub count: Count,
+}
+
+/// What a page of services is read from.
+///
+/// # Errors
+/// As [`list`].
+pub(super) async fn sought(
+    app: &App,
+    scope: &Scope,
+    filter: &ServiceFilter,
+    order: ServiceOrder,
+    request: &PageRequest,
+) -> Result<Sought> {
     if filter.risk.is_some() {
         effect::up_to_date(app, scope).await?;
     }
@@ -78,29 +103,10 @@ pub async fn list(
         Direction::Forward => forth,
         Direction::Backward => back,
     };
-    rows = match order {
-        ServiceOrder::Name => rows.order_by(service::Column::Name, direction),
-        ServiceOrder::Newest => rows.order_by(service::Column::Id, direction),
-        ServiceOrder::LastChanged => {
-            rows.order_by(service::Column::ChangedAt, direction.clone()).order_by(service::Column::Id, direction)
-        }
-    };
-    let rows = rows.all(app.db.read()).await?;
-    Ok(Page::new(request, rows, |row| cursor_of(order, row), count))
-}
-
-/// A page of the services of a runtime, the newest first.
-///
-/// # Errors
-/// As [`list`].
-pub async fn of_runtime(
-    app: &App,
-    scope: &Scope,
-    runtime_id: &str,
-    request: &PageRequest,
-) -> Result<Page<service::Model>> {
-    let filter = ServiceFilter { runtime_id: Some(runtime_id.to_owned()), ..ServiceFilter::default() };
-    list(app, scope, &filter, ServiceOrder::Newest, request).await
+    for column in key_of(order) {
+        rows = rows.order_by(*column, direction.clone());
+    }
+    Ok(Sought { rows, count })
 }
 
 /// One service; none for what this organization does not have.
@@ -165,14 +171,47 @@ fn contains(text: &str) -> LikeExpr {
     LikeExpr::new(pattern).escape('\\')
 }
 
+/// What services are sorted by.
+pub(super) fn key_of(order: ServiceOrder) -> &'static [service::Column] {
+    match order {
+        ServiceOrder::Name => &[service::Column::Name],
+        ServiceOrder::Newest => &[service::Column::Id],
+        ServiceOrder::LastChanged => &[service::Column::ChangedAt, service::Column::Id],
+    }
+}
+
 fn cursor_of(order: ServiceOrder, row: &service::Model) -> Cursor {
-    Cursor(match order {
-        ServiceOrder::Name => vec!["name".to_owned(), row.name.clone()],
-        ServiceOrder::Newest => vec!["newest".to_owned(), row.id.clone()],
-        ServiceOrder::LastChanged => {
-            vec!["changed".to_owned(), row.changed_at.timestamp_micros().to_string(), row.id.clone()]
-        }
-    })
+    cursor(
+        order,
+        match order {
+            ServiceOrder::Name => vec![row.name.clone()],
+            ServiceOrder::Newest => vec![row.id.clone()],
+            ServiceOrder::LastChanged => vec![micros(row.changed_at), row.id.clone()],
+        },
+    )
+}
+
+/// The cursor of a row whose columns of [`key_of`] these are.
+pub(super) fn cursor_of_key(order: ServiceOrder, key: &[Cell]) -> Cursor {
+    let text = |cell: &Cell| match cell {
+        Cell::Text(text) => text.clone(),
+        Cell::Time(time) => micros(*time),
+        Cell::Null | Cell::Int(_) | Cell::Bool(_) => unreachable!("services are sorted by texts and times"),
+    };
+    cursor(order, key.iter().map(text).collect())
+}
+
+fn micros(time: DateTime<Utc>) -> String {
+    time.timestamp_micros().to_string()
+}
+
+fn cursor(order: ServiceOrder, key: Vec<String>) -> Cursor {
+    let name = match order {
+        ServiceOrder::Name => "name",
+        ServiceOrder::Newest => "newest",
+        ServiceOrder::LastChanged => "changed",
+    };
+    Cursor(std::iter::once(name.to_owned()).chain(key).collect())
 }
 
 /// What lies behind a cursor, or in front of it where `backwards`.

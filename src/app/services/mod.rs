@@ -1,6 +1,7 @@
 //! Services: what they are made of, registering, changing and removing them.
 
 pub mod actions;
+pub mod brief;
 pub mod changes;
 pub(in crate::app) mod check;
 pub mod definition;
@@ -17,7 +18,7 @@ pub mod update;
 
 pub use check::resources as check_resources;
 pub use definition::{ContainerDefinition, EnvEntry, NamedImage, Removal, containers_of, env_of, removal_of};
-pub use list::{ServiceFilter, ServiceOrder, by_id, by_name, list, of_runtime};
+pub use list::{ServiceFilter, ServiceOrder, by_id, by_name, list};
 pub use register::{RegisterImages, register_images};
 pub use remove::{REMOVE_JOB, remove};
 pub use spec::{spec_of, target_of};

@@ -473,6 +473,8 @@ fn answer_of(response: &Response) -> Answer {
 /// Lengths keep `ab` + `c` apart from `a` + `bc`.
 fn key_of(access: &GitAccess) -> Key {
     let mut hash = Sha256::new();
+    // What was listed without the filter of addresses is no answer to who has to pass it.
+    hash.update([u8::from(access.trusted)]);
     for part in [&access.organization_id, &access.base_url, access.token.expose_secret()] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());

@@ -44,6 +44,7 @@ impl Server {
             base_url: format!("http://{}", listener.local_addr().unwrap()),
             token: SecretString::from("hunter2-hunter2"),
             organization_id: "o1".to_owned(),
+            trusted: false,
         };
         tokio::spawn(async move { axum::serve(listener, app).await });
         let policy = Policy::new(&["127.0.0.1".to_owned()], &[], None, Timeouts::default()).unwrap();

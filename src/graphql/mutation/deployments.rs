@@ -103,7 +103,7 @@ impl DeploymentMutation {
         #[graphql(desc = "What to deploy, and where.")] input: DeployServiceInput,
     ) -> Result<Option<DeployServicePayload>> {
         let row = request::deploy(guard::app(ctx)?, guard::actor(ctx)?, &input.read()?).await?;
-        Ok(Some(DeployServicePayload { deployment: Deployment(row) }))
+        Ok(Some(DeployServicePayload { deployment: Deployment::from(row) }))
     }
 
     /// To any kept successful revision; when none is named, the last successful one before the one that serves. The
@@ -114,7 +114,7 @@ impl DeploymentMutation {
         #[graphql(desc = "Where to go back to.")] input: RollbackServiceInput,
     ) -> Result<Option<DeployServicePayload>> {
         let row = request::roll_back(guard::app(ctx)?, guard::actor(ctx)?, &input.read()?).await?;
-        Ok(Some(DeployServicePayload { deployment: Deployment(row) }))
+        Ok(Some(DeployServicePayload { deployment: Deployment::from(row) }))
     }
 
     /// Lets a deployment that waits for approval go on, or stops it. The security gate is asked again before it goes on. For
@@ -128,7 +128,7 @@ impl DeploymentMutation {
         let ResolveApprovalInput { approve, comment, gate_override, .. } = input;
         let input = ResolveApproval { id, approve, comment, gate_override };
         let row = approvals::resolve(guard::app(ctx)?, guard::actor(ctx)?, &input).await?;
-        Ok(Some(ResolveApprovalPayload { deployment: Deployment(row) }))
+        Ok(Some(ResolveApprovalPayload { deployment: Deployment::from(row) }))
     }
 
     /// Stops every container of an environment and keeps them.
@@ -140,7 +140,7 @@ impl DeploymentMutation {
         let id = NodeKind::Service.row(&input.service_id)?;
         let name = input.environment.as_deref();
         let (service, environment) = control::stop(guard::app(ctx)?, guard::actor(ctx)?, &id, name).await?;
-        Ok(Some(StopServicePayload { service: Service(service), environment: Environment(environment) }))
+        Ok(Some(StopServicePayload { service: Service::from(service), environment: Environment::from(environment) }))
     }
 
     /// Starts every container of an environment anew, also those of a stopped one.
@@ -152,7 +152,7 @@ impl DeploymentMutation {
         let id = NodeKind::Service.row(&input.service_id)?;
         let name = input.environment.as_deref();
         let (service, environment) = control::restart(guard::app(ctx)?, guard::actor(ctx)?, &id, name).await?;
-        Ok(Some(RestartServicePayload { service: Service(service), environment: Environment(environment) }))
+        Ok(Some(RestartServicePayload { service: Service::from(service), environment: Environment::from(environment) }))
     }
 
     /// Takes down what an environment runs and removes it with its history; its volumes stay.

@@ -128,6 +128,6 @@ impl EnvironmentMutation {
         #[graphql(desc = "Which, and what becomes of it.")] input: SaveEnvironmentInput,
     ) -> Result<Option<SaveEnvironmentPayload>> {
         let row = save::save(app(ctx)?, actor(ctx)?, input.read()?).await?;
-        Ok(Some(SaveEnvironmentPayload { environment: Environment(row) }))
+        Ok(Some(SaveEnvironmentPayload { environment: Environment::from(row) }))
     }
 }

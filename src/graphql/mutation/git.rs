@@ -214,7 +214,7 @@ impl GitMutation {
             containers,
             context_path: input.context_path,
         };
-        let service = Service(register_project(app(ctx)?, actor(ctx)?, register).await?);
+        let service = Service::from(register_project(app(ctx)?, actor(ctx)?, register).await?);
         Ok(Some(RegisterServicePayload { service }))
     }
 
@@ -233,7 +233,7 @@ impl GitMutation {
             visibility: if input.private.unwrap_or(true) { Visibility::Private } else { Visibility::Public },
             service: service(input.name, input.runtime_id)?,
         };
-        let service = Service(create_project(app(ctx)?, actor(ctx)?, create).await?);
+        let service = Service::from(create_project(app(ctx)?, actor(ctx)?, create).await?);
         Ok(Some(RegisterServicePayload { service }))
     }
 }

@@ -126,7 +126,7 @@ impl PipelineMutation {
         #[graphql(desc = "Which service, and what becomes of it.")] input: SaveBuildSettingsInput,
     ) -> Result<Option<SaveBuildSettingsPayload>> {
         let row = settings::save(app(ctx)?, actor(ctx)?, input.read()?).await?;
-        Ok(Some(SaveBuildSettingsPayload { service: Service(row) }))
+        Ok(Some(SaveBuildSettingsPayload { service: Service::from(row) }))
     }
 
     /// Manual build: runs the pipeline now.
@@ -142,7 +142,7 @@ impl PipelineMutation {
             idempotency_key: input.idempotency_key,
         };
         let row = start::start(app(ctx)?, actor(ctx)?, input).await?;
-        Ok(Some(StartPipelinePayload { pipeline: Pipeline(row) }))
+        Ok(Some(StartPipelinePayload { pipeline: Pipeline::from(row) }))
     }
 
     /// Ends a pipeline: what is at work of it is stopped first, then its status says so.
@@ -152,7 +152,7 @@ impl PipelineMutation {
         #[graphql(desc = "Which.")] input: CancelPipelineInput,
     ) -> Result<Option<CancelPipelinePayload>> {
         let row = cancel::cancel(app(ctx)?, actor(ctx)?, &NodeKind::Pipeline.row(&input.id)?).await?;
-        Ok(Some(CancelPipelinePayload { pipeline: Pipeline(row) }))
+        Ok(Some(CancelPipelinePayload { pipeline: Pipeline::from(row) }))
     }
 
     /// A new run of the same commit.
@@ -162,6 +162,6 @@ impl PipelineMutation {
         #[graphql(desc = "Which.")] input: RetryPipelineInput,
     ) -> Result<Option<StartPipelinePayload>> {
         let row = start::retry(app(ctx)?, actor(ctx)?, &NodeKind::Pipeline.row(&input.id)?).await?;
-        Ok(Some(StartPipelinePayload { pipeline: Pipeline(row) }))
+        Ok(Some(StartPipelinePayload { pipeline: Pipeline::from(row) }))
     }
 }

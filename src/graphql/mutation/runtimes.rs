@@ -108,7 +108,7 @@ impl RuntimeMutation {
             storage_class: input.storage_class,
             exposure: input.exposure.map(Into::into),
         };
-        let runtime = Runtime(runtimes::register(app(ctx)?, actor(ctx)?, new).await?);
+        let runtime = Runtime::from(runtimes::register(app(ctx)?, actor(ctx)?, new).await?);
         Ok(Some(RegisterRuntimePayload { runtime }))
     }
 
@@ -127,7 +127,7 @@ impl RuntimeMutation {
             storage_class: input.storage_class.into(),
             exposure: input.exposure.map_value(Into::into).into(),
         };
-        let runtime = Runtime(runtimes::update(app(ctx)?, actor(ctx)?, change).await?);
+        let runtime = Runtime::from(runtimes::update(app(ctx)?, actor(ctx)?, change).await?);
         Ok(Some(UpdateRuntimePayload { runtime }))
     }
 
@@ -150,7 +150,7 @@ impl RuntimeMutation {
         #[graphql(desc = "Which.")] input: CheckRuntimeInput,
     ) -> Result<Option<CheckRuntimePayload>> {
         let row = NodeKind::Runtime.row(&input.id)?;
-        let runtime = Runtime(runtimes::check(app(ctx)?, &actor(ctx)?.scope, &row).await?);
+        let runtime = Runtime::from(runtimes::check(app(ctx)?, &actor(ctx)?.scope, &row).await?);
         Ok(Some(CheckRuntimePayload { runtime }))
     }
 }

@@ -95,7 +95,7 @@ impl ServiceMutation {
             registry_auth: input.registry_auth.map(Into::into),
             namespace: input.namespace,
         };
-        let service = Service(services::register_images(app(ctx)?, actor(ctx)?, new).await?);
+        let service = Service::from(services::register_images(app(ctx)?, actor(ctx)?, new).await?);
         Ok(Some(RegisterServicePayload { service }))
     }
 
@@ -118,7 +118,7 @@ impl ServiceMutation {
             containers: containers.into(),
             registry_auth: input.registry_auth.map_value(Into::into).into(),
         };
-        let service = Service(services::update(app(ctx)?, actor(ctx)?, change).await?);
+        let service = Service::from(services::update(app(ctx)?, actor(ctx)?, change).await?);
         Ok(Some(UpdateServicePayload { service }))
     }
 
@@ -134,6 +134,6 @@ impl ServiceMutation {
             delete_volumes: input.delete_volumes.unwrap_or_default(),
         };
         let service = services::remove(app(ctx)?, actor(ctx)?, &row, how).await?;
-        Ok(Some(RemoveServicePayload { id: input.id, service: Some(Service(service)) }))
+        Ok(Some(RemoveServicePayload { id: input.id, service: Some(Service::from(service)) }))
     }
 }

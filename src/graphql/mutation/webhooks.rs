@@ -77,7 +77,7 @@ impl WebhookMutation {
         };
         let saved = save::save(app(ctx)?, actor(ctx)?, input).await?;
         let webhook_secret = saved.secret.map(|secret| secret.expose_secret().to_owned());
-        Ok(Some(SaveAutoCiPayload { service: Service(saved.service), webhook_secret }))
+        Ok(Some(SaveAutoCiPayload { service: Service::from(saved.service), webhook_secret }))
     }
 
     /// Handles a stored delivery once more.

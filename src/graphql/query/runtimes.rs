@@ -27,7 +27,7 @@ impl RuntimeQuery {
     ) -> Result<Option<Counted<Runtime>>> {
         let page = Window::forward(first, after).check(app(ctx)?)?;
         let found = runtimes::list(app(ctx)?, &actor(ctx)?.scope, kind.map(Into::into), &page).await?;
-        Ok(Some(counted(found, Runtime)))
+        Ok(Some(counted(found, Runtime::from)))
     }
 
     /// One runtime; null for what does not exist for the caller.
@@ -39,7 +39,7 @@ impl RuntimeQuery {
 async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Runtime>> {
     let scope = &actor(ctx)?.scope;
     match NodeKind::Runtime.row(id) {
-        Ok(row) => Ok(runtimes::by_id(app(ctx)?, scope, &row).await?.map(Runtime)),
+        Ok(row) => Ok(runtimes::by_id(app(ctx)?, scope, &row).await?.map(Runtime::from)),
         Err(_) => Ok(None),
     }
 }

@@ -4,7 +4,8 @@ use async_graphql::{Context, ID, Object};
 
 use crate::app::Violations;
 use crate::app::services::{self, ServiceFilter};
-use crate::graphql::connection::{Counted, Window, cost, counted};
+use crate::graphql::brief::{ListedService, page_of_services};
+use crate::graphql::connection::{Counted, Window, cost};
 use crate::graphql::errors::{Result, nullable};
 use crate::graphql::guard::{actor, app};
 use crate::graphql::ids::NodeKind;
@@ -33,8 +34,7 @@ impl ServiceQuery {
         #[graphql(desc = "Those after this cursor.")] after: Option<String>,
         #[graphql(desc = "How many at most, from the end.")] last: Option<i32>,
         #[graphql(desc = "Those before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Counted<Service>>> {
-        let page = Window { first, after, last, before }.check(app(ctx)?)?;
+    ) -> Result<Option<Counted<ListedService>>> {
         let filter = ServiceFilter {
             search,
             source: source.map(|all| all.into_iter().map(Into::into).collect()),
@@ -44,8 +44,7 @@ impl ServiceQuery {
             runtime_id: runtime_id.map(|id| NodeKind::Runtime.row(&id).unwrap_or_default()),
         };
         let order = order_by.unwrap_or(ServiceOrder::Name).into();
-        let found = services::list(app(ctx)?, &actor(ctx)?.scope, &filter, order, &page).await?;
-        Ok(Some(counted(found, Service)))
+        Ok(Some(page_of_services(ctx, &filter, order, &Window { first, after, last, before }).await?))
     }
 
     /// One service, by id or by name; null for what does not exist for the caller.
@@ -74,5 +73,5 @@ async fn find(ctx: &Context<'_>, id: Option<ID>, name: Option<String>) -> Result
             None
         }
     };
-    Ok(found.map(Service))
+    Ok(found.map(Service::from))
 }

@@ -4,7 +4,7 @@ use async_graphql::{Context, Enum, ID, Object};
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{LOOK, line_after, lines, look, states};
+use super::{LOOK, Written, line_after, lines, look, states};
 use crate::app::deployments::{environments, list, live};
 use crate::app::events::{self, Event};
 use crate::app::services::changes;
@@ -12,7 +12,7 @@ use crate::app::{Actor, App, Error};
 use crate::graphql::errors::Result;
 use crate::graphql::guard;
 use crate::graphql::ids::NodeKind;
-use crate::graphql::types::deployment::{Deployment, LogLine};
+use crate::graphql::types::deployment::Deployment;
 use crate::graphql::types::environment::InstanceLogLine;
 use crate::graphql::types::service::Service;
 
@@ -54,7 +54,7 @@ impl ServiceChange {
 
     /// The service as it is now.
     async fn service(&self) -> Option<Service> {
-        self.service.clone().map(Service)
+        self.service.clone().map(Service::from)
     }
 }
 
@@ -78,7 +78,7 @@ impl DeploymentSubscription {
             async move { list::one(&app, &actor, &id).await }
         };
         let found = states(heard, row, ask, (|row| row.finished_at.is_some(), is_told));
-        Ok(found.map(|row| row.map(Deployment)))
+        Ok(found.map(|row| row.map(Deployment::from)))
     }
 
     /// Every line from the beginning (or after the cursor), then as they come; completes when the deployment has
@@ -88,18 +88,18 @@ impl DeploymentSubscription {
         ctx: &Context<'_>,
         #[graphql(desc = "The deployment.")] id: ID,
         #[graphql(desc = "The cursor of the last line that was seen.")] after: Option<String>,
-    ) -> Result<impl Stream<Item = async_graphql::Result<LogLine>> + use<>> {
+    ) -> Result<impl Stream<Item = async_graphql::Result<Written>> + use<>> {
         let (app, actor) = (guard::app(ctx)?.clone(), guard::actor(ctx)?.clone());
         let id = NodeKind::Deployment.row(&id)?;
         let seq = line_after(after.as_deref())?;
         list::one(&app, &actor, &id).await?;
-        let (run, of, asked) = (id.clone(), id.clone(), app.clone());
+        let (run, of) = (id.clone(), id.clone());
         let has_ended = move || {
-            let (app, actor, id) = (asked.clone(), actor.clone(), id.clone());
+            let (app, actor, id) = (app.clone(), actor.clone(), id.clone());
             async move { Ok(list::one(&app, &actor, &id).await?.finished_at.is_some()) }
         };
         let is_told = move |e: &Event| matches!(e, Event::Deployment { deployment_id } if *deployment_id == of);
-        Ok(lines(app, (run, seq), has_ended, is_told))
+        lines(ctx, (&run, seq), has_ended, is_told)
     }
 
     /// Without id: every service of the organization. After a reconnect ask the list again.

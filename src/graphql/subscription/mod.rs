@@ -6,24 +6,27 @@
 mod deployments;
 mod pipelines;
 mod scans;
+mod written;
 
+pub use written::Written;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::MergedSubscription;
+use async_graphql::{Context, MergedSubscription};
 use futures_util::Stream;
 use tokio::sync::broadcast::Receiver;
 
 use crate::app::events::hear;
-use crate::app::{self, App, Error, Event, log};
+use crate::app::{self, Error, Event};
 use crate::domain::paging::Cursor;
 use crate::graphql::errors::{ApiError, Result};
-use crate::graphql::types::deployment::{self, LogLine};
+use crate::graphql::guard;
+use crate::graphql::types::deployment;
+use written::Form;
 
 /// How often is looked without an event.
 const LOOK: Duration = Duration::from_secs(2);
-
-/// Lines of a log that are read at once.
-const BATCH: u64 = 500;
 
 /// What can be followed.
 #[derive(MergedSubscription, Default)]
@@ -76,30 +79,25 @@ fn line_after(after: Option<&str>) -> Result<i32> {
 }
 
 /// The lines of a run's log after this one, then as they come, until the run has ended.
-fn lines<F: Future<Output = app::Result<bool>> + Send>(
-    app: App,
-    (run_id, mut seq): (String, i32),
-    has_ended: impl Fn() -> F + Send,
-    is_told: impl Fn(&Event) -> bool + Send + Sync,
-) -> impl Stream<Item = async_graphql::Result<LogLine>> {
-    let mut heard = app.events.listen();
-    async_stream::try_stream! {
-        loop {
-            // Asked before the lines are read: what was written until it ended is then among them.
-            let ended = look(has_ended().await)?;
-            let lines = look(log::after(&app, &run_id, None, seq, BATCH).await)?;
-            let none = lines.is_empty();
-            for line in lines {
-                seq = line.seq;
-                yield LogLine(line);
-            }
-            if none && ended {
-                return;
-            }
-            if none {
-                let is_line = |e: &Event| matches!(e, Event::Log { run_id: of } if *of == run_id);
-                next(&mut heard, |e| is_line(e) || is_told(e)).await;
+fn lines<H, F, T>(
+    ctx: &Context<'_>,
+    (run_id, seq): (&str, i32),
+    has_ended: H,
+    is_told: T,
+) -> Result<impl Stream<Item = async_graphql::Result<Written>> + use<H, F, T>>
+where
+    H: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = app::Result<bool>> + Send,
+    T: Fn(&Event) -> bool + Send + Sync + 'static,
+{
+    let app = guard::app(ctx)?;
+    let form = Arc::new(Form::asked_for(ctx));
+    let mut follower = app.tails.follow(app, (run_id, seq), has_ended, is_told);
+    Ok(async_stream::try_stream! {
+        while let Some((slice, from)) = look(follower.next().await)? {
+            for piece in form.pieces(&slice, from) {
+                yield form.write(&slice, piece);
             }
         }
-    }
+    })
 }

@@ -43,7 +43,8 @@ impl AuditEvent {
         self.0.at
     }
 
-    /// Who; null for the server itself, an unknown account, and who no longer belongs to the organization.
+    /// Who; null for the server itself, kiops.toml (detail has `"by": "kiops.toml"` then), an unknown account, and who no longer
+    /// belongs to the organization.
     async fn actor(&self, ctx: &Context<'_>) -> Option<Result<User>> {
         nullable(self.load_actor(ctx).await)
     }

@@ -28,13 +28,19 @@ use crate::graphql::types::runtime::Runtime;
 use crate::graphql::types::service::Service;
 
 /// One revision of an environment.
-pub struct Deployment(pub deployment::Model);
+pub struct Deployment(pub Arc<deployment::Model>);
+
+impl From<deployment::Model> for Deployment {
+    fn from(row: deployment::Model) -> Self {
+        Self(Arc::new(row))
+    }
+}
 
 impl Deployment {
     /// Wraps what a loader gave.
     #[must_use]
     pub fn shared(row: Arc<deployment::Model>) -> Self {
-        Self(Arc::unwrap_or_clone(row))
+        Self(row)
     }
 
     async fn load_person(&self, ctx: &Context<'_>) -> Result<Option<User>> {
@@ -251,7 +257,7 @@ impl Deployment {
     }
 
     /// Log lines so far, oldest first.
-    #[graphql(complexity = "crate::graphql::connection::cost(first, last, child_complexity)")]
+    #[graphql(complexity = "crate::graphql::connection::cost_of_lines(first, last, child_complexity)")]
     async fn log(
         &self,
         ctx: &Context<'_>,
@@ -343,7 +349,7 @@ impl Approval {
 pub async fn page_of_deployments(ctx: &Context<'_>, filter: Filter, window: Window) -> Result<Counted<Deployment>> {
     let app = guard::app(ctx)?;
     let page = list::page(app, guard::actor(ctx)?, &filter, &window.check(app)?).await?;
-    Ok(counted(page, Deployment))
+    Ok(counted(page, Deployment::from))
 }
 
 async fn serves(ctx: &Context<'_>, row: &deployment::Model) -> Result<bool> {

@@ -19,13 +19,19 @@ use crate::graphql::types::enums::ServiceStatus;
 use crate::graphql::types::runtime::Runtime;
 
 /// Where and how a service is deployed: one named stage of its life (production, staging).
-pub struct Environment(pub environment::Model);
+pub struct Environment(pub Arc<environment::Model>);
+
+impl From<environment::Model> for Environment {
+    fn from(row: environment::Model) -> Self {
+        Self(Arc::new(row))
+    }
+}
 
 impl Environment {
     /// Wraps what a loader gave.
     #[must_use]
     pub fn shared(row: Arc<environment::Model>) -> Self {
-        Self(Arc::unwrap_or_clone(row))
+        Self(row)
     }
 
     async fn ask_instances(&self, ctx: &Context<'_>) -> Result<Vec<Instance>> {
@@ -103,7 +109,7 @@ impl Environment {
 
     /// Where it is deployed to.
     async fn runtime(&self, ctx: &Context<'_>) -> Result<Runtime> {
-        Ok(Runtime(live::runtime_of(guard::app(ctx)?, guard::actor(ctx)?, &self.0).await?))
+        Ok(Runtime::from(live::runtime_of(guard::app(ctx)?, guard::actor(ctx)?, &self.0).await?))
     }
 
     /// The Kubernetes namespace.

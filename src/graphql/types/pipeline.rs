@@ -28,13 +28,19 @@ use crate::graphql::ids::NodeKind;
 use crate::graphql::loaders::loaders;
 
 /// One run: code push → build → security scan → test → deploy.
-pub struct Pipeline(pub pipeline::Model);
+pub struct Pipeline(pub Arc<pipeline::Model>);
+
+impl From<pipeline::Model> for Pipeline {
+    fn from(row: pipeline::Model) -> Self {
+        Self(Arc::new(row))
+    }
+}
 
 impl Pipeline {
     /// Wraps what a loader gave.
     #[must_use]
     pub fn shared(row: Arc<pipeline::Model>) -> Self {
-        Self(Arc::unwrap_or_clone(row))
+        Self(row)
     }
 
     async fn load_person(&self, ctx: &Context<'_>) -> Result<Option<User>> {
@@ -162,11 +168,11 @@ impl Pipeline {
     /// What deploys the image, oldest first.
     async fn deployments(&self, ctx: &Context<'_>) -> Result<Vec<Deployment>> {
         let found = loaders(ctx)?.deployments_of_pipeline(&self.0.id).await?;
-        Ok(found.map(|rows| rows.iter().cloned().map(Deployment).collect()).unwrap_or_default())
+        Ok(found.map(|rows| rows.iter().cloned().map(Deployment::shared).collect()).unwrap_or_default())
     }
 
     /// Log lines so far, oldest first.
-    #[graphql(complexity = "crate::graphql::connection::cost(first, last, child_complexity)")]
+    #[graphql(complexity = "crate::graphql::connection::cost_of_lines(first, last, child_complexity)")]
     async fn log(
         &self,
         ctx: &Context<'_>,
@@ -219,7 +225,7 @@ impl Pipeline {
 pub async fn page_of_pipelines(ctx: &Context<'_>, filter: Filter, window: Window) -> Result<Counted<Pipeline>> {
     let app = guard::app(ctx)?;
     let page = list::page(app, guard::actor(ctx)?, &filter, &window.check(app)?).await?;
-    Ok(counted(page, Pipeline))
+    Ok(counted(page, Pipeline::from))
 }
 
 /// What the Build Wizard found in a source tree and proposes.

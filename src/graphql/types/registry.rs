@@ -55,6 +55,11 @@ impl Registry {
     async fn status_message(&self) -> Option<&str> {
         self.0.status_message.as_deref()
     }
+
+    /// Stated in kiops.toml; mutations that would change it are FAILED_PRECONDITION, DECLARED.
+    async fn declared(&self) -> bool {
+        self.0.declared
+    }
 }
 
 /// A registry login that a service brings.

@@ -7,23 +7,29 @@ use chrono::{DateTime, Utc};
 use entity::runtime;
 
 use super::enums::{RuntimeKind, RuntimeStatus, ServiceExposure};
-use super::service::Service;
+use crate::app::Error;
 use crate::app::runtimes::{DockerInput, KubernetesInput};
-use crate::app::{Error, services};
+use crate::app::services::{ServiceFilter, ServiceOrder};
 use crate::domain::secret::SecretString;
-use crate::graphql::connection::{Counted, Window, cost, counted};
+use crate::graphql::brief::{ListedService, page_of_services};
+use crate::graphql::connection::{Counted, Window, cost};
 use crate::graphql::errors::Result;
-use crate::graphql::guard::{actor, app};
 use crate::graphql::ids::NodeKind;
 
 /// A place to deploy to.
-pub struct Runtime(pub runtime::Model);
+pub struct Runtime(pub Arc<runtime::Model>);
+
+impl From<runtime::Model> for Runtime {
+    fn from(row: runtime::Model) -> Self {
+        Self(Arc::new(row))
+    }
+}
 
 impl Runtime {
     /// Wraps what a loader gave.
     #[must_use]
     pub fn shared(row: Arc<runtime::Model>) -> Self {
-        Self(Arc::unwrap_or_clone(row))
+        Self(row)
     }
 }
 
@@ -103,10 +109,9 @@ impl Runtime {
         ctx: &Context<'_>,
         #[graphql(desc = "How many at most.")] first: Option<i32>,
         #[graphql(desc = "Those after this cursor.")] after: Option<String>,
-    ) -> Result<Counted<Service>> {
-        let page = Window::forward(first, after).check(app(ctx)?)?;
-        let found = services::of_runtime(app(ctx)?, &actor(ctx)?.scope, &self.0.id, &page).await?;
-        Ok(counted(found, Service))
+    ) -> Result<Counted<ListedService>> {
+        let filter = ServiceFilter { runtime_id: Some(self.0.id.clone()), ..ServiceFilter::default() };
+        page_of_services(ctx, &filter, ServiceOrder::Newest, &Window::forward(first, after)).await
     }
 
     /// Stated in kiops.toml; mutations that would change it are FAILED_PRECONDITION, DECLARED.

@@ -29,13 +29,28 @@ use crate::graphql::ids::NodeKind;
 use crate::graphql::loaders::loaders;
 
 /// What is built, deployed and watched as one.
-pub struct Service(pub service::Model);
+pub struct Service(pub Arc<service::Model>);
+
+impl From<service::Model> for Service {
+    fn from(row: service::Model) -> Self {
+        Self(Arc::new(row))
+    }
+}
+
+/// A deployment that an environment keeps in mind.
+#[derive(Clone, Copy)]
+enum Kept {
+    /// The one that serves.
+    Current,
+    /// The newest.
+    Latest,
+}
 
 impl Service {
     /// Wraps what a loader gave.
     #[must_use]
     pub fn shared(row: Arc<service::Model>) -> Self {
-        Self(Arc::unwrap_or_clone(row))
+        Self(row)
     }
 
     async fn load_runtime(&self, ctx: &Context<'_>) -> Result<Option<Runtime>> {
@@ -47,29 +62,32 @@ impl Service {
         }
     }
 
-    async fn load_environment(
-        &self,
-        ctx: &Context<'_>,
-        name: Option<&str>,
-    ) -> Result<Option<Arc<entity::environment::Model>>> {
-        match name {
-            None => loaders(ctx)?.main_environment(&self.0.id).await,
-            Some(_) => {
-                let db = app(ctx)?.db.read();
-                let found = environments::meant(db, &actor(ctx)?.scope, &self.0.id, name).await?;
-                Ok(found.map(Arc::new))
-            }
-        }
+    async fn load_environment(&self, ctx: &Context<'_>, name: &str) -> Result<Option<entity::environment::Model>> {
+        let db = app(ctx)?.db.read();
+        Ok(environments::meant(db, &actor(ctx)?.scope, &self.0.id, Some(name)).await?)
     }
 
     async fn load_deployment(
         &self,
         ctx: &Context<'_>,
         environment: Option<&str>,
-        id: impl FnOnce(&entity::environment::Model) -> Option<String> + Send,
+        kept: Kept,
     ) -> Result<Option<Deployment>> {
-        let environment = self.load_environment(ctx, environment).await?;
-        match environment.and_then(|e| id(&e)) {
+        let [current, latest] = match environment {
+            Some(name) => match self.load_environment(ctx, name).await? {
+                Some(found) => [found.current_deployment_id, found.latest_deployment_id],
+                None => [None, None],
+            },
+            None => match loaders(ctx)?.main_environment(&self.0.id).await? {
+                Some(main) => [main.current_deployment_id.clone(), main.latest_deployment_id.clone()],
+                None => [None, None],
+            },
+        };
+        let id = match kept {
+            Kept::Current => current,
+            Kept::Latest => latest,
+        };
+        match id {
             Some(id) => Ok(loaders(ctx)?.deployment(&id).await?.map(Deployment::shared)),
             None => Ok(None),
         }
@@ -195,7 +213,7 @@ impl Service {
     /// Where it is deployed, oldest first.
     async fn environments(&self, ctx: &Context<'_>) -> Result<Vec<Environment>> {
         let rows = environments::of_service(app(ctx)?.db.read(), &actor(ctx)?.scope, &self.0.id).await?;
-        Ok(rows.into_iter().map(Environment).collect())
+        Ok(rows.into_iter().map(Environment::from).collect())
     }
 
     /// One of them by name.
@@ -204,7 +222,7 @@ impl Service {
         ctx: &Context<'_>,
         #[graphql(desc = "production, staging, …")] name: String,
     ) -> Option<Result<Environment>> {
-        nullable(self.load_environment(ctx, Some(&name)).await.map(|found| found.map(Environment::shared)))
+        nullable(self.load_environment(ctx, &name).await.map(|found| found.map(Environment::from)))
     }
 
     /// What was deployed, newest first.
@@ -228,8 +246,7 @@ impl Service {
         ctx: &Context<'_>,
         #[graphql(desc = "production when left out, or the only one there is.")] environment: Option<String>,
     ) -> Option<Result<Deployment>> {
-        let id = |e: &entity::environment::Model| e.current_deployment_id.clone();
-        nullable(self.load_deployment(ctx, environment.as_deref(), id).await)
+        nullable(self.load_deployment(ctx, environment.as_deref(), Kept::Current).await)
     }
 
     /// The newest, whatever came of it.
@@ -238,8 +255,7 @@ impl Service {
         ctx: &Context<'_>,
         #[graphql(desc = "production when left out, or the only one there is.")] environment: Option<String>,
     ) -> Option<Result<Deployment>> {
-        let id = |e: &entity::environment::Model| e.latest_deployment_id.clone();
-        nullable(self.load_deployment(ctx, environment.as_deref(), id).await)
+        nullable(self.load_deployment(ctx, environment.as_deref(), Kept::Latest).await)
     }
 
     /// How it is built; null for a service that is made of images.

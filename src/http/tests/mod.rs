@@ -19,7 +19,8 @@ use futures_util::{Stream, StreamExt, stream::BoxStream};
 use tokio_util::sync::CancellationToken;
 
 use super::{HttpSettings, Origins, router, serve};
-use crate::graphql::executor::{AuthFailure, Backend, Transport, session_cookie};
+use crate::app::answers::{Answer, Question, Recalled, Version};
+use crate::graphql::executor::{AuthFailure, Backend, Emitted, Transport, Window, session_cookie};
 
 pub(super) struct Query;
 
@@ -102,7 +103,7 @@ impl Backend for Small {
         !self.revoked.load(Ordering::SeqCst)
     }
 
-    async fn count(&self, _: &str, _: u32) -> Option<u64> {
+    async fn count(&self, _: &str) -> Option<Window> {
         None
     }
 
@@ -110,8 +111,14 @@ impl Backend for Small {
         self.schema.execute(request.data(caller)).await
     }
 
-    fn execute_stream(&self, caller: Self::Caller, request: Request) -> BoxStream<'static, Response> {
-        self.schema.execute_stream(request.data(caller)).boxed()
+    async fn recall(&self, _: &Question) -> Recalled {
+        Recalled::New
+    }
+
+    async fn remember(&self, _: &Self::Caller, _: Question, _: Option<(Version, Answer)>) {}
+
+    fn execute_stream(&self, caller: Self::Caller, request: Request) -> BoxStream<'static, Emitted> {
+        self.schema.execute_stream(request.data(caller)).map(Emitted::One).boxed()
     }
 
     async fn ready(&self) -> Result<(), String> {

@@ -76,6 +76,24 @@ async fn request_errors_have_no_data() {
     }
     let (status, body) = told(post(&server, "{failing}").header("accept", NEWER)).await;
     assert_eq!((status.as_u16(), &body["data"]), (200, &Value::Null));
+    // A variable that must have a value, before anything is executed: wherever it is used, and in a mutation too.
+    for (query, variables, has_value) in [
+        ("query($n:String!){hello(name:$n)}", json!({}), false),
+        ("query($n:String!){hello(name:$n)}", json!({"n": null}), false),
+        ("query($n:String!=\"x\"){hello(name:$n)}", json!({"n": null}), false),
+        ("query A($n:String!){hello(name:$n)} query B{hello}", json!({}), true),
+        ("query($n:String!=\"x\"){hello(name:$n)}", json!({}), true),
+        ("query($n:String){hello(name:$n)}", json!({}), true),
+        ("query($n:String!){hello(name:$n)}", json!({"n": "x"}), true),
+    ] {
+        let name = query.contains("query B").then_some("B");
+        let body = json!({"query": query, "variables": variables, "operationName": name});
+        let request = client().post(server.url("/graphql")).json(&body).header("accept", NEWER);
+        let (status, body) = told(request).await;
+        assert_eq!(status, if has_value { 200 } else { 400 }, "{query} {variables} {body}");
+        assert_eq!(body.get("data").is_some(), has_value, "{query} {variables} {body}");
+        assert_eq!(code(&body), if has_value { "" } else { "BAD_USER_INPUT" }, "{query}");
+    }
     let (_, body) = told(post(&server, &format!("{{ hello(name: \"{}\") !", "ä".repeat(20_000)))).await;
     assert!(body["errors"][0]["message"].as_str().unwrap().chars().count() < 230);
 }
@@ -227,6 +245,11 @@ async fn cors_lets_in_who_is_named() {
     let response = preflight("https://app.example").send().await.unwrap();
     assert_eq!(response.headers()["access-control-allow-origin"], "https://app.example");
     assert!(response.headers()["access-control-allow-headers"].to_str().unwrap().contains("authorization"));
+    let exposed = response.headers()["access-control-expose-headers"].to_str().unwrap().to_owned();
+    for header in ["x-request-id", "retry-after", "ratelimit", "ratelimit-policy"] {
+        assert!(exposed.split(", ").any(|name| name == header), "{exposed}");
+    }
+    assert!(!response.headers().contains_key("access-control-allow-credentials"));
     for origin in ["https://evil.example", "null", "https://app.example.evil"] {
         let response = preflight(origin).send().await.unwrap();
         assert!(!response.headers().keys().any(|name| name.as_str().starts_with("access-control")), "{origin}");
@@ -250,6 +273,130 @@ async fn faults_and_limits_of_execution() {
     let (status, body) =
         told(post(&server, "{a:hello b:hello ...F} fragment F on Query{...F}").header("accept", NEWER)).await;
     assert_eq!((status.as_u16(), code(&body)), (400, "BAD_USER_INPUT"));
+}
+
+/// What is small to send and large to hold is not read.
+#[tokio::test]
+async fn bodies_of_very_many_values_are_refused() {
+    let server = Server::start(|_| ()).await;
+    let ask = async |variables: Value| {
+        let body = json!({ "query": "{hello}", "variables": { "v": variables } });
+        let request = client().post(server.url("/graphql")).header("content-type", "application/json");
+        told(request.body(body.to_string())).await
+    };
+    let (status, body) = ask(json!(vec![0; 60_000])).await;
+    assert_eq!((status.as_u16(), code(&body)), (400, "BAD_USER_INPUT"));
+    assert!(body["errors"][0]["message"].as_str().unwrap().contains("50000 values"), "{body}");
+    for few in [json!(vec![0; 40_000]), json!(",[{\\\"".repeat(30_000))] {
+        assert_eq!(ask(few).await.0, 200);
+    }
+}
+
+/// Another wrong token each time is still the same address.
+#[tokio::test]
+async fn wrong_tokens_are_counted_for_their_address() {
+    let server = Server::start(|settings| settings.requests_per_minute = 3).await;
+    for n in 0..3 {
+        let response = post(&server, "{hello}").bearer_auth(format!("wrong-{n}")).send().await.unwrap();
+        assert_eq!(response.status(), 401);
+        assert_eq!(response.headers()["ratelimit-policy"], "\"requests\";q=3;w=60");
+    }
+    let response = post(&server, "{hello}").bearer_auth("wrong-3").send().await.unwrap();
+    assert_eq!(response.status(), 429);
+    assert_eq!(told(post(&server, "{hello}")).await.0, 429);
+    assert_eq!(told(post(&server, "{hello}").bearer_auth("good-1")).await.0, 200);
+}
+
+#[tokio::test]
+async fn every_answer_is_guarded_against_being_framed_sniffed_and_kept() {
+    let server = Server::start(|_| ()).await;
+    let get = |path: &str| client().get(server.url(path)).header("accept", "text/html");
+    for (request, policy, caching) in [
+        (post(&server, "{hello}"), "default-src 'none'; frame-ancestors 'none'", "no-store"),
+        (get("/graphql"), "script-src 'self'", "no-store"),
+        (get("/graphiql/graphiql.js"), "default-src 'none'", "immutable"),
+        (get("/healthz"), "default-src 'none'", "no-store"),
+        (get("/nothing"), "default-src 'none'", "no-store"),
+    ] {
+        let response = request.send().await.unwrap();
+        let of = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+        let policies = of("content-security-policy");
+        assert!(policies.contains(policy) && policies.contains("frame-ancestors 'none'"), "{policies}");
+        assert!(
+            !policies.contains("unsafe-eval") && !policies.contains("script-src 'self' 'unsafe-inline'"),
+            "{policies}"
+        );
+        assert!(of("cache-control").contains(caching), "{}", of("cache-control"));
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-opener-policy", "same-origin"),
+        ] {
+            assert_eq!(of(name), value);
+        }
+        // Whoever ends TLS says that there is nothing else.
+        assert!(!response.headers().contains_key("strict-transport-security"));
+    }
+}
+
+#[tokio::test]
+async fn documents_are_named_by_their_hash() {
+    let server = Server::start(|_| ()).await;
+    let extensions = |hash: &str| json!({ "persistedQuery": { "version": 1, "sha256Hash": hash } });
+    let hash_of = |query: &str| hex::encode(<sha2::Sha256 as sha2::Digest>::digest(query));
+    let ask = |token: &'static str, body: Value| client().post(server.url("/graphql")).bearer_auth(token).json(&body);
+    let hash = hash_of("{hello}");
+    let named = || json!({ "extensions": extensions(&hash) });
+    let not_found = |(status, body): (StatusCode, Value), expected: u16| {
+        assert_eq!((status.as_u16(), code(&body)), (expected, "PERSISTED_QUERY_NOT_FOUND"), "{body}");
+        assert_eq!(body["errors"][0]["message"], "PersistedQueryNotFound");
+        assert!(body.get("data").is_none());
+    };
+    not_found(told(ask("good-1", named())).await, 200);
+    not_found(told(ask("good-1", named()).header("accept", NEWER)).await, 400);
+
+    let sent = json!({ "query": "{hello}", "extensions": extensions(&hash) });
+    assert_eq!(told(ask("good-1", sent.clone())).await.1["data"]["hello"], "hello you");
+    assert_eq!(told(ask("good-1", named())).await.1["data"]["hello"], "hello you");
+    let get = |token: &'static str| {
+        let query = [("extensions", extensions(&hash).to_string())];
+        client().get(server.url("/graphql")).query(&query).bearer_auth(token).header("accept", NEWER)
+    };
+    assert_eq!(told(get("good-1")).await.1["data"]["hello"], "hello you");
+    not_found(told(get("good-2")).await, 400);
+    // A stranger's is executed, and not kept.
+    assert_eq!(told(client().post(server.url("/graphql")).json(&sent)).await.1["data"]["hello"], "hello you");
+    not_found(told(client().post(server.url("/graphql")).json(&named())).await, 200);
+
+    // With variables, and one of several operations.
+    let two = "query A($n:String){hello(name:$n)} mutation B{login}";
+    let with = |name: &str| json!({ "extensions": extensions(&hash_of(two)), "operationName": name, "variables": { "n": "x" } });
+    let mut whole = with("A");
+    whole["query"] = two.into();
+    assert_eq!(told(ask("good-1", whole)).await.1["data"]["hello"], "hello x");
+    assert_eq!(told(ask("good-1", with("A"))).await.1["data"]["hello"], "hello x");
+    let mutation = [("extensions", extensions(&hash_of(two)).to_string()), ("operationName", "B".to_owned())];
+    let by_get = client().get(server.url("/graphql")).query(&mutation).bearer_auth("good-1");
+    assert_eq!(told(by_get).await.0, 405);
+
+    // What is over a limit or can't be read is not kept.
+    for bad in ["{", &format!("{{{}}}", "a:hello ".repeat(101))] {
+        let body = json!({ "query": bad, "extensions": extensions(&hash_of(bad)) });
+        assert_eq!(code(&told(ask("good-1", body)).await.1), "BAD_USER_INPUT");
+        not_found(told(ask("good-1", json!({ "extensions": extensions(&hash_of(bad)) }))).await, 200);
+    }
+    for bad in [
+        json!({ "query": "{hello}", "extensions": extensions(&hash_of("{caller}")) }),
+        json!({ "query": "{hello}", "extensions": extensions("abc") }),
+        json!({ "extensions": { "persistedQuery": { "version": 2, "sha256Hash": hash } } }),
+        json!({ "extensions": { "persistedQuery": 1 } }),
+        json!({ "extensions": {} }),
+        json!({ "query": "", "extensions": {} }),
+    ] {
+        let (status, body) = told(ask("good-1", bad.clone())).await;
+        assert_eq!((status.as_u16(), code(&body)), (400, "BAD_USER_INPUT"), "{bad}");
+    }
 }
 
 #[tokio::test]

@@ -113,6 +113,17 @@ async fn close_codes() {
         let _ = client.0.send(message).await;
         assert_eq!(client.closed().await, code);
     }
+    // The code is still there for whoever reads it a moment later, with the rest of the message unread.
+    let mut late = Client::ready(&server).await;
+    let _ = late.0.send(Message::text(" ".repeat(3_000_000))).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(late.closed().await, 1009);
+    let plain = format!("ws://{}/graphql", server.address);
+    let (socket, _) = connect_async(plain).await.unwrap();
+    assert_eq!(Client(socket).closed().await, 4406);
+    let mut other = format!("ws://{}/graphql", server.address).into_client_request().unwrap();
+    other.headers_mut().insert("sec-websocket-protocol", "graphql-ws".parse().unwrap());
+    assert!(connect_async(other).await.is_err(), "a client must not go on without the protocol that it asked for");
     let mut client = Client::ready(&server).await;
     client.say(json!({"type": "connection_init"})).await;
     assert_eq!(client.closed().await, 4429);

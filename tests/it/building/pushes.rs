@@ -7,7 +7,7 @@ use crate::support::registry::{Registry, TOKEN, USER};
 use crate::support::server::talk;
 
 fn login(token: &str) -> RegistryLogin {
-    RegistryLogin { username: USER.into(), token: SecretString::from(token.to_owned()) }
+    RegistryLogin { username: USER.into(), token: SecretString::from(token.to_owned()), trusted: false }
 }
 
 /// An image with a name of a registry.

@@ -78,7 +78,11 @@ async fn a_private_base_image_is_fetched_with_its_login() {
     assert!(why.starts_with(&format!("FROM {}/team/base:1: ", registry.address)), "{why}");
     assert!(why.contains("auth"), "{why}");
 
-    let login = |token: &str| RegistryLogin { username: USER.into(), token: SecretString::from(token.to_owned()) };
+    let login = |token: &str| RegistryLogin {
+        username: USER.into(),
+        token: SecretString::from(token.to_owned()),
+        trusted: false,
+    };
     request.logins = vec![(registry.address.clone(), login("wrong-token-of-ada"))];
     let (error, _) = place.failed(&request).await;
     assert!(matches!(&error, BuilderError::Failed(why) if !why.contains("wrong-token-of-ada")), "{error:?}");

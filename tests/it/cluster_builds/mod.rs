@@ -79,7 +79,7 @@ impl Place {
     }
 
     fn request(&self) -> BuildRequest {
-        let login = RegistryLogin { username: "robot".to_owned(), token: SECRETS[1].into() };
+        let login = RegistryLogin { username: "robot".to_owned(), token: SECRETS[1].into(), trusted: false };
         BuildRequest {
             mark: self.mark.clone(),
             context: self.context.path().to_owned(),

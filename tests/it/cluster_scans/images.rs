@@ -128,7 +128,7 @@ async fn an_image_is_read_with_a_login_and_is_what_was_pushed() {
     let index = pusher.manifest(INDEX, &json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": all })).await;
 
     let repository = Repository::parse(&format!("{}/acme/shop", registry.address)).unwrap();
-    let login = RegistryLogin { username: USER.to_owned(), token: TOKEN.into() };
+    let login = RegistryLogin { username: USER.to_owned(), token: TOKEN.into(), trusted: false };
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("image.tar");
     let save = async |digest: &Value, platform: &str, most: u64, login: Option<&RegistryLogin>| {
@@ -162,7 +162,7 @@ async fn an_image_is_read_with_a_login_and_is_what_was_pushed() {
     assert!(matches!(&error, RegistryError::NotFound(why) if why.contains("linux/arm64, linux/amd64")), "{error}");
     let error = save(&index, "linux/amd64", 1 << 20, Some(&login)).await.unwrap_err();
     assert!(matches!(&error, RegistryError::Unkept(why) if why.contains("larger than 1 MiB")), "{error}");
-    for login in [None, Some(RegistryLogin { username: USER.to_owned(), token: "wrong".into() })] {
+    for login in [None, Some(RegistryLogin { username: USER.to_owned(), token: "wrong".into(), trusted: false })] {
         let error = save(&index, "linux/amd64", 1 << 30, login.as_ref()).await.unwrap_err();
         assert!(matches!(&error, RegistryError::Unauthorized(why) if !why.contains("wrong")), "{error}");
     }
@@ -198,7 +198,7 @@ async fn syft_reads_what_came_from_a_registry() {
         to: &to,
         most: 1 << 30,
     };
-    let login = RegistryLogin { username: USER.to_owned(), token: TOKEN.into() };
+    let login = RegistryLogin { username: USER.to_owned(), token: TOKEN.into(), trusted: false };
     client().save(&wanted, Some(&login)).await.unwrap();
     for from in ["docker-archive", "oci-archive"] {
         let source = format!("{from}:{}", to.display());

@@ -8,7 +8,7 @@ mod menus;
 mod registering;
 mod secrecy;
 mod settings;
-mod wire;
+pub mod wire;
 
 use async_graphql::Response;
 use entity::Role;

@@ -1,9 +1,13 @@
 //! What whoever runs KIOPS does to it beside the real server program, while it is used.
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
+mod answers;
+mod audit;
 mod backup;
 mod metrics;
 mod rotation;
+mod slow;
+mod traces;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -4,6 +4,7 @@
 mod building;
 mod canceling;
 mod deaths;
+mod following;
 mod queueing;
 mod retention;
 mod settings;

@@ -1,6 +1,7 @@
 //! Several servers on one PostgreSQL: each with its own tasks, connections, ids, memory and disk, over one outside world.
 #![expect(clippy::unwrap_used, reason = "what fails here ends the test")]
 
+mod declared;
 mod events;
 mod kills;
 mod once;
@@ -111,6 +112,7 @@ impl Town {
             clock: Arc::new(SystemClock),
             ids: Arc::new(RandomIds),
             events: Events::default(),
+            tails: Default::default(),
             gits: Arc::new(Clients(self.gits.clone())),
             registries: self.registries.clone(),
             runtimes: Arc::new(FakeEngine(self.runtimes.clone())),

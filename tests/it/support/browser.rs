@@ -92,8 +92,13 @@ impl Browser {
 
     /// Clicks into the middle of an element, once it is there.
     pub async fn click(&mut self, selector: &str) {
+        self.click_on(&format!("document.querySelector({selector:?})")).await;
+    }
+
+    /// The same with the element that an expression is worth. It must be in sight.
+    pub async fn click_on(&mut self, element: &str) {
         let place = format!(
-            "(() => {{ const e = document.querySelector({selector:?})?.getBoundingClientRect();
+            "(() => {{ const e = ({element})?.getBoundingClientRect();
                return e && e.width ? [e.x + e.width / 2, e.y + e.height / 2] : null }})()"
         );
         let place = self.wait_for(&place).await;

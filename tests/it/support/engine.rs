@@ -126,3 +126,12 @@ fn watch(daemon: u32, folder: &Path) -> Option<Child> {
         .spawn()
         .ok()
 }
+
+/// Something that says that it is an engine whatever it is asked, so that it can be registered where nothing is to run.
+pub async fn hollow() -> wiremock::MockServer {
+    let server = wiremock::MockServer::start().await;
+    let said = serde_json::json!({ "ApiVersion": "1.41", "Version": "20.10", "ID": "hollow" });
+    let always = wiremock::ResponseTemplate::new(200).set_body_json(said);
+    wiremock::Mock::given(wiremock::matchers::any()).respond_with(always).mount(&server).await;
+    server
+}

@@ -31,7 +31,7 @@ fn limits() -> RunLimits {
 }
 
 fn login() -> (String, RegistryLogin) {
-    let login = RegistryLogin { username: "robot".to_owned(), token: "hush-of-the-registry".into() };
+    let login = RegistryLogin { username: "robot".to_owned(), token: "hush-of-the-registry".into(), trusted: false };
     ("registry.lan:5000".to_owned(), login)
 }
 
@@ -64,7 +64,10 @@ fn full() -> BuildRequest {
         platforms: vec![text("linux/arm64")],
         logins: vec![
             login(),
-            (text("docker.io"), RegistryLogin { username: text("ada"), token: "hush-of-the-hub".into() }),
+            (
+                text("docker.io"),
+                RegistryLogin { username: text("ada"), token: "hush-of-the-hub".into(), trusted: false },
+            ),
         ],
         labels: vec![(text("org.opencontainers.image.revision"), text("abc"))],
         ..build()

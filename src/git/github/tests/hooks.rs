@@ -179,6 +179,7 @@ async fn the_source_is_where_the_pages_are() {
         base_url: "https://api.github.com".to_owned(),
         token: SecretString::from(TOKEN),
         organization_id: "o1".to_owned(),
+        trusted: false,
     };
     let own = Github::new(&shared(clock), &access, Trust::Operator).unwrap();
     assert!(own.source(&path("acme/shop")).trusted);

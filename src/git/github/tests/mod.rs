@@ -81,6 +81,7 @@ fn of_organization(shared: &Shared, base_url: &str, token: &str, organization: &
         base_url: base_url.to_owned(),
         token: SecretString::from(token),
         organization_id: organization.to_owned(),
+        trusted: false,
     };
     Github::new(shared, &access, Trust::User).unwrap()
 }

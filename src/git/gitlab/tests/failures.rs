@@ -224,6 +224,7 @@ async fn addresses_that_are_not_to_be_asked_are_refused() {
         base_url: "http://127.0.0.1".to_owned(),
         token: SecretString::from("a\nb"),
         organization_id: "acme".to_owned(),
+        trusted: false,
     };
     let clock = Arc::new(Hands(Mutex::new(Utc.timestamp_opt(1_750_000_000, 0).unwrap())));
     let outbound = Outbound::new(Policy::new(&[], &[], None, Timeouts::default()).unwrap()).unwrap();

@@ -81,6 +81,7 @@ fn client(url: &str, token: &str) -> (Gitlab, Arc<Hands>) {
         base_url: url.to_owned(),
         token: SecretString::from(token),
         organization_id: "acme".to_owned(),
+        trusted: false,
     };
     (Gitlab::new(&Shared::new(outbound.unwrap(), clock.clone()), &access, Trust::User).unwrap(), clock)
 }

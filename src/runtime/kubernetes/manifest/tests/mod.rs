@@ -51,7 +51,10 @@ fn rollout(spec: Spec) -> Rollout {
         spec,
         revision: 7,
         secrets: BTreeMap::from([secret("row-1"), secret("row-2")]),
-        logins: BTreeMap::from([("docker.io".to_owned(), RegistryLogin { username: "ada".to_owned(), token })]),
+        logins: BTreeMap::from([(
+            "docker.io".to_owned(),
+            RegistryLogin { username: "ada".to_owned(), token, trusted: false },
+        )]),
         deadline: Duration::from_secs(600),
     }
 }
