@@ -309,8 +309,11 @@ async fn internal_containers_change_without_a_gap() {
         let mut asker = web("asker", "x");
         asker.health = None;
         asker.port = None;
-        asker.command =
-            shell("while true; do busybox wget -qO- http://api/ || busybox echo GAP; busybox usleep 50000; done");
+        // This wget has no time limit of its own.
+        asker.command = shell(
+            "while true; do busybox timeout 2 busybox wget -qO- http://api/ || busybox echo GAP; \
+             busybox usleep 50000; done",
+        );
         asker
     };
     place.deploy(&place.rollout(1, vec![web("api", "one"), asker.clone()])).await;
@@ -330,9 +333,10 @@ async fn internal_containers_change_without_a_gap() {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     assert!(settled(&printed) && printed.contains("one"), "{printed}");
-    // The asker may begin before the network knows its name, and the old one may end in the middle of one answer.
+    // The asker may begin before the network knows its name. While the old one ends, the engine still tells its address
+    // for a moment: who takes it then is refused, or hears nothing. A change that stops before it starts has ten or more.
     let gaps = printed.lines().skip_while(|line| *line != "one").filter(|line| *line == "GAP").count();
-    assert!(gaps <= 1, "{gaps} gaps");
+    assert!(gaps <= 3, "{gaps} gaps: {printed}");
     place.end().await;
 }
 
