@@ -23,7 +23,7 @@ use kiops::graphql::{Schemas, schemas};
 use kiops::scanner::run::ToolRunner;
 use kiops::vault::{Key, Keys, Vault};
 use migration::{Migrator, MigratorTrait as _};
-use sea_orm::{ConnectionTrait as _, Database, FromQueryResult as _, JsonValue, Statement};
+use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection, FromQueryResult as _, JsonValue, Statement};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -291,10 +291,30 @@ pub async fn new_database(folder: &Path) -> String {
 
 #[expect(clippy::disallowed_methods, reason = "test runs must not meet on the same server")]
 async fn new_postgres(server: &str) -> String {
-    let name = format!("kiops_test_{}", uuid::Uuid::now_v7().simple());
+    let name = format!("{DATABASES}{}_{}", std::process::id(), uuid::Uuid::now_v7().simple());
     let admin = Database::connect(server).await.unwrap();
+    // Nobody else has that server, and its tests have the same numbers of processes as this one.
+    if std::env::var("KIOPS_SERVICES").is_ok_and(|whose| whose == "own") {
+        drop_left(&admin).await;
+    }
     admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
     let mut url = url::Url::parse(server).unwrap();
     url.set_path(&name);
     url.into()
+}
+
+/// What the names of tests' databases begin with. The number of the process that made it comes next.
+const DATABASES: &str = "kiops_test_";
+
+/// Drops the databases of processes that have ended: all tests' together are gigabytes.
+async fn drop_left(admin: &DatabaseConnection) {
+    let all = format!("SELECT datname::text AS name FROM pg_database WHERE datname LIKE '{DATABASES}%'");
+    let all = admin.query_all_raw(Statement::from_string(admin.get_database_backend(), all)).await.unwrap();
+    for name in all.iter().map(|row| row.try_get::<String>("", "name").unwrap()) {
+        let process = name[DATABASES.len()..].split('_').next().unwrap();
+        if !Path::new("/proc").join(process).exists() {
+            // Somebody else may be about it, too.
+            let _ = admin.execute_unprepared(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+        }
+    }
 }
