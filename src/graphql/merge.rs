@@ -115,7 +115,6 @@ struct Step<'a> {
     /// Whether that is more than is known outside.
     narrows: bool,
     directives: &'a [Positioned<Directive>],
-    is_skipped: bool,
     pos: Pos,
 }
 
@@ -303,19 +302,13 @@ impl<'a> Merge<'a> {
                 self.look_through(on, below)?;
                 let mut way = needed(way);
                 // It may stand where the object is not known by its type.
-                way.push(Step { of: seen, narrows: true, directives: &[], is_skipped: false, pos: item.pos });
+                way.push(Step { of: seen, narrows: true, directives: &[], pos: item.pos });
                 items.push(Item::Kept(within(&way, item.clone())));
                 continue;
             };
             self.unfolded.extend(name.cloned());
             let mut way = way.to_vec();
-            way.push(Step {
-                of: narrowed,
-                narrows: narrowed != of,
-                directives,
-                is_skipped: self.asked.is_skipped(directives),
-                pos: item.pos,
-            });
+            way.push(Step { of: narrowed, narrows: narrowed != of, directives, pos: item.pos });
             self.unfold((narrowed, on), below, &way, items)?;
         }
         Ok(())
@@ -402,7 +395,8 @@ impl<'a> Merge<'a> {
     }
 
     fn is_skipped(&self, spot: &Spot<'a>) -> bool {
-        spot.way.iter().any(|step| step.is_skipped) || self.asked.is_skipped(&spot.field.node.directives)
+        let around = spot.way.iter().any(|step| self.asked.is_skipped(step.directives));
+        around || self.asked.is_skipped(&spot.field.node.directives)
     }
 }
 
@@ -417,8 +411,7 @@ impl<'a> Spot<'a> {
         let own = (self.field.node.directives.as_slice(), self.pos);
         let all = self.way.iter().map(|step| (step.directives, step.pos)).chain([own]);
         let all = all.filter(|(directives, _)| !directives.is_empty());
-        // Nothing of what is skipped is asked for here.
-        all.map(|(directives, pos)| Step { of, narrows: false, directives, is_skipped: false, pos }).collect()
+        all.map(|(directives, pos)| Step { of, narrows: false, directives, pos }).collect()
     }
 
     /// Whether a fragment that it stands in has directives.

@@ -28,13 +28,13 @@ impl Order {
     #[must_use]
     pub fn of(request: &mut Request) -> Self {
         let (name, variables) = (request.operation_name.clone(), std::mem::take(&mut request.variables));
-        let operation = request.parsed_query().ok().and_then(|document| {
+        let order = request.parsed_query().ok().and_then(|document| {
             let (_, operation) = chosen(document, name.as_deref())?;
             let asked = Asked { document, variables: &variables };
             Some(Self::below(&asked, &[&operation.selection_set.node]))
         });
         request.variables = variables;
-        operation.unwrap_or_default()
+        order.unwrap_or_default()
     }
 
     fn below(asked: &Asked<'_>, sets: &[&SelectionSet]) -> Self {

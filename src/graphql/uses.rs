@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use async_graphql::parser::types::{Directive, ExecutableDocument, Selection, SelectionSet};
 use async_graphql::{Name, Positioned};
-use async_graphql_value::{ConstValue, Value};
+use async_graphql_value::Value;
 use serde_json::Value as Json;
 
 use super::limits::Refusal;
@@ -28,7 +28,8 @@ pub fn admit_uses(document: &ExecutableDocument, variables: &Json) -> Result<(),
     for definition in operations().flat_map(|operation| &operation.variable_definitions).map(|one| &one.node) {
         if let Some(default) = &definition.default_value {
             let known = sizes.entry(&definition.name.node).or_default();
-            *known = size_of(&default.node).max(*known);
+            let default = default.node.clone().into_json().expect("what stands in a document is no bytes");
+            *known = size(&default).max(*known);
         }
     }
     let mut uses = Uses { document, sizes, fragments: HashMap::new() };
@@ -53,16 +54,6 @@ fn size(value: &Json) -> u64 {
         Json::String(text) => text.len() as u64,
         Json::Array(items) => items.iter().map(size).sum(),
         Json::Object(fields) => fields.iter().map(|(name, value)| name.len() as u64 + size(value)).sum(),
-        _ => 0,
-    };
-    VALUE + within
-}
-
-fn size_of(value: &ConstValue) -> u64 {
-    let within = match value {
-        ConstValue::String(text) => text.len() as u64,
-        ConstValue::List(items) => items.iter().map(size_of).sum(),
-        ConstValue::Object(fields) => fields.iter().map(|(name, value)| name.len() as u64 + size_of(value)).sum(),
         _ => 0,
     };
     VALUE + within
