@@ -74,6 +74,19 @@ pub async fn open(app: &App, scope: &Scope, id: &str) -> Result<SecretString> {
     opened.remove(id).ok_or_else(|| Error::internal(format!("secret {id} is missing")))
 }
 
+/// Opens one row, where it can be opened: of what is missing or does not open, the log says so.
+///
+/// # Errors
+/// INTERNAL when the database does not answer.
+pub async fn open_if_readable(app: &App, scope: &Scope, id: &str) -> Result<Option<SecretString>> {
+    let row = scope.secrets().filter(secret::Column::Id.eq(id)).one(app.db.read()).await?;
+    let opened = row.map(|row| unseal(app, row)).transpose();
+    if !matches!(opened, Ok(Some(_))) {
+        tracing::warn!(id, "a sealed secret is missing, or does not open");
+    }
+    Ok(opened.ok().flatten().map(|(_, value)| value))
+}
+
 /// Opens many rows, by id; ids of other organizations are not among the result.
 ///
 /// # Errors
@@ -83,16 +96,16 @@ pub async fn open_all(app: &App, scope: &Scope, ids: Vec<String>) -> Result<BTre
         return Ok(BTreeMap::new());
     }
     let rows = scope.secrets().filter(secret::Column::Id.is_in(ids)).all(app.db.read()).await?;
-    rows.into_iter()
-        .map(|row| {
-            let sealed = Sealed { key_id: row.key_id, blob: row.sealed };
-            let value = app
-                .vault
-                .unseal(&sealed, &context(&row.organization_id, &row.id))
-                .map_err(|e| Error::internal(format!("secret {}: {e}", row.id)))?;
-            Ok((row.id, value))
-        })
-        .collect()
+    rows.into_iter().map(|row| unseal(app, row)).collect()
+}
+
+fn unseal(app: &App, row: secret::Model) -> Result<(String, SecretString)> {
+    let sealed = Sealed { key_id: row.key_id, blob: row.sealed };
+    let value = app
+        .vault
+        .unseal(&sealed, &context(&row.organization_id, &row.id))
+        .map_err(|e| Error::internal(format!("secret {}: {e}", row.id)))?;
+    Ok((row.id, value))
 }
 
 /// Deletes the sealed rows of an organization that nothing refers to any more.

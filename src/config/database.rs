@@ -49,7 +49,9 @@ impl Database {
 
     fn with_password(&self) -> Option<String> {
         let mut url = Url::parse(&self.url).ok()?;
-        url.set_password(Some(self.password.as_ref()?.expose_secret())).ok()?;
+        // An address takes a percent sign for the beginning of a byte in hexadecimal digits.
+        let password = self.password.as_ref()?.expose_secret().replace('%', "%25");
+        url.set_password(Some(&password)).ok()?;
         Some(url.into())
     }
 }

@@ -79,13 +79,13 @@ fn faults_name_key_and_origin() {
 #[test]
 fn the_databases_password_may_stand_beside_its_address() {
     let address = |url: &str| {
-        let text = format!("database.url = '{url}'\ndatabase.password = 'a/b@c: hush'");
+        let text = format!("database.url = '{url}'\ndatabase.password = 'a/b@c: %41hush'");
         load(&text, &[]).map(|config| {
             assert!(!format!("{config:?}").contains("hush"));
             config.database.address().expose_secret().to_owned()
         })
     };
-    assert_eq!(address("postgres://kiops@db:5/kiops").unwrap(), "postgres://kiops:a%2Fb%40c%3A%20hush@db:5/kiops");
+    assert_eq!(address("postgres://kiops@db:5/kiops").unwrap(), "postgres://kiops:a%2Fb%40c%3A%20%2541hush@db:5/kiops");
     for wrong in ["sqlite://data/kiops.db", "postgres://kiops:other@db/kiops", "postgres://db/kiops"] {
         let error = address(wrong).unwrap_err();
         assert_eq!(keys(&error), ["database.password"], "{error}");

@@ -109,7 +109,7 @@ async fn entries(
         kept.registries.insert(logins::declare(round, home, login).await?);
     }
     if let Some(at) = organization.registries.iter().find(|(_, login)| login.prefix.is_some()).map(|(at, _)| at) {
-        logins::check_prefix(round, home, at).await?;
+        logins::check_prefix(round, home, at, &kept.registries).await?;
     }
     for (_, settings) in &organization.git {
         kept.git.insert(git::declare(round, home, settings).await?);

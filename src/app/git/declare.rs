@@ -57,9 +57,12 @@ pub(in crate::app) async fn declare(round: &mut Round<'_>, home: &Home, stated: 
         round.note(home, entry("git_settings.saved", &row, detail(&row))).await?;
         return Ok(row.id);
     };
-    let same_token = secrets::open(app, scope, &row.secret_id).await?.expose_secret() == stated.token.expose_secret();
+    // One that nobody can read any more is another one: the file has it.
+    let stored = secrets::open_if_readable(app, scope, &row.secret_id).await?;
+    let same_token = stored.is_some_and(|stored| stored.expose_secret() == stated.token.expose_secret());
     let same_place = row.base_url == stated.base_url;
-    if row.declared && same_token && same_place {
+    let is_same = same_token && same_place;
+    if row.declared && is_same {
         return Ok(row.id);
     }
     let action = if row.declared { "git_settings.saved" } else { "git_settings.declared" };
@@ -72,12 +75,12 @@ pub(in crate::app) async fn declare(round: &mut Round<'_>, home: &Home, stated: 
         row.scopes = Set(json!([]));
         row.missing = Set(json!([]));
     }
-    if !same_token {
+    if !is_same {
+        // Stored anew for another place, too: a check of the earlier one that is under way on another server finds by it
+        // that it is about something else.
         row.secret_id = Set(secrets::store(app, round.tx, scope, &stated.token).await?);
         row.token_hint = Set(hint(&stated.token));
         row.saved_by = Set(None);
-    }
-    if !(same_token && same_place) {
         // What is known of an earlier token is believed of this one until it was tried, which is due.
         row.expires_at = Set(None);
         row.rejected = Set(false);
@@ -85,7 +88,7 @@ pub(in crate::app) async fn declare(round: &mut Round<'_>, home: &Home, stated: 
         row.next_check_at = Set(now);
     }
     let row = row.update(round.tx).await?;
-    if !same_token {
+    if !is_same {
         secrets::forget(round.tx, scope, &old_secret).await?;
     }
     round.note(home, entry(action, &row, detail(&row))).await?;

@@ -278,6 +278,7 @@ async fn seen(app: &App, token: &token::Model, membership: &membership::Model) {
     if !stale(token.last_used_at) && !stale(membership.last_seen_at) {
         return;
     }
+    // By itself each: elsewhere the two are held in this order and in the other.
     let note = async {
         let tx = app.begin().await?;
         token::Entity::update_many()
@@ -285,6 +286,8 @@ async fn seen(app: &App, token: &token::Model, membership: &membership::Model) {
             .filter(token::Column::Id.eq(&token.id))
             .exec(&tx)
             .await?;
+        tx.commit().await?;
+        let tx = app.begin().await?;
         membership::Entity::update_many()
             .col_expr(membership::Column::LastSeenAt, Expr::value(now))
             .filter(membership::Column::Id.eq(&membership.id))

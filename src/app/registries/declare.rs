@@ -62,8 +62,9 @@ pub(in crate::app) async fn declare(round: &mut Round<'_>, home: &Home, stated: 
         round.note(home, entry("registry.saved", &row)).await?;
         return Ok(row.id);
     };
-    let stored = secrets::open(app, scope, &row.secret_id).await?;
-    let same_token = stored.expose_secret() == stated.token.expose_secret();
+    // One that nobody can read any more is another one: the file has it.
+    let stored = secrets::open_if_readable(app, scope, &row.secret_id).await?;
+    let same_token = stored.is_some_and(|stored| stored.expose_secret() == stated.token.expose_secret());
     let same_login = same_token && row.username == stated.username;
     if row.declared && same_login && row.repository_prefix == stated.prefix {
         return Ok(row.id);
@@ -88,11 +89,23 @@ pub(in crate::app) async fn declare(round: &mut Round<'_>, home: &Home, stated: 
     Ok(row.id)
 }
 
-/// Notes at `at` when there is a prefix beside the stated one: which of them counts would be a matter of chance.
+/// Notes at `at` when there is a prefix beside the stated one: which of them counts would be a matter of chance. That of a login
+/// which is stated no more was the file's, and is gone with it.
 ///
 /// # Errors
-/// INTERNAL when the database does not answer.
-pub(in crate::app) async fn check_prefix(round: &mut Round<'_>, home: &Home, at: &str) -> Result<()> {
+/// INTERNAL when the database refuses.
+pub(in crate::app) async fn check_prefix(
+    round: &mut Round<'_>,
+    home: &Home,
+    at: &str,
+    kept: &HashSet<String>,
+) -> Result<()> {
+    let rows = home.scope.registries().filter(registry::Column::Declared.eq(true)).all(round.tx).await?;
+    for row in rows.into_iter().filter(|row| row.repository_prefix.is_some() && !kept.contains(&row.id)) {
+        let mut row = row.into_active_model();
+        row.repository_prefix = Set(None);
+        row.update(round.tx).await?;
+    }
     let with_prefix = home.scope.registries().filter(registry::Column::RepositoryPrefix.is_not_null());
     if with_prefix.count(round.tx).await? > 1 {
         let message = "another registry of the organization has a prefix already, and at most one has";

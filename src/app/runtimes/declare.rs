@@ -10,7 +10,7 @@ use super::save::{RegisterRuntime, entry, exposure_of};
 use crate::app::declared::{Home, Round};
 use crate::app::deployments::leftovers;
 use crate::app::{App, Result, Scope, secrets};
-use crate::domain::secret::{ExposeSecret as _, SecretString};
+use crate::domain::secret::ExposeSecret as _;
 
 /// A runtime, checked.
 pub(in crate::app) struct Stated {
@@ -120,12 +120,10 @@ async fn leads_to(app: &App, scope: &Scope, row: &runtime::Model, connection: &C
     if readable != (connection.address(), connection.certificates()) {
         return Ok(false);
     }
-    let stored = match &row.secret_id {
-        Some(id) => Some(secrets::open(app, scope, id).await?),
-        None => None,
-    };
-    let text = |secret: &Option<SecretString>| secret.as_ref().map(|secret| secret.expose_secret().to_owned());
-    Ok(text(&stored) == text(&connection.secret()))
+    let Some(id) = &row.secret_id else { return Ok(connection.secret().is_none()) };
+    // One that nobody can read any more is another one: the file has it.
+    let Some(stored) = secrets::open_if_readable(app, scope, id).await? else { return Ok(false) };
+    Ok(connection.secret().is_some_and(|secret| secret.expose_secret() == stored.expose_secret()))
 }
 
 /// Writes how a runtime is reached. What was known of it is of another place.
