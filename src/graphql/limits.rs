@@ -22,6 +22,8 @@ const NESTING: usize = 60;
 pub const LEVELS: u32 = 33;
 /// The longest name or number, in bytes: a name is said in every error about it.
 const WORD: usize = 256;
+/// The most that introspection may come to, see [`often`]; the standard query comes to half of it.
+const INTROSPECTION: u64 = 600_000;
 /// The longest message about a syntax error, in characters; the parser quotes whole source lines.
 const SYNTAX_MESSAGE: usize = 200;
 
@@ -298,6 +300,9 @@ fn weigh(document: &ExecutableDocument, limits: &Limits) -> Result<(), Refusal> 
         total.nodes = total.nodes.max(weight.nodes);
         total.levels = total.levels.max(weight.levels);
     }
+    if total.introspection > INTROSPECTION {
+        return Err(Refusal::over("what its introspection comes to", INTROSPECTION));
+    }
     for (what, weight, limit) in [
         ("its number of fields", total.fields, limits.fields),
         ("its number of selections", total.nodes, limits.nodes()),
@@ -326,6 +331,10 @@ struct Weight {
     roots: u32,
     logins: u32,
     levels: u32,
+    /// Fields that are given, if all of it is introspection.
+    given: u64,
+    /// Fields that introspection gives.
+    introspection: u64,
 }
 
 impl Weight {
@@ -339,6 +348,8 @@ impl Weight {
         self.roots = self.roots.saturating_add(other.roots);
         self.logins = self.logins.saturating_add(other.logins);
         self.levels = self.levels.max(other.levels);
+        self.given = self.given.saturating_add(other.given);
+        self.introspection = self.introspection.saturating_add(other.introspection);
     }
 }
 
@@ -357,6 +368,8 @@ impl<'a> Scale<'a> {
                     let name = field.node.name.node.as_str();
                     let below = self.set(&field.node.selection_set.node)?;
                     let introspection = matches!(name, "__schema" | "__type");
+                    let given = often(name).saturating_mul(below.given.saturating_add(1));
+                    let introspected = if introspection { given } else { 0 };
                     let deepest = below.depth.max(if introspection { below.introspection_depth } else { 0 });
                     Weight {
                         fields: below.fields.saturating_add(1),
@@ -369,6 +382,8 @@ impl<'a> Scale<'a> {
                         aliases: below.aliases.saturating_add(u32::from(field.node.alias.is_some())),
                         roots: 1,
                         logins: u32::from(name == "login"),
+                        given,
+                        introspection: below.introspection.saturating_add(introspected),
                         ..below
                     }
                 }
@@ -398,6 +413,20 @@ impl<'a> Scale<'a> {
         weight.directives = weight.directives.saturating_add(count(fragment.node.directives.len()));
         self.fragments.insert(name, Some(weight));
         Ok(weight)
+    }
+}
+
+/// How many a list of introspection has, about. The library gives them at once and without a price, and nothing else runs
+/// meanwhile: `possibleTypes{interfaces{possibleTypes{` are a thousand times as many with each two levels.
+fn often(name: &str) -> u64 {
+    match name {
+        "types" => 250,
+        "possibleTypes" => 15,
+        "fields" => 12,
+        "inputFields" | "enumValues" | "directives" => 8,
+        "args" => 3,
+        "interfaces" => 2,
+        _ => 1,
     }
 }
 

@@ -58,6 +58,15 @@ fn hostile_documents_are_refused() {
         (format!("{{{}}}", "x".repeat(257)), "length of a word"),
         (format!("{{ a(b: \"{}\") !", "ä".repeat(20_000)), "Syntax error: "),
         (format!("{{__schema{}{{a{}", "{a".repeat(25), "}".repeat(27)), "introspection"),
+        (
+            format!("{{__type(name:\"Node\"){}name{}}}", "{possibleTypes{interfaces".repeat(5) + "{", "}".repeat(11)),
+            "what its introspection",
+        ),
+        (
+            format!("{{__schema{}name{}}}", "{types".to_owned() + &"{fields{type".repeat(3) + "{", "}".repeat(8)),
+            "introspection",
+        ),
+        (format!("{{__schema{{types{{fields{{args{{{}}}}}}}}}}}", "description ".repeat(1_000)), "introspection"),
         (format!("{{...F}} fragment F on Q{}", "{a".repeat(14) + &"}".repeat(14)), "depth"),
         (format!("{{a}} fragment F on Q{}", "{a".repeat(21) + &"}".repeat(21)), "depth"),
         (format!("{{a{}b{}}}", "{...".repeat(33), "}".repeat(33)), "nesting of selections"),

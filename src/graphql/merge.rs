@@ -8,15 +8,16 @@
 use std::collections::{HashMap, HashSet};
 
 use async_graphql::parser::types::{
-    BaseType, Directive, ExecutableDocument, Field, InlineFragment, OperationDefinition, OperationType, Selection,
-    SelectionSet, Type, TypeCondition,
+    Directive, ExecutableDocument, Field, InlineFragment, OperationDefinition, OperationType, Selection, SelectionSet,
+    TypeCondition,
 };
 use async_graphql::{Name, Pos, Positioned, ServerError, Variables};
 use async_graphql_value::{ConstValue, Value};
 
 use super::asked::Asked;
 use super::limits::{chosen, chosen_mut};
-use super::outline::{TYPES, Types};
+use super::meant::{root, spread};
+use super::outline::{TYPES, Types, base};
 use super::overlap::agree;
 use crate::domain::policy::{self, Standing};
 
@@ -62,28 +63,8 @@ fn is_hidden(operation: &OperationDefinition) -> bool {
 
 /// Takes out the fragments that were unfolded and are spread nowhere else: validation would name them.
 fn forget(document: &mut ExecutableDocument, unfolded: &HashSet<Name>) {
-    let mut used = HashSet::new();
-    for (_, operation) in document.operations.iter() {
-        spread(document, &operation.node.selection_set.node, &mut used);
-    }
+    let used = spread(document, document.operations.iter().map(|(_, operation)| &operation.node));
     document.fragments.retain(|name, _| used.contains(name) || !unfolded.contains(name));
-}
-
-fn spread(document: &ExecutableDocument, set: &SelectionSet, used: &mut HashSet<Name>) {
-    for item in &set.items {
-        match &item.node {
-            Selection::Field(field) => spread(document, &field.node.selection_set.node, used),
-            Selection::InlineFragment(inline) => spread(document, &inline.node.selection_set.node, used),
-            Selection::FragmentSpread(found) => {
-                let name = &found.node.fragment_name.node;
-                if let Some(fragment) = document.fragments.get(name)
-                    && used.insert(name.clone())
-                {
-                    spread(document, &fragment.node.selection_set.node, used);
-                }
-            }
-        }
-    }
 }
 
 /// Why nothing is merged.
@@ -149,14 +130,9 @@ impl<'a> Merge<'a> {
 
     /// What the operation asks for, merged, and the fragments that stand in it now.
     fn operation(mut self, operation: &'a OperationDefinition) -> Result<(SelectionSet, HashSet<Name>), Stop> {
-        let root = match operation.ty {
-            OperationType::Query => "Query",
-            OperationType::Mutation => "Mutation",
-            OperationType::Subscription => "Subscription",
-        };
         let whole = Part { set: &operation.selection_set.node, way: Vec::new() };
         let mut set = SelectionSet::default();
-        for out in self.groups(root, &[whole])? {
+        for out in self.groups(root(operation.ty), &[whole])? {
             match out {
                 Out::Ready(selection) => set.items.push(selection),
                 Out::Group(first, others) if operation.ty == OperationType::Subscription => {
@@ -218,6 +194,8 @@ impl<'a> Merge<'a> {
         let mut out: Vec<Out<'a>> = Vec::new();
         // Where the fields of a key are: one for each that an object is known to be.
         let mut places: HashMap<&'a Name, Vec<usize>> = HashMap::new();
+        // With which directives what is not an object is there already.
+        let mut there = HashSet::new();
         for item in items {
             let spot = match item {
                 Item::Kept(selection) => {
@@ -246,10 +224,11 @@ impl<'a> Merge<'a> {
             }
             match same.and_then(|place| out.get_mut(place)) {
                 Some(Out::Group(_, others)) if spot.gives.is_some() => others.push(spot),
-                // Of what is not an object there is nothing to merge. It stays for its directives.
-                Some(_) if spot.conditions(of).is_empty() => {}
+                // Of what is not an object there is nothing to merge. It stays for its directives, once for the same ones.
+                Some(_) if spot.conditions(of).is_empty() || !there.insert(spot.mark()) => {}
                 Some(_) => out.push(Out::Ready(spot.selection())),
                 None => {
+                    there.insert(spot.mark());
                     places.push(out.len());
                     out.push(Out::Group(spot, Vec::new()));
                 }
@@ -414,6 +393,12 @@ impl<'a> Spot<'a> {
         all.map(|(directives, pos)| Step { of, narrows: false, directives, pos }).collect()
     }
 
+    /// Its key, and which directives are about it: none but the same places of a document have the same ones.
+    fn mark(&self) -> (&'a Name, Vec<*const Positioned<Directive>>) {
+        let directives = self.conditions(self.of).into_iter().map(|step| step.directives.as_ptr());
+        (&self.field.node.response_key().node, directives.collect())
+    }
+
     /// Whether a fragment that it stands in has directives.
     fn is_conditional(&self) -> bool {
         self.way.iter().any(|step| !step.directives.is_empty())
@@ -440,13 +425,6 @@ fn within(way: &[Step<'_>], selection: Positioned<Selection>) -> Positioned<Sele
         };
         Positioned::new(Selection::InlineFragment(Positioned::new(fragment, step.pos)), step.pos)
     })
-}
-
-fn base(kind: &Type) -> &Name {
-    match &kind.base {
-        BaseType::Named(name) => name,
-        BaseType::List(inner) => base(inner),
-    }
 }
 
 #[cfg(test)]

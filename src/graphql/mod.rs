@@ -11,6 +11,7 @@ pub mod guarded;
 pub mod ids;
 pub mod limits;
 pub mod loaders;
+mod meant;
 mod merge;
 pub mod mutation;
 mod nulls;

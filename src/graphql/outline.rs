@@ -1,11 +1,12 @@
 //! What the types of the schema have, and which of them an interface may be: for what is put right around the library, which
 //! does not say it of what is nested.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
+use async_graphql::Name;
 use async_graphql::parser::parse_schema;
-use async_graphql::parser::types::{Type, TypeKind, TypeSystemDefinition};
+use async_graphql::parser::types::{BaseType, Type, TypeKind, TypeSystemDefinition};
 
 /// Those of the whole schema, read from its text: a few milliseconds, once, for the first request that needs them.
 pub static TYPES: LazyLock<Types> = LazyLock::new(|| Types::of(&super::sdl()));
@@ -15,6 +16,8 @@ pub struct Types {
     fields: HashMap<String, HashMap<String, Outline>>,
     /// The types of which an interface or a union may be one.
     possible: HashMap<String, Vec<String>>,
+    /// The names of all types, those that every schema has too.
+    names: HashSet<String>,
 }
 
 /// What a field gives and takes.
@@ -26,11 +29,13 @@ struct Outline {
 impl Types {
     /// Those of a schema's text.
     pub fn of(sdl: &str) -> Self {
-        let mut types = Self { fields: HashMap::new(), possible: HashMap::new() };
+        let names = ["Int", "Float", "String", "Boolean", "ID"].map(str::to_owned).into();
+        let mut types = Self { fields: HashMap::new(), possible: HashMap::new(), names };
         let document = parse_schema(sdl).expect("the schema's own text");
         for definition in document.definitions {
             let TypeSystemDefinition::Type(definition) = definition else { continue };
             let name = definition.node.name.node.to_string();
+            types.names.insert(name.clone());
             let fields = match definition.node.kind {
                 TypeKind::Object(object) => {
                     for interface in object.implements {
@@ -78,6 +83,11 @@ impl Types {
         self.own(of, name).or_else(|| self.possible.get(of)?.iter().find_map(|member| self.own(member, name)))
     }
 
+    /// Whether a type exists, of whichever kind.
+    pub fn is_there(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
     /// Whether something can be asked of it.
     pub fn is_composite(&self, name: &str) -> bool {
         self.fields.contains_key(name) || self.possible.contains_key(name)
@@ -93,5 +103,13 @@ impl Types {
     pub fn may_be_both(&self, one: &str, other: &str) -> bool {
         let (Some(one), Some(other)) = (self.possible.get(one), self.possible.get(other)) else { return false };
         one.iter().any(|kind| other.contains(kind))
+    }
+}
+
+/// The type that is in lists, or the type itself.
+pub fn base(kind: &Type) -> &Name {
+    match &kind.base {
+        BaseType::Named(name) => name,
+        BaseType::List(inner) => base(inner),
     }
 }

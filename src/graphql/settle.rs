@@ -9,7 +9,9 @@ use async_graphql::parser::types::{
 use async_graphql::{Name, Pos, Positioned, Request, ServerError, Variables};
 use async_graphql_value::{ConstValue, Value};
 
+use super::asked::Asked;
 use super::limits::chosen;
+use super::meant::{alone, check, operations_mut, typed};
 use super::merge::merge;
 use super::overlap::first_conflict;
 use crate::domain::policy::Standing;
@@ -19,6 +21,7 @@ pub const HIDDEN: &str = "__present";
 
 /// Puts right, for the operation that is meant:
 ///
+/// - It is [alone](alone), so that no other operation is weighed, or told that it lacks variables.
 /// - What stands under one key in several places is [merged](merge).
 /// - A variable without a value and a default is nothing where an argument or a field of an input has it alone ("Coercing Field
 ///   Arguments Values", "Input Objects"): the library would make null of it, and null takes away what is stored.
@@ -26,40 +29,56 @@ pub const HIDDEN: &str = "__present";
 /// - An object of which no field is left, or has one, is an empty object: the library would make null of it. It is asked for its
 ///   type, under a key that [`Order::apply`](super::order::Order::apply) takes away.
 /// - Directives of `__typename` stand around it: the library would not find the variables that they use.
+/// - What fragments ask for is weighed by [their own types](typed).
 ///
 /// # Errors
-/// What can't be merged. The request has lost its variables then.
+/// What can't be merged, and what the library [does not look at](check). The request has lost its variables then.
 pub fn settle(request: &mut Request, standing: Standing) -> Result<(), ServerError> {
     let (name, mut variables) = (request.operation_name.clone(), std::mem::take(&mut request.variables));
-    if let Ok(document) = request.parsed_query() {
-        if let Some((_, operation)) = chosen(document, name.as_deref()) {
+    let name = name.as_deref();
+    rewrite(request, |document| Ok(alone(document, name)))?;
+    rewrite(request, |document| {
+        if let Some((_, operation)) = chosen(document, name) {
             fill_in(operation, &mut variables);
         }
-        let merged = merge(document, name.as_deref(), &variables, standing)?;
-        if let Some(error) = first_conflict(merged.as_ref().unwrap_or(document)) {
-            return Err(error);
+        check(&Asked { document, variables: &variables }, name)?;
+        let merged = merge(document, name, &variables, standing)?;
+        match first_conflict(merged.as_ref().unwrap_or(document)) {
+            Some(error) => Err(error),
+            None => Ok(merged),
         }
-        if let Some(merged) = merged {
-            request.set_parsed_query(merged);
-        }
-    }
-    if let Ok(document) = request.parsed_query()
-        && let Some((_, operation)) = chosen(document, name.as_deref())
-    {
+    })?;
+    rewrite(request, |document| {
+        let Some((_, operation)) = chosen(document, name) else { return Ok(None) };
         let absent = absent(operation, &variables);
         let (ty, lacks) = (operation.ty, lacks(document, operation.ty));
-        if !absent.is_empty() || lacks {
-            let mut document = document.clone();
-            if !absent.is_empty() {
-                take_out(&mut document, &absent);
-            }
-            if lacks {
-                complete(&mut document, ty);
-            }
-            request.set_parsed_query(document);
+        if absent.is_empty() && !lacks {
+            return Ok(None);
         }
-    }
+        let mut document = document.clone();
+        if !absent.is_empty() {
+            take_out(&mut document, &absent);
+        }
+        if lacks {
+            complete(&mut document, ty);
+        }
+        Ok(Some(document))
+    })?;
+    rewrite(request, |document| Ok(typed(document)))?;
     request.variables = variables;
+    Ok(())
+}
+
+/// Puts another document into the place of the one that was sent, if that can be read and there is another.
+fn rewrite(
+    request: &mut Request,
+    other: impl FnOnce(&ExecutableDocument) -> Result<Option<ExecutableDocument>, ServerError>,
+) -> Result<(), ServerError> {
+    if let Ok(document) = request.parsed_query()
+        && let Some(other) = other(document)?
+    {
+        request.set_parsed_query(other);
+    }
     Ok(())
 }
 
@@ -84,7 +103,7 @@ fn absent(operation: &OperationDefinition, variables: &Variables) -> HashSet<Nam
 fn take_out(document: &mut ExecutableDocument, absent: &HashSet<Name>) {
     let mut seen = Seen { absent, taken: HashSet::new(), left: HashSet::new() };
     for_each_set(document, &mut |set| seen.look_at(set));
-    for operation in operations(document) {
+    for operation in operations_mut(document) {
         for directive in &operation.directives {
             seen.directive(&directive.node);
         }
@@ -188,7 +207,7 @@ fn may_lack(set: &SelectionSet, ty: OperationType) -> bool {
 }
 
 fn complete(document: &mut ExecutableDocument, ty: OperationType) {
-    for operation in operations(document) {
+    for operation in operations_mut(document) {
         if may_lack(&operation.selection_set.node, operation.ty) {
             operation.selection_set.node.items.push(present());
         }
@@ -234,15 +253,6 @@ fn present() -> Positioned<Selection> {
     Positioned::new(Selection::Field(Positioned::new(field, Pos::default())), Pos::default())
 }
 
-fn operations(document: &mut ExecutableDocument) -> impl Iterator<Item = &mut OperationDefinition> {
-    use async_graphql::parser::types::DocumentOperations;
-    let (one, many) = match &mut document.operations {
-        DocumentOperations::Single(operation) => (Some(operation), None),
-        DocumentOperations::Multiple(operations) => (None, Some(operations.values_mut())),
-    };
-    one.into_iter().chain(many.into_iter().flatten()).map(|operation| &mut operation.node)
-}
-
 /// Every set of selections, of operations and fragments, and those below.
 fn for_each_set(document: &mut ExecutableDocument, look: &mut impl FnMut(&mut SelectionSet)) {
     fn below(set: &mut SelectionSet, look: &mut impl FnMut(&mut SelectionSet)) {
@@ -255,7 +265,7 @@ fn for_each_set(document: &mut ExecutableDocument, look: &mut impl FnMut(&mut Se
             }
         }
     }
-    for operation in operations(document) {
+    for operation in operations_mut(document) {
         below(&mut operation.selection_set.node, look);
     }
     for fragment in document.fragments.values_mut() {
@@ -306,12 +316,12 @@ mod tests {
     }
 
     #[test]
-    fn operations_beside_are_left_whole() {
-        let document = "query A($x: Int) { f(x: $x) ...F } query B($x: Int, $y: Int) { f(x: $x, y: $y) ...F } \
+    fn operations_beside_are_not_looked_at() {
+        let document = "query A($x: Int) { f(x: $x) ...F } query B($x: Int!) { f(x: $x) g(x: $x) ...F } \
                         fragment F on Query { g(x: $x) }";
         let mut request = settled(document, "A", json!({}));
         assert_eq!(left(&mut request, "A"), (vec![], String::new()));
-        assert_eq!(left(&mut request, "B"), (vec!["y".to_owned()], "y: $y".to_owned()));
+        assert_eq!(request.parsed_query().expect("it is a document").operations.iter().len(), 1);
     }
 
     #[test]

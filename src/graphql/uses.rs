@@ -13,6 +13,9 @@ use super::limits::Refusal;
 
 /// What all copies together may take, in mebibytes.
 const LIMIT: u64 = 32;
+/// The largest argument of a field that is not at the root, in bytes. It is copied for each object of which the field is asked;
+/// texts and files are for mutations, which have no objects around them.
+const NESTED: u64 = 16 << 10;
 /// What a value takes beside its text, in bytes.
 const VALUE: u64 = 64;
 
@@ -32,16 +35,20 @@ pub fn admit_uses(document: &ExecutableDocument, variables: &Json) -> Result<(),
             *known = size(&default).max(*known);
         }
     }
-    let mut uses = Uses { document, sizes, fragments: HashMap::new() };
+    let mut uses = Uses { document, sizes, fragments: HashMap::new(), largest: 0 };
     let mut sum = 0_u64;
     for operation in operations() {
-        let below = uses.directives(&operation.directives).saturating_add(uses.set(&operation.selection_set.node));
+        let below =
+            uses.directives(&operation.directives).saturating_add(uses.set(&operation.selection_set.node, Place::Root));
         sum = sum.saturating_add(below);
     }
     // What nothing spreads is validated, too.
     for (name, fragment) in &document.fragments {
         let below = uses.directives(&fragment.node.directives).saturating_add(uses.fragment(name));
         sum = sum.saturating_add(below);
+    }
+    if uses.largest > NESTED {
+        return Err(Refusal::over("the size of an argument of a field below the root, in bytes,", NESTED));
     }
     match sum > LIMIT << 20 {
         true => Err(Refusal::over("the size of its arguments, each as often as it stands in it, in MiB,", LIMIT)),
@@ -63,17 +70,30 @@ struct Uses<'a> {
     document: &'a ExecutableDocument,
     sizes: HashMap<&'a str, u64>,
     fragments: HashMap<&'a Name, u64>,
+    /// The largest arguments of a field that is not at the root.
+    largest: u64,
+}
+
+/// Where a set of selections is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Root,
+    Below,
 }
 
 impl<'a> Uses<'a> {
-    fn set(&mut self, set: &'a SelectionSet) -> u64 {
+    fn set(&mut self, set: &'a SelectionSet, place: Place) -> u64 {
         let mut sum = 0_u64;
         for item in &set.items {
             let below = match &item.node {
                 Selection::Field(field) => {
-                    self.arguments(&field.node.arguments).saturating_add(self.set(&field.node.selection_set.node))
+                    let own = self.arguments(&field.node.arguments);
+                    if place == Place::Below {
+                        self.largest = self.largest.max(own);
+                    }
+                    own.saturating_add(self.set(&field.node.selection_set.node, Place::Below))
                 }
-                Selection::InlineFragment(inline) => self.set(&inline.node.selection_set.node),
+                Selection::InlineFragment(inline) => self.set(&inline.node.selection_set.node, place),
                 Selection::FragmentSpread(spread) => self.fragment(&spread.node.fragment_name.node),
             };
             sum = sum.saturating_add(below).saturating_add(self.directives(item.node.directives()));
@@ -87,7 +107,11 @@ impl<'a> Uses<'a> {
         if let Some(known) = self.fragments.get(name) {
             return *known;
         }
-        let sum = self.set(&fragment.node.selection_set.node);
+        let place = match fragment.node.type_condition.node.on.node.as_str() {
+            "Query" | "Mutation" | "Subscription" => Place::Root,
+            _ => Place::Below,
+        };
+        let sum = self.set(&fragment.node.selection_set.node, place);
         self.fragments.insert(name, sum);
         sum
     }
@@ -136,17 +160,35 @@ mod tests {
             format!("query($v: String) {{ {} }}", "a(x: $v) ".repeat(20)),
             format!("query($v: Boolean) {{ {} }}", "a @skip(if: $v) ".repeat(20)),
             // Nobody spreads it, or defined the variable.
-            format!("{{ b }} fragment F on Q {{ {} }}", "a(x: $v) ".repeat(20)),
+            format!("{{ b }} fragment F on Query {{ {} }}", "a(x: $v) ".repeat(20)),
             format!("{{ ...F }} fragment F on Q @skip(if: [{}]) {{ b }}", "$v ".repeat(20)),
             format!("{{ {} }}", "a(x: $v) ".repeat(20)),
             format!(
-                "query($v: Boolean) {{ {} }} fragment F on Q {{ {} }}",
+                "query($v: Boolean) {{ {} }} fragment F on Query {{ {} }}",
                 "...F ".repeat(5),
                 "a(x: { y: $v }) ".repeat(5)
             ),
         ] {
             assert!(!is_admitted(&often, &large), "{often}");
             assert!(is_admitted(&often, &json!({ "v": "x".repeat(1 << 10) })), "{often}");
+        }
+    }
+
+    #[test]
+    fn what_is_copied_for_each_object_is_small() {
+        let value = |bytes: usize| json!({ "v": "x".repeat(bytes) });
+        for below in [
+            "query($v: String) { a { b(x: $v) } }",
+            "query($v: String) { a { ... { b(x: { y: [$v] }) } } }",
+            "query($v: String) { ...F } fragment F on Query { a { ...G } } fragment G on A { b(x: $v) }",
+        ] {
+            assert!(is_admitted(below, &value(15 << 10)), "{below}");
+            assert!(!is_admitted(below, &value(17 << 10)), "{below}");
+        }
+        for root in
+            ["mutation($v: String) { a(x: $v) { b } }", "query($v: String) { ...F } fragment F on Query { a(x: $v) }"]
+        {
+            assert!(is_admitted(root, &value(1 << 20)), "{root}");
         }
     }
 
@@ -164,7 +206,7 @@ mod tests {
         let arguments: String = (0..900).map(|n| format!("a{n}: 1 ")).collect();
         let document = |spread: usize| {
             format!(
-                "{{ {} }} fragment A on Q {{ {} }} fragment B on Q {{ id({arguments}) }}",
+                "{{ {} }} fragment A on Query {{ {} }} fragment B on Query {{ id({arguments}) }}",
                 "...A ".repeat(spread),
                 "...B ".repeat(spread)
             )

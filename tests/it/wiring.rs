@@ -29,13 +29,40 @@ async fn lists_cost_as_many_rows_as_they_may_have() {
             .fold("id".to_owned(), |inner, _| format!("deployments(first: 5) {{ nodes {{ service {{ {inner} }} }} }}"));
         format!("{{ services(first: 5) {{ nodes {{ {inner} }} }} }}")
     };
+    let of_a_service = |levels: usize| {
+        (0..levels).fold("id".to_owned(), |inner, _| {
+            format!("deployments(first: 100) {{ nodes {{ service {{ {inner} }} }} }}")
+        })
+    };
     for (document, is_cheap) in [
         ("{ services(first: 100) { nodes { deployments(first: 100) { nodes { id } } } } }".to_owned(), false),
         ("{ services(first: 40) { nodes { deployments(first: 40) { nodes { id } } } } }".to_owned(), true),
         (nested(6), false),
         (nested(2), true),
+        // The library sees what is spread on an interface as fields that it does not know.
+        (
+            format!(
+                "query($id: ID!) {{ node(id: $id) {{ ...F }} }} fragment F on Service {{ {below} }}",
+                below = of_a_service(3)
+            ),
+            false,
+        ),
+        (
+            format!(
+                "query($id: ID!) {{ node(id: $id) {{ ...F }} }} fragment F on Service {{ {below} }}",
+                below = of_a_service(1)
+            ),
+            true,
+        ),
+        (
+            format!(
+                "query($id: ID!) {{ ...N }} fragment N on Query {{ node(id: $id) {{ ... {{ ...F }} }} }} fragment F on Service {{ ...G }} fragment G on Service {{ {below} }}",
+                below = of_a_service(3)
+            ),
+            false,
+        ),
     ] {
-        let answer = test.run(Some(&shop.admin), &document, Value::Null).await;
+        let answer = test.run(Some(&shop.admin), &document, json!({ "id": shop.service })).await;
         assert_eq!(is_refused(&answer), !is_cheap, "{document} {:?}", answer.errors);
         assert!(is_cheap || answer.errors[0].message.contains("too complex"), "{:?}", answer.errors);
     }
@@ -266,6 +293,57 @@ async fn subscriptions_may_stand_in_fragments() {
         ),
     ] {
         assert_eq!(all(plain).await, all(several).await);
+    }
+}
+
+/// A document may hold operations beside the one that is meant, whose variables are not given and whose price nobody pays.
+#[tokio::test]
+async fn operations_beside_the_one_that_is_meant_are_not_weighed() {
+    let test = TestApp::with(shared_engine(&["acme"])).await;
+    let shop = Shop::open(&test, "acme").await;
+    let document = "
+        query Mine($id: ID!, $name: String) { service(id: $id) { name currentDeployment(environment: $name) { id } ...S } }
+        query Other($id: ID!, $name: String!, $first: Int!) {
+            service(id: $id) { environment(name: $name) { id } ...S ...T } services(first: $first) { totalCount }
+        }
+        query Dear { services(first: 100) { nodes { deployments(first: 100) { nodes { id } } } } }
+        fragment S on Service { id } fragment T on Service { description }";
+    let run = async |document: &str, name: &str| {
+        let request =
+            Request::new(document).operation_name(name).variables(Variables::from_json(json!({ "id": shop.service })));
+        test.schemas.execute(request, caller(Some(&shop.admin))).await
+    };
+    let answer = run(document, "Mine").await;
+    assert!(answer.errors.is_empty(), "{:?}", answer.errors);
+    assert!(run(document, "Dear").await.errors[0].message.contains("too complex"));
+    // What is in no operation is a fault still.
+    let answer = run(&format!("{document} fragment Never on Service {{ id }}"), "Mine").await;
+    assert!(is_refused(&answer) && answer.errors[0].message.contains("Never"), "{:?}", answer.errors);
+    let answer = run("subscription S { a: runtimeStatus { id } b: runtimeStatus { id } }", "S").await;
+    assert!(answer.errors[0].message.contains("only one top level field"), "{:?}", answer.errors);
+}
+
+/// The library falls over a default whose type is a list of what does not exist.
+#[tokio::test]
+async fn a_default_of_any_type_is_no_fault_of_the_server() {
+    let test = TestApp::with(shared_engine(&["acme"])).await;
+    let shop = Shop::open(&test, "acme").await;
+    let sdl = kiops::graphql::sdl();
+    let words = sdl.lines().filter_map(|line| {
+        let mut words = line.split([' ', '{', '(']);
+        let kind = words.next().filter(|word| ["type", "input", "enum", "scalar", "interface", "union"].contains(word));
+        kind.and_then(|_| words.next())
+    });
+    let names: Vec<&str> = words.chain(["Nope", "Int", "Float", "__Type", "__TypeKind"]).collect();
+    assert!(names.len() > 100, "{names:?}");
+    for name in names {
+        for actor in [Some(&shop.admin), Some(&shop.member), None] {
+            for kind in [format!("[{name}]"), format!("[[{name}!]]!"), name.to_owned()] {
+                let document = format!("query($a: {kind} = [1]) {{ server {{ version }} }}");
+                let answer = test.run(actor, &document, Value::Null).await;
+                assert_eq!(code(&answer).as_deref(), Some("BAD_USER_INPUT"), "{document} {:?}", answer.errors);
+            }
+        }
     }
 }
 
