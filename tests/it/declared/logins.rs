@@ -78,3 +78,17 @@ async fn its_host_passes_no_filter_until_it_is_released() {
     let refused = resolve().await.unwrap_err();
     assert!(matches!(&refused, RegistryError::Refused(why) if why.contains("net.allow")), "{refused:?}");
 }
+
+/// The prefix that the file gave to one registry it may give to another, which takes its place.
+#[tokio::test]
+async fn its_prefix_goes_with_it() {
+    let test = TestApp::new().await;
+    apply(&test, &[everything()]).await;
+    let next = login("next.example", Some("next.example/acme"));
+    apply(&test, &[Organization { registries: vec![next], ..organization("acme") }]).await;
+    let admin = ada(&test, "acme").await;
+    let all = registries::list(&test.app, &admin.scope).await.unwrap();
+    let mut all: Vec<_> = all.iter().map(|row| (row.host.as_str(), row.repository_prefix.as_deref())).collect();
+    all.sort_unstable();
+    assert_eq!(all, [("next.example", Some("next.example/acme")), ("registry.example:5000", None)]);
+}

@@ -104,3 +104,17 @@ async fn its_address_passes_no_filter_until_it_is_released() {
     let refused = git::save(&test.app, &far, input).await.unwrap_err();
     assert_eq!(refused.violations[0].field, "input.baseUrl", "{refused:?}");
 }
+
+/// A check of the earlier place, which another server may be about, finds that it is of other settings.
+#[tokio::test]
+async fn another_place_has_a_secret_of_its_own() {
+    let test = TestApp::new().await;
+    apply(&test, &[everything()]).await;
+    let admin = ada(&test, "acme").await;
+    let before = row(&test, &admin).await;
+    let moved = Organization { git: vec![gitlab("https://git.example")], ..everything() };
+    apply(&test, &[moved]).await;
+    let after = row(&test, &admin).await;
+    assert_eq!((before.id, after.base_url.as_str()), (after.id, "https://git.example"));
+    assert_ne!(before.secret_id, after.secret_id);
+}

@@ -3,6 +3,8 @@
 use entity::{Role, RuntimeStatus};
 use kiops::app::declared::{self, Outcome};
 use kiops::app::{registries, runtimes};
+use kiops::domain::secret::ExposeSecret as _;
+use sea_orm::EntityTrait as _;
 use serde_json::json;
 
 use super::{ada, apply, everything, keys, login, only_runtime, organization, refused, runtime, trail, user};
@@ -223,4 +225,22 @@ async fn what_only_the_database_knows_is_told_at_once_too() {
     ];
     assert_eq!(keys(&faults), expected, "{faults:?}");
     assert!(faults[2].1.contains("admin"), "{faults:?}");
+}
+
+/// What nobody can read any more keeps no server from starting: the file says it again.
+#[tokio::test]
+async fn stored_secrets_that_do_not_open_are_stored_anew() {
+    let test = TestApp::new().await;
+    apply(&test, &[everything()]).await;
+    let admin = ada(&test, "acme").await;
+    let damaged = entity::secret::Entity::update_many()
+        .col_expr(entity::secret::Column::Sealed, sea_orm::sea_query::Expr::value(vec![0_u8; 40]))
+        .exec(test.app.db.read_write())
+        .await
+        .unwrap();
+    assert_eq!(damaged.rows_affected, 2, "of the registry and of the provider");
+    assert!(matches!(apply(&test, &[everything()]).await, Outcome::Changed(_)));
+    let login = registries::login_for(&test.app, &admin.scope, None, "registry.example:5000").await.unwrap().unwrap();
+    assert_eq!(login.token.expose_secret(), "the-token-of-the-robot");
+    assert_eq!(apply(&test, &[everything()]).await, Outcome::AsItWas);
 }
