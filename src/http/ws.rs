@@ -35,8 +35,11 @@ pub(super) mod close {
     pub(in crate::http) const TOO_MANY: u16 = 4429;
 }
 
+/// The longest reason of a close frame (RFC 6455, section 5.5): a longer one breaks the protocol, and its code is lost.
+const REASON_BYTES: usize = 123;
+
 pub(super) fn frame(code: u16, reason: &str) -> CloseFrame {
-    CloseFrame { code, reason: reason.into() }
+    CloseFrame { code, reason: reason[..reason.floor_char_boundary(REASON_BYTES)].into() }
 }
 
 /// Upgrades a connection from our own or an allowed origin, or from no browser at all.

@@ -127,10 +127,13 @@ async fn close_codes() {
     let mut client = Client::ready(&server).await;
     client.say(json!({"type": "connection_init"})).await;
     assert_eq!(client.closed().await, 4429);
-    let mut client = Client::ready(&server).await;
-    client.subscribe("1", "subscription{forever}").await;
-    client.subscribe("1", "subscription{forever}").await;
-    assert_eq!(client.closed().await, 4409);
+    // A close frame has no room for all of a long id.
+    for id in ["1".to_owned(), "x".repeat(256), "\u{1f980}".repeat(64)] {
+        let mut client = Client::ready(&server).await;
+        client.subscribe(&id, "subscription{forever}").await;
+        client.subscribe(&id, "subscription{forever}").await;
+        assert_eq!(client.closed().await, 4409, "{id}");
+    }
 }
 
 #[tokio::test]
