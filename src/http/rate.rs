@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use crate::domain::addresses::network;
 use crate::graphql::executor::{Backend, Window};
 use crate::measure::Asker;
 
@@ -22,13 +23,19 @@ const WINDOWS: usize = 10_000;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Who {
     Token([u8; 32]),
+    /// What [`Who::address`] makes of it.
     Address(IpAddr),
 }
 
 impl Who {
     /// The token if there is one, else the address.
     pub(super) fn new(token: Option<&str>, address: IpAddr) -> Self {
-        token.map_or(Self::Address(address), |token| Self::Token(Sha256::digest(token).into()))
+        token.map_or_else(|| Self::address(address), |token| Self::Token(Sha256::digest(token).into()))
+    }
+
+    /// Whoever is at an address, which counts as its [`network`].
+    pub(super) fn address(address: IpAddr) -> Self {
+        Self::Address(network(address))
     }
 
     /// How whoever it is counts where operations do.
@@ -165,4 +172,24 @@ impl Drop for Seat {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    #[test]
+    fn addresses_of_an_ipv6_network_count_together() {
+        let at = |n: u128| IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8_u128 << 96) + n));
+        let sockets = Arc::new(Sockets::new(1));
+        let _seat = sockets.seat(Who::address(at(1)));
+        assert!(sockets.seat(Who::address(at(2))).is_none());
+        assert!(sockets.seat(Who::address(at(1 << 64))).is_some());
+        let requests = Requests::new(1);
+        let now = Instant::now();
+        let counts = [at(1), at(2), at(1 << 64)].map(|from| requests.count(&Who::new(None, from), now).count);
+        assert_eq!(counts, [1, 2, 1]);
+    }
 }
