@@ -15,6 +15,7 @@ use super::{
     origin::Site,
     rate::Who,
     reply::{self, refuse},
+    serve::Place,
     socket::{self, Handshake},
 };
 use crate::graphql::executor::{Backend, ErrorCode};
@@ -69,6 +70,7 @@ pub(super) fn accept<B: Backend>(app: App<B>, upgrade: WebSocketUpgrade, parts: 
     let handshake = Handshake { token, from, may_be_anonymous: site != Site::Unsaid };
     let size = app.settings.body_bytes;
     let tracked = app.settings.tasks.token();
+    let place = parts.extensions.get::<Place>().cloned();
     upgrade
         .max_message_size(size)
         .max_frame_size(size)
@@ -82,6 +84,6 @@ pub(super) fn accept<B: Backend>(app: App<B>, upgrade: WebSocketUpgrade, parts: 
                 let reason = format!("The subprotocol must be {PROTOCOL}");
                 socket::turn_away(socket, frame(close::NOT_ACCEPTABLE, &reason)).await;
             }
-            drop((seat, tracked, open));
+            drop((seat, tracked, open, place));
         })
 }
