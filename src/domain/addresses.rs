@@ -159,6 +159,16 @@ pub fn unwrapped(ip: IpAddr) -> IpAddr {
     inner.map_or(ip, IpAddr::V4)
 }
 
+/// What an address counts as where callers are counted. Somebody with one IPv6 network has 2^64 addresses, so they
+/// all count as its /64. An IPv4 address counts as itself, also where it is mapped into IPv6.
+#[must_use]
+pub fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
+        ip => ip,
+    }
+}
+
 fn v4_of(high: u16, low: u16) -> Ipv4Addr {
     let [a, b] = high.to_be_bytes();
     let [c, d] = low.to_be_bytes();
@@ -191,6 +201,20 @@ mod tests {
         }
         for text in ["10.0.0.1", "192.168.1.1", "172.17.0.1", "127.0.0.1", "fd00::1", "8.8.8.8"] {
             assert!(text.parse().is_ok_and(|ip| never_a_runtime(ip).is_none()), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_network_counts_as_one() {
+        let ip = |text: &str| text.parse::<IpAddr>();
+        for (text, counts_as) in [
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("192.0.2.7", "192.0.2.7"),
+        ] {
+            assert_eq!(ip(text).map(network), ip(counts_as), "{text}");
         }
     }
 }

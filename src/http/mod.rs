@@ -75,7 +75,7 @@ pub struct HttpSettings {
     pub operations_per_socket: usize,
     /// WebSockets at once for one token, and for one address.
     pub sockets_per_caller: usize,
-    /// TCP connections at once.
+    /// TCP connections at once, those of WebSockets among them.
     pub connections: usize,
     /// How long requests in work may take after shutdown has begun.
     pub grace: Duration,

@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn each_finds_its_own_and_pushes_out_its_own() {
         let persisted = Persisted::new(3);
-        let stranger = Who::Address(std::net::IpAddr::from([127, 0, 0, 1]));
+        let stranger = Who::address(std::net::IpAddr::from([127, 0, 0, 1]));
         keep(&persisted, &token(1), "{mine}");
         keep(&persisted, &stranger, "{strange}");
         assert!(knows(&persisted, &token(1), "{mine}") && !knows(&persisted, &token(2), "{mine}"));

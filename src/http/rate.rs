@@ -11,24 +11,33 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use crate::domain::addresses::network;
 use crate::graphql::executor::{Backend, Window};
 use crate::measure::Asker;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Windows kept before those that are over are swept out.
 const WINDOWS: usize = 10_000;
+/// How often they are swept at most: nobody else is counted meanwhile.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Whom something is counted for. Tokens are kept as hashes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Who {
     Token([u8; 32]),
+    /// What [`Who::address`] makes of it.
     Address(IpAddr),
 }
 
 impl Who {
     /// The token if there is one, else the address.
     pub(super) fn new(token: Option<&str>, address: IpAddr) -> Self {
-        token.map_or(Self::Address(address), |token| Self::Token(Sha256::digest(token).into()))
+        token.map_or_else(|| Self::address(address), |token| Self::Token(Sha256::digest(token).into()))
+    }
+
+    /// Whoever is at an address, which counts as its [`network`].
+    pub(super) fn address(address: IpAddr) -> Self {
+        Self::Address(network(address))
     }
 
     /// How whoever it is counts where operations do.
@@ -52,7 +61,26 @@ impl Who {
 #[derive(Debug)]
 pub(super) struct Requests {
     per_minute: u32,
-    windows: Mutex<HashMap<Who, (Instant, u32)>>,
+    windows: Mutex<Windows>,
+}
+
+#[derive(Debug, Default)]
+struct Windows {
+    /// When each was begun, and how many requests it has.
+    of: HashMap<Who, (Instant, u32)>,
+    swept: Option<Instant>,
+}
+
+impl Windows {
+    /// Sweeps out what is over where there is too much. Where much of it is not over there is as much afterwards, and
+    /// the next request must not sweep again.
+    fn sweep(&mut self, now: Instant) {
+        let is_due = self.swept.is_none_or(|swept| now.duration_since(swept) >= SWEEP);
+        if self.of.len() >= WINDOWS && is_due {
+            self.of.retain(|_, (begun, _)| now.duration_since(*begun) < MINUTE);
+            self.swept = Some(now);
+        }
+    }
 }
 
 impl Requests {
@@ -81,10 +109,8 @@ impl Requests {
 
     fn count(&self, who: &Who, now: Instant) -> Window {
         let mut windows = lock(&self.windows);
-        if windows.len() >= WINDOWS {
-            windows.retain(|_, (begun, _)| now.duration_since(*begun) < MINUTE);
-        }
-        let (begun, count) = windows.entry(who.clone()).or_insert((now, 0));
+        windows.sweep(now);
+        let (begun, count) = windows.of.entry(who.clone()).or_insert((now, 0));
         let age = now.duration_since(*begun);
         if age >= MINUTE {
             (*begun, *count) = (now, 0);
@@ -165,4 +191,41 @@ impl Drop for Seat {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    #[test]
+    fn addresses_of_an_ipv6_network_count_together() {
+        let at = |n: u128| IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8_u128 << 96) + n));
+        let sockets = Arc::new(Sockets::new(1));
+        let _seat = sockets.seat(Who::address(at(1)));
+        assert!(sockets.seat(Who::address(at(2))).is_none());
+        assert!(sockets.seat(Who::address(at(1 << 64))).is_some());
+        let requests = Requests::new(1);
+        let now = Instant::now();
+        let counts = [at(1), at(2), at(1 << 64)].map(|from| requests.count(&Who::new(None, from), now).count);
+        assert_eq!(counts, [1, 2, 1]);
+    }
+
+    #[test]
+    fn windows_are_swept_once_a_second_at_most() {
+        let requests = Requests::new(1);
+        let begin = Instant::now();
+        let kept_after = |token: usize, millis: u64| {
+            let who = Who::new(Some(&token.to_string()), IpAddr::from([127, 0, 0, 1]));
+            requests.count(&who, begin + Duration::from_millis(millis));
+            lock(&requests.windows).of.len()
+        };
+        assert_eq!((0..WINDOWS).map(|token| kept_after(token, 0)).max(), Some(WINDOWS));
+        // Nothing is over yet.
+        assert_eq!(kept_after(WINDOWS, 59_500), WINDOWS + 1);
+        // All but the last are, and it was swept just now.
+        assert_eq!(kept_after(WINDOWS, 60_100), WINDOWS + 1);
+        assert_eq!(kept_after(WINDOWS, 60_600), 1);
+    }
 }

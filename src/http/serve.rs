@@ -6,13 +6,22 @@ use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 use axum::{Router, body::Body, extract::ConnectInfo};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::timeout,
+};
 use tower::ServiceExt;
 
 use super::HttpSettings;
 
 /// How long to wait after a connection could not be accepted, usually because no file descriptor is free.
 const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// A connection's place under the cap, among the extensions of its requests. It is free when nobody has it any more: a
+/// WebSocket keeps it, because HTTP is done with the connection when it is upgraded.
+pub(super) type Place = Arc<OwnedSemaphorePermit>;
 
 /// Serves until `settings.shutdown` is cancelled, then lets requests and WebSockets end, for `settings.grace` at
 /// most. Only HTTP/1.1 is spoken, whose header has a time limit from the first byte on; a proxy in front may
@@ -40,9 +49,11 @@ pub async fn serve(listener: TcpListener, router: Router, settings: HttpSettings
         // Without it small answers wait for the other side's acknowledgement; a failure only costs speed.
         let _ = stream.set_nodelay(true);
         let router = router.clone();
+        let place: Place = Arc::new(seat);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(address));
+            request.extensions_mut().insert(place.clone());
             let router = router.clone();
             async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
         });
@@ -63,7 +74,6 @@ pub async fn serve(listener: TcpListener, router: Router, settings: HttpSettings
                     let _ = connection.await;
                 }
             }
-            drop(seat);
         });
         while connections.try_join_next().is_some() {}
     }

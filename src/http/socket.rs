@@ -45,6 +45,8 @@ const FLUSH: usize = 4;
 const FAREWELL: Duration = Duration::from_secs(1);
 /// The longest id of an operation, which every answer repeats.
 const ID_BYTES: usize = 256;
+/// How much of an id a close reason repeats, which has room for 123 bytes with the words around it.
+const SHOWN_ID_BYTES: usize = 90;
 
 /// What the handshake found out.
 pub(super) struct Handshake {
@@ -283,7 +285,7 @@ impl<B: Backend> Conversation<B> {
         let at_work = {
             let running = lock(&self.running);
             if running.contains_key(&id) {
-                let shown: String = id.chars().take(60).collect();
+                let shown = &id[..id.floor_char_boundary(SHOWN_ID_BYTES)];
                 return Err(frame(close::DUPLICATE_ID, &format!("Subscriber for {shown} already exists")));
             }
             running.len()

@@ -15,6 +15,7 @@ use super::{
     origin::Site,
     rate::Who,
     reply::{self, refuse},
+    serve::Place,
     socket::{self, Handshake},
 };
 use crate::graphql::executor::{Backend, ErrorCode};
@@ -35,8 +36,11 @@ pub(super) mod close {
     pub(in crate::http) const TOO_MANY: u16 = 4429;
 }
 
+/// The longest reason of a close frame (RFC 6455, section 5.5): a longer one breaks the protocol, and its code is lost.
+const REASON_BYTES: usize = 123;
+
 pub(super) fn frame(code: u16, reason: &str) -> CloseFrame {
-    CloseFrame { code, reason: reason.into() }
+    CloseFrame { code, reason: reason[..reason.floor_char_boundary(REASON_BYTES)].into() }
 }
 
 /// Upgrades a connection from our own or an allowed origin, or from no browser at all.
@@ -60,12 +64,13 @@ pub(super) fn accept<B: Backend>(app: App<B>, upgrade: WebSocketUpgrade, parts: 
         }
     };
     let from = graphql::address(parts);
-    let Some(seat) = app.sockets.seat(Who::Address(from)) else {
+    let Some(seat) = app.sockets.seat(Who::address(from)) else {
         return reply::too_many(Media::Json, 60, "Too many WebSockets are open from this address.");
     };
     let handshake = Handshake { token, from, may_be_anonymous: site != Site::Unsaid };
     let size = app.settings.body_bytes;
     let tracked = app.settings.tasks.token();
+    let place = parts.extensions.get::<Place>().cloned();
     upgrade
         .max_message_size(size)
         .max_frame_size(size)
@@ -79,6 +84,6 @@ pub(super) fn accept<B: Backend>(app: App<B>, upgrade: WebSocketUpgrade, parts: 
                 let reason = format!("The subprotocol must be {PROTOCOL}");
                 socket::turn_away(socket, frame(close::NOT_ACCEPTABLE, &reason)).await;
             }
-            drop((seat, tracked, open));
+            drop((seat, tracked, open, place));
         })
 }

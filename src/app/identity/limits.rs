@@ -1,7 +1,5 @@
 //! How many wrong passwords an account and an address have in a minute.
 
-use std::net::IpAddr;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::login_failure;
 use sea_orm::{
@@ -10,6 +8,7 @@ use sea_orm::{
 use sha2::{Digest as _, Sha256};
 
 use crate::app::{App, Error, Result};
+use crate::domain::addresses::network;
 
 /// What failures are counted for; hashed, so that the table tells nothing.
 pub(super) struct Subjects(Vec<String>);
@@ -18,7 +17,7 @@ impl Subjects {
     /// The account, whether there is one or not, and the address.
     pub(super) fn new(email: &str, address: Option<&str>) -> Self {
         let mut subjects = vec![digest("account", email)];
-        subjects.extend(address.map(|a| digest("address", &network(a))));
+        subjects.extend(address.map(|a| digest("address", &counts_as(a))));
         Self(subjects)
     }
 }
@@ -27,13 +26,8 @@ fn digest(kind: &str, text: &str) -> String {
     hex::encode(Sha256::digest(format!("{kind}:{text}")))
 }
 
-/// Somebody with one IPv6 network has 2^64 addresses.
-fn network(address: &str) -> String {
-    match address.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
-        Ok(IpAddr::V6(ip)) => format!("{:x?}", ip.segments().get(..4)),
-        Ok(ip) => ip.to_string(),
-        Err(_) => address.to_owned(),
-    }
+fn counts_as(address: &str) -> String {
+    address.parse().map_or_else(|_| address.to_owned(), |ip| network(ip).to_string())
 }
 
 fn minute() -> TimeDelta {

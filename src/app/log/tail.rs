@@ -21,6 +21,10 @@ const PAGE: u64 = 500;
 const SLICE: usize = 128 * 1024;
 /// How many different texts are kept of a slice.
 const FORMS: usize = 8;
+/// How long such a text may be: so many times the lines' own texts, and so many bytes a line for what is around them.
+/// Readers choose the names in it, and longer ones are not worth keeping.
+const TIMES: usize = 4;
+const AROUND: usize = 256;
 /// Slices of the newest lines that are kept, and how many bytes their texts have at most. Who is further behind reads by
 /// themselves.
 const SLICES: usize = 64;
@@ -51,17 +55,26 @@ impl Slice {
         slices.into_iter().map(|lines| Arc::new(Self { lines, made: Mutex::default() })).collect()
     }
 
-    /// What `make` makes of the lines, once for all who want the `same`.
+    /// What `make` makes of the lines, once for all who want the `same`; for each of them where it is too long to keep.
     pub fn made(&self, same: &str, make: impl FnOnce(&[Line]) -> Vec<u8>) -> Bytes {
         let mut made = lock(&self.made);
         if let Some((_, text)) = made.iter().find(|(own, _)| own == same) {
             return text.clone();
         }
-        let text = Bytes::from(make(&self.lines));
-        if made.len() < FORMS {
-            made.push((same.to_owned(), text.clone()));
+        let mut text = make(&self.lines);
+        if made.len() >= FORMS || text.len() > self.bytes() * TIMES + self.lines.len() * AROUND {
+            return text.into();
         }
+        // What it was written into may be twice as long.
+        text.shrink_to_fit();
+        let text = Bytes::from(text);
+        made.push((same.to_owned(), text.clone()));
         text
+    }
+
+    /// How long the lines' own texts are.
+    fn bytes(&self) -> usize {
+        self.lines.iter().map(|line| line.text.len()).sum()
     }
 
     fn first(&self) -> i32 {
@@ -228,10 +241,9 @@ async fn newest(app: &App, run_id: &str) -> Result<i32> {
 
 fn keep(kept: &mut VecDeque<Arc<Slice>>, slice: Arc<Slice>) {
     kept.push_back(slice);
-    let size = |slice: &Arc<Slice>| slice.lines.iter().map(|line| line.text.len()).sum::<usize>();
-    let mut bytes: usize = kept.iter().map(size).sum();
+    let mut bytes: usize = kept.iter().map(|slice| slice.bytes()).sum();
     while kept.len() > SLICES || (bytes > BYTES && kept.len() > 1) {
-        bytes -= kept.pop_front().as_ref().map_or(0, size);
+        bytes -= kept.pop_front().map_or(0, |slice| slice.bytes());
     }
 }
 
@@ -284,4 +296,33 @@ impl Follower {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use entity::LogStream;
+
+    use super::*;
+    use crate::domain::stage::StageKind;
+
+    #[test]
+    fn what_is_far_longer_than_its_lines_is_given_and_not_kept() {
+        let line = |seq| Line {
+            seq,
+            at: DateTime::UNIX_EPOCH,
+            stage: StageKind::Build,
+            stream: LogStream::Stdout,
+            text: "x".repeat(100),
+        };
+        let slice = Slice::cut((1..=10).map(line).collect()).remove(0);
+        let most = 10 * (100 * TIMES + AROUND);
+        for n in 0..FORMS {
+            assert_eq!(slice.made(&format!("odd {n}"), |_| vec![b'x'; most + 1]).len(), most + 1);
+        }
+        assert!(lock(&slice.made).is_empty());
+        // The odd ones have taken no place.
+        assert_eq!(slice.made("honest", |_| vec![b'x'; most]).len(), most);
+        assert_eq!(slice.made("honest", |_| b"made again".to_vec()).len(), most);
+    }
 }

@@ -4,7 +4,11 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Error, Message, client::IntoClientRequest},
@@ -127,10 +131,13 @@ async fn close_codes() {
     let mut client = Client::ready(&server).await;
     client.say(json!({"type": "connection_init"})).await;
     assert_eq!(client.closed().await, 4429);
-    let mut client = Client::ready(&server).await;
-    client.subscribe("1", "subscription{forever}").await;
-    client.subscribe("1", "subscription{forever}").await;
-    assert_eq!(client.closed().await, 4409);
+    // A close frame has no room for all of a long id.
+    for id in ["1".to_owned(), "x".repeat(256), "\u{1f980}".repeat(64)] {
+        let mut client = Client::ready(&server).await;
+        client.subscribe(&id, "subscription{forever}").await;
+        client.subscribe(&id, "subscription{forever}").await;
+        assert_eq!(client.closed().await, 4409, "{id}");
+    }
 }
 
 #[tokio::test]
@@ -223,4 +230,22 @@ async fn a_reader_that_stalls_is_dropped() {
         free = free || Client::open(&server, &[]).await.is_ok();
     }
     assert!(free, "the stalled socket still has its seat");
+}
+
+#[tokio::test]
+async fn a_socket_keeps_its_connections_place() {
+    let server = Server::start(|settings| settings.connections = 1).await;
+    let client = Client::ready(&server).await;
+    let answered = async || {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: kiops\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let early = timeout(Duration::from_millis(300), answered()).await;
+    assert!(early.is_err(), "there is one place, and the socket has it: {early:?}");
+    drop(client);
+    let answer = timeout(Duration::from_secs(5), answered()).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
