@@ -22,8 +22,8 @@ const NESTING: usize = 60;
 pub const LEVELS: u32 = 33;
 /// The longest name or number, in bytes: a name is said in every error about it.
 const WORD: usize = 256;
-/// The most that introspection may come to, see [`often`]; the standard query comes to half of it.
-const INTROSPECTION: u64 = 600_000;
+/// The most that introspection may come to, see [`often`]; the standard query comes to two thirds of it.
+const INTROSPECTION: u64 = 1_000_000;
 /// The longest message about a syntax error, in characters; the parser quotes whole source lines.
 const SYNTAX_MESSAGE: usize = 200;
 
