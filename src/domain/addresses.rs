@@ -160,10 +160,10 @@ pub fn unwrapped(ip: IpAddr) -> IpAddr {
 }
 
 /// What an address counts as where callers are counted. Somebody with one IPv6 network has 2^64 addresses, so they
-/// all count as its /64. An IPv4 address counts as itself, also where it is mapped into IPv6.
+/// all count as its /64. An IPv4 address counts as itself, also [inside](unwrapped) an IPv6 one.
 #[must_use]
 pub fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
+    match unwrapped(ip) {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
         ip => ip,
     }
@@ -212,7 +212,9 @@ mod tests {
             ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::"),
             ("2001:db8:1:3::1", "2001:db8:1:3::"),
             ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("64:ff9b::192.0.2.7", "192.0.2.7"),
             ("192.0.2.7", "192.0.2.7"),
+            ("::1", "::"),
         ] {
             assert_eq!(ip(text).map(network), ip(counts_as), "{text}");
         }

@@ -10,7 +10,8 @@ use async_graphql::{Name, Positioned, ServerError};
 
 use super::asked::Asked;
 use super::limits::chosen;
-use super::outline::{TYPES, base};
+use super::outline::{MEMBER_TYPES, TYPES, base};
+use crate::domain::policy::Standing;
 
 /// The document without the operations beside the one that is meant, and without the fragments that those alone spread; none
 /// where there is no other. The library looks at values of all operations' variables, of which only those of one are given, and
@@ -59,11 +60,12 @@ pub fn spread<'a>(
 ///
 /// # Errors
 /// A subscription has several fields ("Single Root Field"). The type of a variable with a default does not exist.
-pub fn check(asked: &Asked<'_>, name: Option<&str>) -> Result<(), ServerError> {
+pub fn check(asked: &Asked<'_>, name: Option<&str>, standing: Standing) -> Result<(), ServerError> {
+    let types = || if standing >= Standing::Admin { &TYPES } else { &MEMBER_TYPES };
     for (_, operation) in asked.document.operations.iter() {
         for variable in &operation.node.variable_definitions {
             let kind = base(&variable.node.var_type.node);
-            if variable.node.default_value.is_some() && !TYPES.is_there(kind) {
+            if variable.node.default_value.is_some() && !types().is_there(kind) {
                 return Err(ServerError::new(format!("Unknown type \"{kind}\""), Some(variable.node.var_type.pos)));
             }
         }
@@ -206,12 +208,13 @@ mod tests {
         let checked = |document: &str| {
             let document = parse_query(document).expect("it is a document");
             let asked = Asked { document: &document, variables: &Variables::default() };
-            check(&asked, None).map_err(|error| error.message)
+            check(&asked, None, Standing::Member).map_err(|error| error.message)
         };
         for one in [
             "subscription { a: deployment(id: 1) { id } ...F } fragment F on Subscription { a: deployment(id: 1) { id } }",
             "subscription { a b @skip(if: true) }",
             "query($a: [String!] = [1], $b: Nope) { a b }",
+            "query($a: [Service] = [1]) { a }",
         ] {
             assert_eq!(checked(one), Ok(()), "{one}");
         }
@@ -219,6 +222,9 @@ mod tests {
             let refused = Err("Anonymous Subscription must select only one top level field.".to_owned());
             assert_eq!(checked(several), refused, "{several}");
         }
-        assert_eq!(checked("query($a: [[Nope]!] = [1]) { a }"), Err("Unknown type \"Nope\"".to_owned()));
+        for unknown in ["Nope", "AuditEvent"] {
+            let document = format!("query($a: [[{unknown}]!] = [1]) {{ a }}");
+            assert_eq!(checked(&document), Err(format!("Unknown type \"{unknown}\"")), "members do not have it");
+        }
     }
 }

@@ -34,3 +34,9 @@ pub use schema::{Schemas, schemas};
 pub fn sdl() -> String {
     schemas(None).full.sdl()
 }
+
+/// The SDL that members see, and nobody. Needs no database.
+#[must_use]
+pub fn member_sdl() -> String {
+    schemas(None).member.sdl()
+}

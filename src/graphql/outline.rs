@@ -11,6 +11,9 @@ use async_graphql::parser::types::{BaseType, Type, TypeKind, TypeSystemDefinitio
 /// Those of the whole schema, read from its text: a few milliseconds, once, for the first request that needs them.
 pub static TYPES: LazyLock<Types> = LazyLock::new(|| Types::of(&super::sdl()));
 
+/// Those that members see.
+pub static MEMBER_TYPES: LazyLock<Types> = LazyLock::new(|| Types::of(&super::member_sdl()));
+
 /// The types of all fields, by the names of type and field.
 pub struct Types {
     fields: HashMap<String, HashMap<String, Outline>>,

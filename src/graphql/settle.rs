@@ -41,7 +41,7 @@ pub fn settle(request: &mut Request, standing: Standing) -> Result<(), ServerErr
         if let Some((_, operation)) = chosen(document, name) {
             fill_in(operation, &mut variables);
         }
-        check(&Asked { document, variables: &variables }, name)?;
+        check(&Asked { document, variables: &variables }, name, standing)?;
         let merged = merge(document, name, &variables, standing)?;
         match first_conflict(merged.as_ref().unwrap_or(document)) {
             Some(error) => Err(error),

@@ -75,7 +75,7 @@ pub struct HttpSettings {
     pub operations_per_socket: usize,
     /// WebSockets at once for one token, and for one address.
     pub sockets_per_caller: usize,
-    /// TCP connections at once, those of WebSockets among them.
+    /// TCP connections at once; three quarters of them may be WebSockets.
     pub connections: usize,
     /// How long requests in work may take after shutdown has begun.
     pub grace: Duration,
@@ -166,7 +166,7 @@ fn app<B: Backend>(backend: B, settings: HttpSettings) -> App<B> {
     App {
         backend,
         requests: Arc::new(rate::Requests::new(settings.requests_per_minute)),
-        sockets: Arc::new(rate::Sockets::new(settings.sockets_per_caller)),
+        sockets: Arc::new(rate::Sockets::new(settings.sockets_per_caller, settings.connections)),
         persisted: Arc::new(Persisted::new(settings.persisted_queries)),
         settings: Arc::new(settings),
     }

@@ -150,22 +150,33 @@ impl Allowance {
 #[derive(Debug)]
 pub(super) struct Sockets {
     most: usize,
-    open: Mutex<HashMap<Who, usize>>,
+    in_all: usize,
+    open: Mutex<Opened>,
+}
+
+#[derive(Debug, Default)]
+struct Opened {
+    of: HashMap<Who, usize>,
+    at_addresses: usize,
 }
 
 impl Sockets {
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, open: Mutex::default() }
+    /// So many for each, and three quarters of the server's connections for all addresses together: requests and probes
+    /// find a place whoever keeps sockets open.
+    pub(super) fn new(most: usize, connections: usize) -> Self {
+        Self { most, in_all: connections - connections / 4, open: Mutex::default() }
     }
 
     /// A seat that is given back when it is dropped; `None` when all are taken.
     pub(super) fn seat(self: &Arc<Self>, who: Who) -> Option<Seat> {
         let mut open = lock(&self.open);
-        let count = open.entry(who.clone()).or_default();
-        if *count >= self.most {
+        let is_address = matches!(who, Who::Address(_));
+        let count = open.of.get(&who).copied().unwrap_or_default();
+        if count >= self.most || (is_address && open.at_addresses >= self.in_all) {
             return None;
         }
-        *count += 1;
+        open.of.insert(who.clone(), count + 1);
+        open.at_addresses += usize::from(is_address);
         Some(Seat { sockets: self.clone(), who })
     }
 }
@@ -180,10 +191,11 @@ pub(super) struct Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut open = lock(&self.sockets.open);
-        if let Some(count) = open.get_mut(&self.who) {
+        open.at_addresses -= usize::from(matches!(self.who, Who::Address(_)));
+        if let Some(count) = open.of.get_mut(&self.who) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&self.who);
+                open.of.remove(&self.who);
             }
         }
     }
@@ -202,7 +214,7 @@ mod tests {
     #[test]
     fn addresses_of_an_ipv6_network_count_together() {
         let at = |n: u128| IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8_u128 << 96) + n));
-        let sockets = Arc::new(Sockets::new(1));
+        let sockets = Arc::new(Sockets::new(1, 100));
         let _seat = sockets.seat(Who::address(at(1)));
         assert!(sockets.seat(Who::address(at(2))).is_none());
         assert!(sockets.seat(Who::address(at(1 << 64))).is_some());
@@ -210,6 +222,18 @@ mod tests {
         let now = Instant::now();
         let counts = [at(1), at(2), at(1 << 64)].map(|from| requests.count(&Who::new(None, from), now).count);
         assert_eq!(counts, [1, 2, 1]);
+    }
+
+    #[test]
+    fn sockets_leave_places_for_requests() {
+        let sockets = Arc::new(Sockets::new(2, 4));
+        let at = |n: u8| Who::address(IpAddr::from([192, 0, 2, n]));
+        let mut seats: Vec<_> = [1, 1, 2].map(|n| sockets.seat(at(n)).expect("there is one")).into();
+        assert!(sockets.seat(at(3)).is_none() && sockets.seat(at(1)).is_none());
+        // A token's are sockets of addresses, too.
+        assert!(sockets.seat(Who::Token([0; 32])).is_some());
+        seats.pop();
+        assert!(sockets.seat(at(3)).is_some());
     }
 
     #[test]

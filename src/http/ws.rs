@@ -65,7 +65,7 @@ pub(super) fn accept<B: Backend>(app: App<B>, upgrade: WebSocketUpgrade, parts: 
     };
     let from = graphql::address(parts);
     let Some(seat) = app.sockets.seat(Who::address(from)) else {
-        return reply::too_many(Media::Json, 60, "Too many WebSockets are open from this address.");
+        return reply::too_many(Media::Json, 60, "Too many WebSockets are open, from this address or in all.");
     };
     let handshake = Handshake { token, from, may_be_anonymous: site != Site::Unsaid };
     let size = app.settings.body_bytes;
