@@ -23,7 +23,9 @@ async fn the_exit_code_decides_and_nothing_is_left() {
         assert!(lines.has(Output::Stdout, "no end"), "{}", lines.text());
         assert_eq!(place.left(), "");
     }
-    assert_eq!(place.docker(&["volume", "ls", "--quiet"]), volumes);
+    // Those of others may have gone meanwhile.
+    let after = place.docker(&["volume", "ls", "--quiet"]);
+    assert!(after.lines().all(|volume| volumes.contains(volume)), "{after}");
 }
 
 #[tokio::test]

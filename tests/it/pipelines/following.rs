@@ -2,7 +2,7 @@
 
 use async_graphql::{Request, Variables};
 use futures_util::StreamExt as _;
-use kiops::app::log::RunLog;
+use kiops::app::log::{RunLog, after};
 use kiops::builder::{Journal as _, Output};
 use kiops::domain::stage::StageKind;
 use kiops::graphql::ids::decode;
@@ -16,9 +16,17 @@ use crate::support::app::caller;
 const FOLLOW: &str = "subscription($id: ID!, $after: String) { pipelineLog(id: $id, after: $after) { text cursor } }";
 
 impl Yard {
-    /// Its log, to write to.
+    /// Its log, to write to, once what the run has said itself is stored: of two lines with one number the second is lost.
     async fn log(&self, id: &str) -> RunLog {
         let (_, row) = decode(&id.into()).unwrap();
+        let mut before = None;
+        loop {
+            let stored = after(&self.test.app, &row, None, 0, 500).await.unwrap().len();
+            if before.replace(stored) == Some(stored) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        }
         RunLog::resume(&self.test.app, &row, StageKind::Build, Masker::new([])).await.unwrap()
     }
 
