@@ -3,6 +3,7 @@ import { spawn, execFileSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { createServer, request, Agent } from 'node:http'
 import { createServer as listen } from 'node:net'
+import { backend } from '../peers/git-http.mjs'
 
 const { PROGRAM, FOLDER, CLIENT, KIOPS_TEST_DOCKER_HOST: HOST } = process.env
 const PASSWORD = 'correct horse battery'
@@ -42,33 +43,6 @@ export function repository(files) {
   return { tree, commit, head: commit(files) }
 }
 
-// `git http-backend` as a CGI program.
-function backend(call, reply, url) {
-  const child = spawn('git', ['http-backend'], {
-    stdio: ['pipe', 'pipe', 'ignore'],
-    env: {
-      PATH: process.env.PATH, GIT_CONFIG_NOSYSTEM: '1', GIT_CONFIG_GLOBAL: '/dev/null', GIT_PROJECT_ROOT: `${FOLDER}/git`, GIT_HTTP_EXPORT_ALL: '1',
-      REQUEST_METHOD: call.method, PATH_INFO: url.pathname, QUERY_STRING: url.search.slice(1), REMOTE_ADDR: '127.0.0.1',
-      CONTENT_TYPE: call.headers['content-type'] ?? '', CONTENT_LENGTH: call.headers['content-length'] ?? '',
-      HTTP_CONTENT_ENCODING: call.headers['content-encoding'] ?? '', GIT_PROTOCOL: call.headers['git-protocol'] ?? '',
-    },
-  })
-  child.stdin.on('error', () => {})
-  call.pipe(child.stdin)
-  let head = Buffer.alloc(0)
-  const first = data => {
-    head = Buffer.concat([head, data])
-    const end = head.indexOf('\r\n\r\n')
-    if (end < 0) return
-    child.stdout.off('data', first)
-    const headers = Object.fromEntries(head.subarray(0, end).toString().split('\r\n').map(line => line.split(': ')))
-    reply.writeHead(Number(headers.Status?.split(' ')[0] ?? 200), headers)
-    reply.write(head.subarray(end + 4))
-    child.stdout.pipe(reply)
-  }
-  child.stdout.on('data', first)
-}
-
 // It lets nobody install webhooks: the secret is given to be pasted.
 export async function github() {
   const port = await free()
@@ -85,7 +59,7 @@ export async function github() {
     const url = new URL(call.url, base)
     if (url.pathname.includes('.git/')) {
       const known = Buffer.from(call.headers.authorization?.slice(6) ?? '', 'base64').toString().endsWith(`:${TOKEN}`)
-      return known ? backend(call, reply, url) : reply.writeHead(401, { 'www-authenticate': 'Basic realm="Git"' }).end()
+      return known ? backend(`${FOLDER}/git`, call, reply, url) : reply.writeHead(401, { 'www-authenticate': 'Basic realm="Git"' }).end()
     }
     const path = url.pathname.replace(/^\/api\/v3/, '')
     const headers = { 'content-type': 'application/json', 'x-oauth-scopes': 'repo, read:org, admin:repo_hook' }
