@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, FragmentDefinition, InlineFragment, OperationDefinition, OperationType,
-    Selection, SelectionSet, TypeCondition,
+    Directive, DocumentOperations, ExecutableDocument, FragmentDefinition, InlineFragment, OperationDefinition,
+    OperationType, Selection, SelectionSet, TypeCondition,
 };
-use async_graphql::{Name, Positioned, ServerError};
+use async_graphql::{Name, Pos, Positioned, ServerError};
 
 use super::asked::Asked;
 use super::limits::chosen;
@@ -84,62 +84,53 @@ pub fn check(asked: &Asked<'_>, name: Option<&str>, standing: Standing) -> Resul
 }
 
 /// Says the type of each fragment around where it is spread, where that is another than the type around: the library weighs what
-/// is in it as if it were asked of the latter, of which it knows no such fields, nor what they cost. None where there is none.
-pub fn typed(document: &ExecutableDocument) -> Option<ExecutableDocument> {
-    if document.fragments.is_empty() {
-        return None;
-    }
+/// is in it as if it were asked of the latter, of which it knows no such fields, nor what they cost.
+pub fn typed(document: &mut ExecutableDocument) {
     let on = |fragment: &Positioned<FragmentDefinition>| fragment.node.type_condition.node.on.node.clone();
     let typing = Typing(document.fragments.iter().map(|(name, fragment)| (name.clone(), on(fragment))).collect());
-    let mut document = document.clone();
-    let mut is_changed = false;
-    for operation in operations_mut(&mut document) {
-        is_changed |= typing.put(Some(root(operation.ty)), &mut operation.selection_set.node);
+    for operation in operations_mut(document) {
+        typing.put(Some(root(operation.ty)), &mut operation.selection_set.node);
     }
     for fragment in document.fragments.values_mut().map(|fragment| &mut fragment.node) {
-        is_changed |= typing.put(Some(&fragment.type_condition.node.on.node), &mut fragment.selection_set.node);
+        typing.put(Some(&fragment.type_condition.node.on.node), &mut fragment.selection_set.node);
     }
-    is_changed.then_some(document)
 }
 
 /// The types of fragments, by name.
 struct Typing(HashMap<Name, Name>);
 
 impl Typing {
-    /// Whether something was put around a spread in a set that is asked of a type, if that is known.
-    fn put(&self, of: Option<&str>, set: &mut SelectionSet) -> bool {
-        let mut is_changed = false;
+    /// Says them in a set that is asked of a type, if that is known.
+    fn put(&self, of: Option<&str>, set: &mut SelectionSet) {
         for item in &mut set.items {
-            is_changed |= match &mut item.node {
+            match &mut item.node {
                 Selection::Field(field) => {
                     let below = of.and_then(|of| TYPES.field(of, &field.node.name.node)).map(base);
-                    self.put(below.map(Name::as_str), &mut field.node.selection_set.node)
+                    self.put(below.map(Name::as_str), &mut field.node.selection_set.node);
                 }
                 Selection::InlineFragment(inline) => {
                     let on = inline.node.type_condition.as_ref().map(|on| on.node.on.node.as_str());
-                    self.put(on.or(of), &mut inline.node.selection_set.node)
+                    self.put(on.or(of), &mut inline.node.selection_set.node);
                 }
                 Selection::FragmentSpread(spread) => {
                     let on = self.0.get(&spread.node.fragment_name.node);
-                    match on.filter(|on| of != Some(on.as_str())) {
-                        Some(on) => {
-                            *item = within(on, item.clone());
-                            true
-                        }
-                        None => false,
+                    if let Some(on) = on.filter(|on| of != Some(on.as_str())) {
+                        *item = fragment((Some(on.clone()), Vec::new(), item.pos), item.clone());
                     }
                 }
-            };
+            }
         }
-        is_changed
     }
 }
 
-fn within(on: &Name, selection: Positioned<Selection>) -> Positioned<Selection> {
-    let pos = selection.pos;
+/// A selection in a fragment on a type, if one is named, with directives and its place in what was sent.
+pub fn fragment(
+    (on, directives, pos): (Option<Name>, Vec<Positioned<Directive>>, Pos),
+    selection: Positioned<Selection>,
+) -> Positioned<Selection> {
     let fragment = InlineFragment {
-        type_condition: Some(Positioned::new(TypeCondition { on: Positioned::new(on.clone(), pos) }, pos)),
-        directives: Vec::new(),
+        type_condition: on.map(|on| Positioned::new(TypeCondition { on: Positioned::new(on, pos) }, pos)),
+        directives,
         selection_set: Positioned::new(SelectionSet { items: vec![selection] }, pos),
     };
     Positioned::new(Selection::InlineFragment(Positioned::new(fragment, pos)), pos)
@@ -187,18 +178,19 @@ mod tests {
 
     #[test]
     fn only_what_another_type_is_around_is_put_into_its_own() {
-        let changes = |document: &str| {
-            let typed = typed(&parse_query(document).expect("it is a document"))?;
-            Some(format!("{typed:?}").matches("InlineFragment {").count())
+        let fragments = |document: &str| {
+            let mut document = parse_query(document).expect("it is a document");
+            typed(&mut document);
+            format!("{document:?}").matches("InlineFragment {").count()
         };
-        assert_eq!(changes("{ services { nodes { ...S } } } fragment S on Service { id }"), None);
-        assert_eq!(changes("{ node(id: 1) { ...S } } fragment S on Service { id }"), Some(1));
+        assert_eq!(fragments("{ services { nodes { ...S } } } fragment S on Service { id }"), 0);
+        assert_eq!(fragments("{ node(id: 1) { ...S } } fragment S on Service { id }"), 1);
         let nested = "{ node(id: 1) { ... on Service { ...S } } } fragment S on Service { ...N } fragment N on Node { ...S2 } \
                       fragment S2 on Service { id }";
-        assert_eq!(changes(nested), Some(3));
+        assert_eq!(fragments(nested), 3);
         assert_eq!(
-            changes("{ nothing { ...S } } fragment S on Service { id }"),
-            Some(1),
+            fragments("{ nothing { ...S } } fragment S on Service { id }"),
+            1,
             "of what is not known nothing is"
         );
     }

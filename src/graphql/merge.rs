@@ -8,15 +8,14 @@
 use std::collections::{HashMap, HashSet};
 
 use async_graphql::parser::types::{
-    Directive, ExecutableDocument, Field, InlineFragment, OperationDefinition, OperationType, Selection, SelectionSet,
-    TypeCondition,
+    Directive, ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet, TypeCondition,
 };
 use async_graphql::{Name, Pos, Positioned, ServerError, Variables};
 use async_graphql_value::{ConstValue, Value};
 
 use super::asked::Asked;
 use super::limits::{chosen, chosen_mut};
-use super::meant::{root, spread};
+use super::meant::{fragment, root, spread};
 use super::outline::{TYPES, Types, base};
 use super::overlap::agree;
 use crate::domain::policy::{self, Standing};
@@ -416,15 +415,8 @@ fn needed<'a>(way: &[Step<'a>]) -> Vec<Step<'a>> {
 /// A selection within fragments, the outermost first. Each says its type: the library's rule of what can be merged does not know
 /// it of one that is around.
 fn within(way: &[Step<'_>], selection: Positioned<Selection>) -> Positioned<Selection> {
-    way.iter().rev().fold(selection, |inner, step| {
-        let on = TypeCondition { on: Positioned::new(Name::new(step.of), step.pos) };
-        let fragment = InlineFragment {
-            type_condition: Some(Positioned::new(on, step.pos)),
-            directives: step.directives.to_vec(),
-            selection_set: Positioned::new(SelectionSet { items: vec![inner] }, step.pos),
-        };
-        Positioned::new(Selection::InlineFragment(Positioned::new(fragment, step.pos)), step.pos)
-    })
+    let around = |step: &Step<'_>| (Some(Name::new(step.of)), step.directives.to_vec(), step.pos);
+    way.iter().rev().fold(selection, |inner, step| fragment(around(step), inner))
 }
 
 #[cfg(test)]

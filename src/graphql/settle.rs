@@ -1,17 +1,17 @@
 //! What a request means before the library sees it, where the library takes it otherwise than the specification.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use async_graphql::parser::types::{
-    BaseType, Directive, ExecutableDocument, Field, InlineFragment, OperationDefinition, OperationType, Selection,
-    SelectionSet,
+    BaseType, Directive, ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet,
 };
 use async_graphql::{Name, Pos, Positioned, Request, ServerError, Variables};
 use async_graphql_value::{ConstValue, Value};
 
 use super::asked::Asked;
 use super::limits::chosen;
-use super::meant::{alone, check, operations_mut, typed};
+use super::meant::{alone, check, fragment, operations_mut, typed};
 use super::merge::merge;
 use super::overlap::first_conflict;
 use crate::domain::policy::Standing;
@@ -35,51 +35,56 @@ pub const HIDDEN: &str = "__present";
 /// What can't be merged, and what the library [does not look at](check). The request has lost its variables then.
 pub fn settle(request: &mut Request, standing: Standing) -> Result<(), ServerError> {
     let (name, mut variables) = (request.operation_name.clone(), std::mem::take(&mut request.variables));
-    let name = name.as_deref();
-    rewrite(request, |document| Ok(alone(document, name)))?;
-    rewrite(request, |document| {
-        if let Some((_, operation)) = chosen(document, name) {
-            fill_in(operation, &mut variables);
-        }
-        check(&Asked { document, variables: &variables }, name, standing)?;
-        let merged = merge(document, name, &variables, standing)?;
-        match first_conflict(merged.as_ref().unwrap_or(document)) {
-            Some(error) => Err(error),
-            None => Ok(merged),
-        }
-    })?;
-    rewrite(request, |document| {
-        let Some((_, operation)) = chosen(document, name) else { return Ok(None) };
-        let absent = absent(operation, &variables);
-        let (ty, lacks) = (operation.ty, lacks(document, operation.ty));
-        if absent.is_empty() && !lacks {
-            return Ok(None);
-        }
-        let mut document = document.clone();
-        if !absent.is_empty() {
-            take_out(&mut document, &absent);
-        }
-        if lacks {
-            complete(&mut document, ty);
-        }
-        Ok(Some(document))
-    })?;
-    rewrite(request, |document| Ok(typed(document)))?;
+    // What can't be read is for the library to say.
+    if let Ok(sent) = request.parsed_query()
+        && let Some(other) = rewritten(sent, name.as_deref(), &mut variables, standing)?
+    {
+        request.set_parsed_query(other);
+    }
     request.variables = variables;
     Ok(())
 }
 
-/// Puts another document into the place of the one that was sent, if that can be read and there is another.
-fn rewrite(
-    request: &mut Request,
-    other: impl FnOnce(&ExecutableDocument) -> Result<Option<ExecutableDocument>, ServerError>,
-) -> Result<(), ServerError> {
-    if let Ok(document) = request.parsed_query()
-        && let Some(other) = other(document)?
-    {
-        request.set_parsed_query(other);
+/// What is put into the place of the document that was sent, if it is to be another.
+fn rewritten(
+    sent: &ExecutableDocument,
+    name: Option<&str>,
+    variables: &mut Variables,
+    standing: Standing,
+) -> Result<Option<ExecutableDocument>, ServerError> {
+    let mut document = Cow::Borrowed(sent);
+    put(&mut document, alone(sent, name));
+    if let Some((_, operation)) = chosen(&document, name) {
+        fill_in(operation, variables);
     }
-    Ok(())
+    check(&Asked { document: &document, variables }, name, standing)?;
+    let merged = merge(&document, name, variables, standing)?;
+    put(&mut document, merged);
+    if let Some(conflict) = first_conflict(&document) {
+        return Err(conflict);
+    }
+    if let Some((_, operation)) = chosen(&document, name) {
+        let (ty, absent) = (operation.ty, absent(operation, variables));
+        if !absent.is_empty() {
+            take_out(document.to_mut(), &absent);
+        }
+        if lacks(&document, ty) {
+            complete(document.to_mut(), ty);
+        }
+    }
+    if !document.fragments.is_empty() {
+        typed(document.to_mut());
+    }
+    Ok(match document {
+        Cow::Owned(document) => Some(document),
+        Cow::Borrowed(_) => None,
+    })
+}
+
+fn put(document: &mut Cow<'_, ExecutableDocument>, other: Option<ExecutableDocument>) {
+    if let Some(other) = other {
+        *document = Cow::Owned(other);
+    }
 }
 
 /// Only those that directives can name: the library looks at values of others, even for operations that are not meant.
@@ -233,11 +238,8 @@ fn is_unseen(selection: &Selection) -> bool {
 /// Puts the directives of a field on a fragment around it.
 fn show(item: &mut Positioned<Selection>) {
     let Selection::Field(field) = &mut item.node else { return };
-    let (pos, directives) = (item.pos, std::mem::take(&mut field.node.directives));
-    let inner = Positioned::new(Selection::Field(field.clone()), pos);
-    let selection_set = Positioned::new(SelectionSet { items: vec![inner] }, pos);
-    let fragment = InlineFragment { type_condition: None, directives, selection_set };
-    item.node = Selection::InlineFragment(Positioned::new(fragment, pos));
+    let directives = std::mem::take(&mut field.node.directives);
+    *item = fragment((None, directives, item.pos), item.clone());
 }
 
 /// Asks for the type, under the hidden key.
