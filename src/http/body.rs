@@ -31,29 +31,23 @@ pub(super) enum Unread {
 
 /// What the bodies that are being read may take together.
 #[derive(Clone)]
-pub(super) struct Room(Option<Arc<Semaphore>>);
+pub(super) struct Room(Arc<Semaphore>);
 
 impl Room {
-    /// For bodies that are small.
-    pub(super) fn endless() -> Self {
-        Self(None)
-    }
-
     /// So many bytes in all.
     pub(super) fn of(bytes: usize) -> Self {
-        Self(Some(Arc::new(Semaphore::new(bytes / UNIT))))
+        Self(Arc::new(Semaphore::new(bytes / UNIT)))
     }
 
     /// Takes as much as `bytes` need that are not held yet.
     fn grow(&self, held: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Unread> {
-        let Some(seats) = &self.0 else { return Ok(()) };
         let has = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = bytes.div_ceil(UNIT).saturating_sub(has);
         let more = u32::try_from(more).map_err(|_| Unread::TooLarge)?;
         if more == 0 {
             return Ok(());
         }
-        let taken = seats.clone().try_acquire_many_owned(more).map_err(|_| Unread::NoRoom)?;
+        let taken = self.0.clone().try_acquire_many_owned(more).map_err(|_| Unread::NoRoom)?;
         match held {
             Some(held) => held.merge(taken),
             None => *held = Some(taken),

@@ -44,7 +44,7 @@ pub(super) async fn get<B: Backend>(
     request: Request,
 ) -> Response {
     let (mut parts, _) = request.into_parts();
-    if parts.headers.contains_key(header::UPGRADE) {
+    if negotiate::wants_websocket(&parts.headers) {
         let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
         return match upgrade {
             Ok(upgrade) => ws::accept(app, upgrade, &parts),
@@ -82,14 +82,16 @@ pub(super) async fn post<B: Backend>(
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, media, ErrorCode::BadUserInput, message);
     }
     let limit = app.settings.body_bytes;
-    let body = match timeout(app.settings.read_timeout, body::read(&parts.headers, body, limit, &Room::endless())).await
-    {
-        Ok(Ok(body)) => body.bytes,
+    let body = match timeout(app.settings.read_timeout, body::read(&parts.headers, body, limit, &app.room)).await {
+        Ok(Ok(body)) => body,
         Ok(Err(Unread::TooLarge)) => {
             let message = format!("The body is over the limit of {limit} bytes.");
             return closing(refuse(StatusCode::PAYLOAD_TOO_LARGE, media, ErrorCode::BadUserInput, message));
         }
-        Ok(Err(Unread::Broken | Unread::NoRoom)) => {
+        Ok(Err(Unread::NoRoom)) => {
+            return closing(reply::too_many(media, 2, "Too much is being sent at once: try again soon."));
+        }
+        Ok(Err(Unread::Broken)) => {
             let message = "The body broke off.";
             return closing(refuse(StatusCode::BAD_REQUEST, media, ErrorCode::BadUserInput, message));
         }
@@ -98,7 +100,9 @@ pub(super) async fn post<B: Backend>(
             return closing(refuse(StatusCode::REQUEST_TIMEOUT, media, ErrorCode::BadUserInput, message));
         }
     };
-    match Parameters::from_body(&body) {
+    let parameters = Parameters::from_body(&body.bytes);
+    drop(body);
+    match parameters {
         Ok(parameters) => answer(&app, &parts, media, parameters, &id).await,
         Err(message) => refuse(StatusCode::BAD_REQUEST, media, ErrorCode::BadUserInput, message),
     }

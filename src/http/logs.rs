@@ -14,8 +14,8 @@ use crate::app::deployments::list;
 use crate::app::{App, Error, log, pipelines};
 use crate::graphql::ids::{self, NodeKind};
 
-/// Lines that are read at once.
-const BATCH: u64 = 1_000;
+/// Lines that are read at once, each of 16 KiB at most: a reader that does not read keeps them.
+const BATCH: u64 = 64;
 
 /// What the route needs.
 #[derive(Clone)]
@@ -63,6 +63,7 @@ fn lines(app: App, run_id: String) -> impl futures_util::Stream<Item = Result<By
             let Some(last) = batch.last() else { return };
             seq = last.seq;
             let text: String = batch.iter().map(|line| format!("{} {}\n", line.at.to_rfc3339(), line.text)).collect();
+            drop(batch);
             yield Bytes::from(text);
         }
     }

@@ -11,6 +11,7 @@ pub mod logs;
 pub mod metrics;
 mod negotiate;
 mod observe;
+mod operation;
 mod origin;
 mod pages;
 mod persisted;
@@ -65,10 +66,16 @@ pub struct HttpSettings {
     pub slow_operation: Duration,
     /// How long a request's header, and then its body, may take to arrive.
     pub read_timeout: Duration,
+    /// How long the other side may read nothing of what it is sent before the connection is dropped.
+    pub write_timeout: Duration,
     /// How long a WebSocket may wait with `connection_init`.
     pub init_timeout: Duration,
     /// How long a WebSocket's reader may stall before it is dropped.
     pub send_timeout: Duration,
+    /// How long a WebSocket may be open without a token: enough to log in.
+    pub stranger_timeout: Duration,
+    /// How often the other side of a WebSocket is asked whether it is there.
+    pub ping_every: Duration,
     /// How often it is asked whether the caller of an open WebSocket may go on.
     pub recheck_every: Duration,
     /// Operations at once on one WebSocket.
@@ -104,8 +111,11 @@ impl HttpSettings {
             persisted_queries: 500,
             slow_operation: Duration::from_secs(5),
             read_timeout: Duration::from_secs(8),
+            write_timeout: Duration::from_secs(30),
             init_timeout: Duration::from_secs(10),
             send_timeout: Duration::from_secs(10),
+            stranger_timeout: Duration::from_secs(60),
+            ping_every: Duration::from_secs(20),
             recheck_every: Duration::from_secs(2),
             operations_per_socket: 100,
             sockets_per_caller: 1_000,
@@ -119,6 +129,9 @@ impl HttpSettings {
     }
 }
 
+/// What the bodies of requests may take together, in bytes.
+const BODIES: usize = 256 * 1024 * 1024;
+
 /// What every handler of this room shares.
 #[derive(Clone)]
 struct App<B> {
@@ -127,6 +140,8 @@ struct App<B> {
     requests: Arc<rate::Requests>,
     sockets: Arc<rate::Sockets>,
     persisted: Arc<Persisted>,
+    /// What the bodies of requests take, from their first byte until they are read.
+    room: body::Room,
 }
 
 /// The routes of GraphQL, GraphiQL and health.
@@ -168,6 +183,7 @@ fn app<B: Backend>(backend: B, settings: HttpSettings) -> App<B> {
         requests: Arc::new(rate::Requests::new(settings.requests_per_minute)),
         sockets: Arc::new(rate::Sockets::new(settings.sockets_per_caller, settings.connections)),
         persisted: Arc::new(Persisted::new(settings.persisted_queries)),
+        room: body::Room::of(BODIES),
         settings: Arc::new(settings),
     }
 }

@@ -34,11 +34,23 @@ impl Media {
         let newer = quality("application/graphql-response+json", &[]);
         let plain = quality("application/json", &["application/*", "*/*"]);
         match (newer, plain) {
-            (0, 0) => None,
+            (0, 0) => {
+                // Plain JSON alone may be ruled out.
+                let named = |media: &str| ranges.iter().any(|(range, _)| range == media);
+                let is_open = !named("application/graphql-response+json") && named("application/json");
+                (is_open && quality("", &["application/*", "*/*"]) > 0).then_some(Self::GraphqlResponse)
+            }
             (newer, plain) if newer >= plain => Some(Self::GraphqlResponse),
             _ => Some(Self::Json),
         }
     }
+}
+
+/// Whether the connection is to become a WebSocket. Other upgrades are ignored (RFC 9110, section 7.8): some clients offer
+/// HTTP/2 with each request.
+pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
+    let offers = headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());
+    offers.flat_map(|value| value.split(',')).any(|offer| offer.trim().eq_ignore_ascii_case("websocket"))
 }
 
 /// Whether a browser asks for a page.

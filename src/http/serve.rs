@@ -1,17 +1,23 @@
 //! The server's loop: accepts connections up to a cap, closes those that send no whole header in time, and ends
 //! within the grace period.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::timeout,
 };
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use super::HttpSettings;
@@ -22,6 +28,14 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// A connection's place under the cap, among the extensions of its requests. It is free when nobody has it any more: a
 /// WebSocket keeps it, because HTTP is done with the connection when it is upgraded.
 pub(super) type Place = Arc<OwnedSemaphorePermit>;
+
+/// A connection that fails when the other side reads nothing of what is written for so long. Its kernel says that it is there,
+/// however long it does not read.
+fn written_in_time(stream: TcpStream, limit: Duration) -> Pin<Box<TimeoutStream<TcpStream>>> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limit));
+    Box::pin(stream)
+}
 
 /// Serves until `settings.shutdown` is cancelled, then lets requests and WebSockets end, for `settings.grace` at
 /// most. Only HTTP/1.1 is spoken, whose header has a time limit from the first byte on; a proxy in front may
@@ -61,7 +75,7 @@ pub async fn serve(listener: TcpListener, router: Router, settings: HttpSettings
             .timer(TokioTimer::new())
             .header_read_timeout(settings.read_timeout)
             .max_buf_size(64 * 1024)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(written_in_time(stream, settings.write_timeout)), service)
             .with_upgrades();
         let shutdown = settings.shutdown.clone();
         connections.spawn(async move {

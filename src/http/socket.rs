@@ -4,43 +4,38 @@
 //! drains the queue; when the other side does not read in time the whole socket is dropped, so a slow reader
 //! holds no more than the queue. All tasks end with [`run`].
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
-use async_graphql::{Response as Outcome, parser::types::OperationType};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
-use futures_util::{FutureExt, SinkExt, StreamExt, stream::SplitSink};
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use serde_json::{Map, Value, json};
 use tokio::{
     sync::mpsc,
-    task::{AbortHandle, JoinSet},
-    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 use super::{
     App, auth, graphql,
-    observe::OperationNote,
+    operation::{Operation, Piece, Running, errors, lock},
     rate::{Seat, Who},
-    reply,
-    request::{Checked, Parameters, is_crowded},
+    request::{Parameters, is_crowded},
     ws::{close, frame},
 };
-use crate::graphql::executor::{AuthFailure, Backend, Emitted, ErrorCode, coded_error, is_request_error};
-use crate::measure::{self, Asker, Open, spans};
+use crate::graphql::executor::{AuthFailure, Backend, ErrorCode, coded_error};
+use crate::measure::spans;
 
 /// Pieces that wait for a slow reader: answers, or messages that came together.
 const QUEUE: usize = 32;
-/// Messages that came together are sent in pieces of about so many bytes.
-const PIECE: usize = 16 * 1024;
 /// Pieces that are sent with one flush, within the time that a reader may stall.
 const FLUSH: usize = 4;
+/// Pings one after another that nothing is heard after: then nobody is there.
+const PINGS: u32 = 4;
+/// Pings of the other side between two of ours. Their answers wait for a reader who does not read.
+const THEIR_PINGS: u32 = 200;
 /// How long a closing socket waits for the other side.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// The longest id of an operation, which every answer repeats.
@@ -56,12 +51,6 @@ pub(super) struct Handshake {
     pub(super) may_be_anonymous: bool,
 }
 
-/// Messages that stay together.
-type Piece = Vec<Message>;
-
-/// The operations at work, by id. An operation takes itself out before it says that it is complete.
-type Running = Arc<Mutex<HashMap<String, AbortHandle>>>;
-
 /// The caller, once `connection_init` is acknowledged.
 struct Session<C> {
     caller: C,
@@ -76,6 +65,8 @@ struct Conversation<B: Backend> {
     outgoing: mpsc::Sender<Piece>,
     running: Running,
     tasks: JoinSet<()>,
+    /// Operations so far.
+    begun: u64,
 }
 
 /// Talks until either side closes, the server shuts down or the caller may not go on.
@@ -86,16 +77,30 @@ pub(super) async fn run<B: Backend>(app: App<B>, socket: WebSocket, handshake: H
     let (last_words, last) = tokio::sync::oneshot::channel();
     let mut writer = AbortOnDropHandle::new(tokio::spawn(write(sink, queue, last, settings.send_timeout)));
     let init_deadline = Instant::now() + settings.init_timeout;
+    let stranger_deadline = Instant::now() + settings.stranger_timeout;
     let mut recheck = interval(settings.recheck_every);
     recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut talk =
-        Conversation { app, handshake, session: None, outgoing, running: Running::default(), tasks: JoinSet::new() };
+    let mut beat = interval_at(Instant::now() + settings.ping_every, settings.ping_every);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut unanswered, mut their_pings) = (0, 0);
+    let mut talk = Conversation {
+        app,
+        handshake,
+        session: None,
+        outgoing,
+        running: Running::default(),
+        tasks: JoinSet::new(),
+        begun: 0,
+    };
 
     let mut is_deaf = false;
     let closing = loop {
         tokio::select! {
             () = settings.shutdown.cancelled() => break Some(frame(close::GOING_AWAY, "Going away")),
             _ = &mut writer => return,
+            () = sleep_until(stranger_deadline), if talk.is_stranger() => {
+                break Some(frame(close::UNAUTHORIZED, "Unauthorized: connect again with a token"));
+            }
             () = sleep_until(init_deadline), if talk.session.is_none() => {
                 break Some(frame(close::INIT_TIMEOUT, "Connection initialisation timeout"));
             }
@@ -104,8 +109,18 @@ pub(super) async fn run<B: Backend>(app: App<B>, socket: WebSocket, handshake: H
                     break Some(frame(close::FORBIDDEN, "Forbidden"));
                 }
             }
+            _ = beat.tick() => {
+                if unanswered == PINGS {
+                    let silent = humantime::format_duration(settings.ping_every * PINGS);
+                    tracing::info!("a WebSocket was dropped: nothing was heard of the other side for {silent}");
+                    break None;
+                }
+                // Behind a full queue it would come late; whether that is read is the writer's to see.
+                unanswered = if talk.ping() { unanswered + 1 } else { 0 };
+                their_pings = 0;
+            }
             Some(_) = talk.tasks.join_next() => {}
-            message = incoming.next() => match message {
+            message = incoming.next() => match message.inspect(|_| unanswered = 0) {
                 None | Some(Ok(Message::Close(_))) => break None,
                 Some(Err(error)) => {
                     is_deaf = true;
@@ -117,7 +132,11 @@ pub(super) async fn run<B: Backend>(app: App<B>, socket: WebSocket, handshake: H
                     }
                 }
                 Some(Ok(Message::Binary(_))) => break Some(frame(close::BAD_MESSAGE, "Binary messages are not supported")),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Ping(_))) if their_pings == THEIR_PINGS => {
+                    break Some(frame(close::BAD_MESSAGE, "Too many pings"));
+                }
+                Some(Ok(Message::Ping(_))) => their_pings += 1,
+                Some(Ok(Message::Pong(_))) => {}
             },
         }
     };
@@ -197,6 +216,16 @@ async fn write(
 }
 
 impl<B: Backend> Conversation<B> {
+    /// Asks the other side, whose library answers by itself (RFC 6455, section 5.5.2), unless the queue is full.
+    fn ping(&self) -> bool {
+        self.outgoing.try_send(vec![Message::Ping(Bytes::new())]).is_ok()
+    }
+
+    /// Whether it is open for nobody whom we know.
+    fn is_stranger(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| matches!(session.who, Who::Address(_)))
+    }
+
     async fn may_go_on(&self) -> bool {
         match &self.session {
             Some(session) => self.app.backend.still_valid(&session.caller).await,
@@ -223,7 +252,7 @@ impl<B: Backend> Conversation<B> {
             Some("pong") => Ok(()),
             Some("complete") => {
                 let id = message.get("id").and_then(Value::as_str).ok_or_else(|| bad("complete needs an id"))?;
-                if let Some(task) = lock(&self.running).remove(id) {
+                if let Some((_, task)) = lock(&self.running).remove(id) {
                     task.abort();
                 }
                 Ok(())
@@ -310,8 +339,10 @@ impl<B: Backend> Conversation<B> {
         tracing::info!(operation = checked.note.name(), document = checked.note.hash(), "subscribed");
         // The lock is held until the task is entered, so that it cannot take itself out before.
         let mut running = lock(&self.running);
+        self.begun += 1;
         let operation = Operation {
             id: id.clone(),
+            number: self.begun,
             app: self.app.clone(),
             outgoing: self.outgoing.clone(),
             running: self.running.clone(),
@@ -320,7 +351,7 @@ impl<B: Backend> Conversation<B> {
         };
         let traced = operation.traced.clone();
         let task = self.tasks.spawn(operation.run(caller, checked).instrument(traced));
-        running.insert(id, task);
+        running.insert(id, (self.begun, task));
         Ok(())
     }
 
@@ -335,156 +366,5 @@ impl<B: Backend> Conversation<B> {
             Ok(Ok(())) => Ok(()),
             _ => Err(frame(close::BAD_MESSAGE, "Messages are not read")),
         }
-    }
-}
-
-/// Whether it is a stream's first event which says that it could not begin: an error of the request or of the root field, without
-/// data. What failed below may have left no data either, and is an event like others.
-fn is_refusal(outcome: &Outcome) -> bool {
-    let has_begun = outcome.errors.iter().any(|error| error.path.len() > 1);
-    outcome.is_err() && outcome.data == async_graphql::Value::Null && !has_begun
-}
-
-/// One operation at work.
-struct Operation<B: Backend> {
-    id: String,
-    app: App<B>,
-    outgoing: mpsc::Sender<Piece>,
-    running: Running,
-    asker: Asker,
-    traced: tracing::Span,
-}
-
-impl<B: Backend> Operation<B> {
-    async fn run(self, caller: B::Caller, checked: Checked) {
-        let finished = if checked.kind == Some(OperationType::Subscription) {
-            self.stream(caller, checked).await
-        } else {
-            let trace = (self.app.settings.new_id)();
-            let begun = Instant::now();
-            let outcome = graphql::execute(&self.app, caller, checked.request, checked.kind, &trace).await;
-            let outcome = outcome.unwrap_or_else(|failed| failed);
-            self.count(&checked.note, (graphql::code_of(&outcome), Some(begun.elapsed())));
-            self.first(outcome).await
-        };
-        if finished == Ended::Completed {
-            lock(&self.running).remove(&self.id);
-            self.send(json!({"id": self.id, "type": "complete"}).to_string()).await;
-        }
-    }
-
-    fn count(&self, note: &OperationNote, (code, took): (Option<String>, Option<Duration>)) {
-        measure::operation(self.asker, note.operation(), code.as_deref(), took);
-        spans::of_operation(&self.traced, note.operation(), code.as_deref());
-        if let Some(took) = took {
-            note.say_if_slow(took, self.app.settings.slow_operation);
-        }
-    }
-
-    async fn stream(&self, caller: B::Caller, checked: Checked) -> Ended {
-        let _open = Open::subscription();
-        let mut stream = self.app.backend.execute_stream(caller, checked.request);
-        let mut is_first = true;
-        loop {
-            let event = AssertUnwindSafe(stream.next()).catch_unwind().await;
-            if is_first {
-                let code = match &event {
-                    Ok(Some(Emitted::One(outcome))) => graphql::code_of(outcome),
-                    _ => None,
-                };
-                self.count(&checked.note, (code, None));
-            }
-            match event {
-                Err(_) => return self.fail(&graphql::panicked(&(self.app.settings.new_id)())).await,
-                Ok(None) => return Ended::Completed,
-                Ok(Some(Emitted::One(outcome))) if is_first && is_refusal(&outcome) => {
-                    return self.fail(&outcome).await;
-                }
-                Ok(Some(Emitted::One(outcome))) => self.next(&outcome).await,
-                Ok(Some(Emitted::Written { field, texts })) => self.written(&field, &texts).await,
-            }
-            is_first = false;
-        }
-    }
-
-    async fn first(&self, outcome: Outcome) -> Ended {
-        if is_request_error(&outcome) {
-            return self.fail(&outcome).await;
-        }
-        self.next(&outcome).await;
-        Ended::Completed
-    }
-
-    async fn next(&self, outcome: &Outcome) {
-        // The id is the client's text, so it is written as JSON; the payload is JSON already.
-        let id = Value::from(self.id.as_str());
-        self.send(format!(r#"{{"id":{id},"type":"next","payload":{}}}"#, reply::to_json(outcome))).await;
-    }
-
-    /// Events that are JSON already, as messages of their own that are sent together.
-    async fn written(&self, field: &str, texts: &[u8]) {
-        let id = Value::from(self.id.as_str());
-        let before = format!(r#"{{"id":{id},"type":"next","payload":{{"data":{{"{field}":"#);
-        let (mut piece, mut bytes) = (Vec::new(), 0);
-        // Whoever wrote it wrote text.
-        for text in String::from_utf8_lossy(texts).split('\n') {
-            let mut message = String::with_capacity(before.len() + text.len() + 3);
-            message.push_str(&before);
-            message.push_str(text);
-            message.push_str("}}}");
-            bytes += message.len();
-            piece.push(Message::text(message));
-            if bytes >= PIECE {
-                bytes = 0;
-                // A closed queue means that the socket is going and this task with it.
-                let _ = self.outgoing.send(std::mem::take(&mut piece)).await;
-            }
-        }
-        if !piece.is_empty() {
-            let _ = self.outgoing.send(piece).await;
-        }
-    }
-
-    async fn fail(&self, outcome: &Outcome) -> Ended {
-        lock(&self.running).remove(&self.id);
-        self.send(errors(&self.id, &outcome.errors)).await;
-        Ended::Failed
-    }
-
-    async fn send(&self, text: String) {
-        // A closed queue means that the socket is going and this task with it.
-        let _ = self.outgoing.send(vec![Message::text(text)]).await;
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    Completed,
-    Failed,
-}
-
-fn errors(id: &str, errors: &[async_graphql::ServerError]) -> String {
-    json!({"id": id, "type": "error", "payload": errors}).to_string()
-}
-
-fn lock(running: &Running) -> MutexGuard<'_, HashMap<String, AbortHandle>> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use async_graphql::{PathSegment, ServerError};
-
-    use super::*;
-
-    #[test]
-    fn what_failed_below_an_event_is_no_refusal() {
-        let outcome = |path: &[&str]| {
-            let mut error = ServerError::new("it failed", None);
-            error.path = path.iter().map(|key| PathSegment::Field((*key).to_owned())).collect();
-            Outcome::from_errors(vec![error])
-        };
-        assert!(is_refusal(&outcome(&[])) && is_refusal(&outcome(&["pipeline"])));
-        assert!(!is_refusal(&outcome(&["pipeline", "log"])));
     }
 }

@@ -5,7 +5,11 @@
 
 use axum::{
     extract::{WebSocketUpgrade, ws::CloseFrame},
-    http::{StatusCode, request::Parts},
+    http::{
+        HeaderValue, StatusCode,
+        header::{CONNECTION, COOKIE},
+        request::Parts,
+    },
     response::Response,
 };
 
@@ -55,7 +59,7 @@ pub(super) fn accept<B: Backend>(app: App<B>, upgrade: WebSocketUpgrade, parts: 
     // A cookie counts for our own pages alone. Elsewhere it is as if there were none.
     let mut headers = parts.headers.clone();
     if site != Site::Same {
-        headers.remove(axum::http::header::COOKIE);
+        headers.remove(COOKIE);
     }
     let token = match auth::credential(&headers, &app.settings.origins) {
         Ok(token) => token,
@@ -65,7 +69,11 @@ pub(super) fn accept<B: Backend>(app: App<B>, upgrade: WebSocketUpgrade, parts: 
     };
     let from = graphql::address(parts);
     let Some(seat) = app.sockets.seat(Who::address(from)) else {
-        return reply::too_many(Media::Json, 60, "Too many WebSockets are open, from this address or in all.");
+        let message = "Too many WebSockets are open, from this address or in all.";
+        let mut refused = reply::too_many(Media::Json, 60, message);
+        // Its place is for others now, not for what else it may ask for.
+        refused.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        return refused;
     };
     let handshake = Handshake { token, from, may_be_anonymous: site != Site::Unsaid };
     let size = app.settings.body_bytes;

@@ -35,6 +35,17 @@ fn code(body: &Value) -> &str {
 }
 
 #[tokio::test]
+async fn offers_of_another_protocol_are_ignored() {
+    let server = Server::start(|_| ()).await;
+    let ask = |upgrade: &'static str| {
+        let request = client().get(server.url("/graphql?query=%7Bhello%7D")).header("accept", NEWER);
+        request.header("connection", "Upgrade").header("upgrade", upgrade).send()
+    };
+    assert_eq!(ask("h2c").await.unwrap().status(), 200);
+    assert_eq!(ask("h2c, WebSocket").await.unwrap().status(), 400, "it is no whole handshake");
+}
+
+#[tokio::test]
 async fn answers_in_the_type_that_is_asked_for() {
     let server = Server::start(|_| ()).await;
     for (accept, status, content_type) in [
@@ -48,7 +59,9 @@ async fn answers_in_the_type_that_is_asked_for() {
             "application/graphql-response+json; charset=utf-8",
         ),
         (Some("application/graphql-response+json;q=0.5, application/json"), 200, "application/json; charset=utf-8"),
+        (Some("application/json;q=0, */*"), 200, "application/graphql-response+json; charset=utf-8"),
         (Some("text/plain"), 406, "application/json; charset=utf-8"),
+        (Some("*/*;q=0"), 406, "application/json; charset=utf-8"),
     ] {
         let request = post(&server, "{hello}");
         let request = if let Some(accept) = accept { request.header("accept", accept) } else { request };

@@ -201,6 +201,8 @@ async fn operations_and_sockets_are_capped() {
     }
     let _second = Client::ready(&server).await;
     assert_eq!(Client::open(&server, &[]).await.err(), Some(429));
+    let refused = bare_handshake(&server).await;
+    assert!(refused.contains("\r\nconnection: close\r\n"), "its place is free at once: {refused}");
 }
 
 #[tokio::test]
@@ -219,6 +221,17 @@ async fn sockets_end_with_their_caller_and_with_the_server() {
     timeout(Duration::from_secs(3), &mut server.served).await.unwrap().unwrap();
 }
 
+/// What a handshake gets that leaves its connection open, until the server ends it.
+async fn bare_handshake(server: &Server) -> String {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = "GET /graphql HTTP/1.1\r\nhost: kiops\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: graphql-transport-ws\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(Duration::from_secs(5), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    answer
+}
+
 #[tokio::test]
 async fn a_reader_that_stalls_is_dropped() {
     let server = Server::start(|settings| settings.sockets_per_caller = 1).await;
@@ -230,6 +243,69 @@ async fn a_reader_that_stalls_is_dropped() {
         free = free || Client::open(&server, &[]).await.is_ok();
     }
     assert!(free, "the stalled socket still has its seat");
+}
+
+#[tokio::test]
+async fn a_reader_that_vanished_is_dropped() {
+    let server = Server::start(|settings| {
+        settings.ping_every = Duration::from_millis(100);
+        settings.sockets_per_caller = 1;
+    })
+    .await;
+    // Its library answers pings whenever it reads.
+    let mut client = Client::ready(&server).await;
+    client.subscribe("1", "subscription{silence}").await;
+    let read = timeout(Duration::from_secs(1), async { while matches!(client.message().await, Message::Ping(_)) {} });
+    assert!(read.await.is_err(), "only pings come, and no end");
+    assert_eq!(Client::open(&server, &[]).await.err(), Some(429), "it has its seat");
+    // From now on it is as if its machine were gone: nothing is read or answered, and no end is told.
+    let mut has_seat = true;
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        has_seat = has_seat && Client::open(&server, &[]).await.is_err();
+    }
+    assert!(!has_seat, "what has vanished still has its seat");
+}
+
+#[tokio::test]
+async fn who_says_nothing_of_use_is_closed() {
+    let server = Server::start(|settings| settings.stranger_timeout = Duration::from_millis(300)).await;
+    let mut stranger = Client::open(&server, &[("origin", &server.own_origin())]).await.unwrap();
+    stranger.say(json!({"type": "connection_init"})).await;
+    assert_eq!(stranger.hear().await["type"], "connection_ack");
+    assert_eq!(stranger.closed().await, 4401);
+    let mut known = Client::ready(&server).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    known.subscribe("1", "{caller}").await;
+    assert_eq!(known.hear().await["payload"]["data"]["caller"], "good");
+    // Their answers would be kept for as long as they are not read.
+    let mut flooding = Client::ready(&server).await;
+    for _ in 0..300 {
+        let _ = flooding.0.send(Message::Ping(vec![0; 125].into())).await;
+    }
+    assert_eq!(flooding.closed().await, 4400);
+}
+
+#[tokio::test]
+async fn a_download_that_is_not_read_ends() {
+    let server = Server::start(|settings| {
+        settings.connections = 1;
+        settings.write_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stalled = socket.connect(server.address).await.unwrap();
+    for _ in 0..20 {
+        stalled.write_all(b"GET /graphiql/graphiql.js HTTP/1.1\r\nhost: kiops\r\n\r\n").await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut next = TcpStream::connect(server.address).await.unwrap();
+    next.write_all(b"GET /healthz HTTP/1.1\r\nhost: kiops\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    timeout(Duration::from_secs(10), next.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "there is one place: {answer}");
+    drop(stalled);
 }
 
 #[tokio::test]

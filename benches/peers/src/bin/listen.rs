@@ -168,6 +168,8 @@ async fn listen(call: Call, ready: Arc<Barrier>) -> Result<Heard> {
                 }
                 1 => bail!("unexpected: {}", String::from_utf8_lossy(text)),
                 8 => bail!("closed: {}", String::from_utf8_lossy(text)),
+                // A ping; what answers it is masked as all that a client sends.
+                9 => stream.write_all(&[0x8a, 0x80, 0, 0, 0, 0]).await?,
                 _ => {}
             }
         }
