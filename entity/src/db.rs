@@ -1,5 +1,7 @@
 //! The handle to the database: one writer and many readers on SQLite, one pool on PostgreSQL.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,7 +113,11 @@ impl Db {
     async fn connect_sqlite(path: &str, max_connections: u32, slow: Duration) -> Result<Self, DbErr> {
         let file = sqlite_file(path);
         if let Some(folder) = Path::new(file).parent().filter(|p| !p.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(|e| DbErr::Custom(format!("{}: {e}", folder.display())))?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)
+                .map_err(|e| DbErr::Custom(format!("{}: {e}", folder.display())))?;
         }
         let options = |connections: u32| {
             let mut options = ConnectOptions::new(format!("sqlite://{file}"));

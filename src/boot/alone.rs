@@ -1,11 +1,15 @@
 //! SQLite is for one server: a second one on the same file is refused. What one server's memory knows (who listens to
 //! whom, which door a webhook comes in by) would be false for the other.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use entity::Db;
+
+use super::backup::folder_of;
+use crate::vault::belong_to_owner_of;
 
 /// Keeps other servers from an SQLite database for as long as it is held, and the system lets go of it however this
 /// process ends. None for PostgreSQL, which serves any number. Where the file system knows no locks there is a warning.
@@ -42,11 +46,12 @@ fn lock(url: &str) -> anyhow::Result<Option<Held>> {
     // Beside the database and not on it: a lock of the file itself could meet those of SQLite.
     name.push(".lock");
     let path = PathBuf::from(name);
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    }
+    let folder = folder_of(&path);
+    // For its owner alone: SQLite makes its files for all to read, and all else that is stored is in it, too.
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(|| folder.display().to_string())?;
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| path.display().to_string())?;
+    belong_to_owner_of(folder, &file);
     let doubt = match file.try_lock() {
         Ok(()) => None,
         Err(TryLockError::WouldBlock) => return Err(taken(&database)),
@@ -70,6 +75,7 @@ fn taken(database: &Path) -> anyhow::Error {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn one_at_a_time_and_again_after_it() {
@@ -77,6 +83,8 @@ mod tests {
         let url = format!("sqlite://{}/data/kiops.db", folder.path().display());
         let first = hold(&url).unwrap();
         assert!(first.is_some());
+        let mode = folder.path().join("data").metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
         let refused = hold(&url).unwrap_err().to_string();
         assert!(refused.contains("data/kiops.db, and SQLite serves one"), "{refused}");
         drop(first);

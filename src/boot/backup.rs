@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow, bail};
 use entity::Db;
 
 use crate::config::Config;
+use crate::vault::belong_to_owner_of;
 
 /// What SQLite may have of one database, by what its names end in.
 const ENDS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
@@ -28,7 +29,8 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
-    /// An empty one beside where it is to be, for its owner alone. What was left of an earlier attempt is removed.
+    /// An empty one beside where it is to be, for its owner alone, who is that of the folder where root makes it. What was left
+    /// of an earlier attempt is removed.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -38,7 +40,7 @@ impl Unfinished {
             remove(&beside(&path, end))?;
         }
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
-        file.with_context(|| path.display().to_string())?;
+        belong_to_owner_of(folder_of(&path), &file.with_context(|| path.display().to_string())?);
         Ok(Self { path, placed: false })
     }
 
@@ -88,12 +90,17 @@ pub(super) fn remove(path: &Path) -> anyhow::Result<()> {
     }
 }
 
+/// The folder that a file is in.
+pub(super) fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Writes through to the disk which names there are beside a file.
 ///
 /// # Errors
 /// When the disk refuses.
 pub(super) fn sync_folder_of(file: &Path) -> anyhow::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(file);
     File::open(folder).and_then(|folder| folder.sync_all()).with_context(|| folder.display().to_string())
 }
 

@@ -1,6 +1,7 @@
 //! Serving: the API, the workers, or both, until a signal says stop.
 
 use std::io::ErrorKind;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,13 +61,26 @@ pub async fn serve(config: &Config, part: Part, traces: Option<Traces>) -> anyho
     let mut interrupted = signal(SignalKind::interrupt())?;
     let _alone = alone::hold(&config.database.url)?;
     let exporter = Exporter::install()?;
-    let app = super::app(config).await?;
+    let mut told = pin!(async {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+    });
+    // It may wait for another server's migration.
+    let app = tokio::select! {
+        app = super::app(config) => app?,
+        () = &mut told => return Ok(()),
+    };
     let (leaving, stop) = (CancellationToken::new(), CancellationToken::new());
     let tasks = TaskTracker::new();
     relay::start(&app, &tasks, &stop);
     let listener = listen(config, part).await?;
     first_start(config, &app, part).await?;
-    declared::apply(config, &app).await?;
+    tokio::select! {
+        applied = declared::apply(config, &app) => applied?,
+        () = &mut told => return Ok(()),
+    }
     if !config.organizations.is_empty() {
         declared::look(config, &app, &tasks, &leaving);
     }
@@ -81,10 +95,7 @@ pub async fn serve(config: &Config, part: Part, traces: Option<Traces>) -> anyho
         let router = router(config, (&app, part), (settings.clone(), more), &tasks);
         tasks.spawn(http::serve(listener, router, settings));
     }
-    tokio::select! {
-        _ = terminated.recv() => {}
-        _ = interrupted.recv() => {}
-    }
+    told.await;
     tracing::info!("stopping");
     let ends = Instant::now() + GRACE + FAREWELL;
     leaving.cancel();

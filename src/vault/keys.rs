@@ -130,6 +130,16 @@ fn is_open(file: &Metadata) -> bool {
     file.mode() & if is_ours { 0o077 } else { 0o037 } != 0
 }
 
+/// Gives a file that root has made to whoever has its folder, as far as the system lets us: under systemd that is a user of the
+/// server's own, who could not read what root made there by a command.
+pub fn belong_to_owner_of(folder: &Path, file: &File) {
+    if rustix::process::geteuid().is_root()
+        && let Ok(owner) = folder.metadata()
+    {
+        let _ = std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()));
+    }
+}
+
 /// Makes a key file with mode 0600 and writes it through to the disk. Makes its directory (0700) where needed.
 ///
 /// # Errors
@@ -143,9 +153,19 @@ pub fn create_key_file(path: &Path) -> Result<Key, KeyError> {
     }
     let mut bytes = Zeroizing::new([0; 32]);
     rand::rngs::OsRng.try_fill_bytes(bytes.as_mut_slice()).map_err(|e| io(std::io::Error::other(e)))?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
     let text = Zeroizing::new(STANDARD.encode(*bytes) + "\n");
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+    // It has its name when it is whole: an empty one would pass for a key that was lost.
+    let mut part = path.as_os_str().to_owned();
+    part.push(format!(".{}", std::process::id()));
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).and_then(|mut file| {
+        belong_to_owner_of(parent, &file);
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::hard_link(&part, path)
+    });
+    // What is left of it when this is cut short is nobody's key.
+    let _ = std::fs::remove_file(&part);
+    written.map_err(io)?;
     File::open(parent).and_then(|directory| directory.sync_all()).map_err(io)?;
     Ok(Key::new(*bytes))
 }

@@ -54,6 +54,7 @@ fn key_files() {
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(Key::from_file(&path).unwrap().id(), made.id());
     assert!(matches!(create_key_file(&path), Err(KeyError::Io { .. })));
+    assert_eq!(dir.path().join("data").read_dir().unwrap().count(), 1, "no part of it is left");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
     assert!(matches!(Key::from_file(&path), Err(KeyError::Open(_))));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
