@@ -1,6 +1,7 @@
 //! Waiting until a container is healthy.
 
-use std::net::IpAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use bollard::models::{ContainerInspectResponse, HealthStatusEnum};
@@ -95,8 +96,17 @@ impl DockerRuntime {
 
     fn probe(&self, run: &mut Run<'_>, container: &ContainerSpec, state: &ContainerInspectResponse) -> Probe {
         let (Some(check), Some(port)) = (&container.health, container.port) else { return Probe::Engine };
+        let network = network_name(&run.rollout.spec.target);
+        if self.engine.is_local() && is_elsewhere(state, &network) {
+            run.warn(format!(
+                "container {}: its network cannot be reached from where KIOPS runs, a container or another machine than \
+                 the engine's; its HEALTHCHECK, or else that it runs, was taken for its health",
+                container.name
+            ));
+            return Probe::Engine;
+        }
         if self.engine.is_local() {
-            let address = own_address(state, &network_name(&run.rollout.spec.target));
+            let address = own_address(state, &network);
             return match (address, &check.path) {
                 (Some(ip), Some(path)) => Probe::Http(ip.to_string(), port, path.clone()),
                 // Before its address is known nothing answers; asking nobody is a failed attempt.
@@ -143,6 +153,15 @@ impl DockerRuntime {
 fn engine_health(state: &ContainerInspectResponse) -> Option<HealthStatusEnum> {
     let status = state.state.as_ref()?.health.as_ref()?.status?;
     (!matches!(status, HealthStatusEnum::NONE | HealthStatusEnum::EMPTY)).then_some(status)
+}
+
+/// Whether the bridge of a container's network is no interface of ours: we are in a container ourselves, or the engine is in a
+/// virtual machine, and the container's own address leads nowhere.
+fn is_elsewhere(state: &ContainerInspectResponse, network: &str) -> bool {
+    let networks = state.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+    let gateway = networks.and_then(|networks| networks.get(network)?.gateway.as_ref()?.parse::<IpAddr>().ok());
+    let bound = gateway.map(|gateway| UdpSocket::bind((gateway, 0)));
+    matches!(bound, Some(Err(error)) if error.kind() == ErrorKind::AddrNotAvailable)
 }
 
 fn own_address(state: &ContainerInspectResponse, network: &str) -> Option<IpAddr> {
