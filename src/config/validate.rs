@@ -27,6 +27,18 @@ impl Config {
                 fault(key, "an address that starts with http:// or https:// is needed");
             }
         }
+        for (i, origin) in self.server.allowed_origins.iter().enumerate() {
+            let is_origin = url::Url::parse(origin).is_ok_and(|url| {
+                matches!(url.scheme(), "http" | "https") && url.has_host() && url.path() == "/" && url.query().is_none()
+            });
+            if !is_origin {
+                let message = "an origin is needed, like https://app.example.com, and no wildcard";
+                fault(&format!("server.allowed_origins.{i}"), message);
+            }
+        }
+        if self.secrets.key_file.as_os_str().is_empty() {
+            fault("secrets.key_file", "a path is needed");
+        }
         if let Err(message) = self.telemetry.traces_url() {
             fault("telemetry.otlp_endpoint", message);
         }

@@ -104,7 +104,8 @@ pub(in crate::app) async fn check_prefix(
     for row in rows.into_iter().filter(|row| row.repository_prefix.is_some() && !kept.contains(&row.id)) {
         let mut row = row.into_active_model();
         row.repository_prefix = Set(None);
-        row.update(round.tx).await?;
+        let row = row.update(round.tx).await?;
+        round.note(home, entry("registry.saved", &row)).await?;
     }
     let with_prefix = home.scope.registries().filter(registry::Column::RepositoryPrefix.is_not_null());
     if with_prefix.count(round.tx).await? > 1 {
