@@ -1,15 +1,15 @@
 //! SQLite is for one server: a second one on the same file is refused. What one server's memory knows (who listens to
 //! whom, which door a webhook comes in by) would be false for the other.
 
-use std::fs::{DirBuilder, File, TryLockError};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use entity::Db;
 
 use super::backup::folder_of;
-use crate::vault::belong_to_owner_of;
+use crate::vault::{belong_to_owner_of, make_folder};
 
 /// Keeps other servers from an SQLite database for as long as it is held, and the system lets go of it however this
 /// process ends. None for PostgreSQL, which serves any number. Where the file system knows no locks there is a warning.
@@ -48,10 +48,18 @@ fn lock(url: &str) -> anyhow::Result<Option<Held>> {
     let path = PathBuf::from(name);
     let folder = folder_of(&path);
     // For its owner alone: SQLite makes its files for all to read, and all else that is stored is in it, too.
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(|| folder.display().to_string())?;
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    make_folder(folder).with_context(|| folder.display().to_string())?;
+    let made = File::options().create_new(true).write(true).open(&path);
+    let file = match made {
+        Ok(file) => {
+            belong_to_owner_of(folder, &file);
+            Ok(file)
+        }
+        // Whatever somebody may have put there is not given away.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => File::options().write(true).open(&path),
+        Err(error) => Err(error),
+    };
     let file = file.with_context(|| path.display().to_string())?;
-    belong_to_owner_of(folder, &file);
     let doubt = match file.try_lock() {
         Ok(()) => None,
         Err(TryLockError::WouldBlock) => return Err(taken(&database)),

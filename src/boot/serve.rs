@@ -70,7 +70,7 @@ pub async fn serve(config: &Config, part: Part, traces: Option<Traces>) -> anyho
     // It may wait for another server's migration.
     let app = tokio::select! {
         app = super::app(config) => app?,
-        () = &mut told => return Ok(()),
+        () = &mut told => return stopped_early(),
     };
     let (leaving, stop) = (CancellationToken::new(), CancellationToken::new());
     let tasks = TaskTracker::new();
@@ -79,7 +79,7 @@ pub async fn serve(config: &Config, part: Part, traces: Option<Traces>) -> anyho
     first_start(config, &app, part).await?;
     tokio::select! {
         applied = declared::apply(config, &app) => applied?,
-        () = &mut told => return Ok(()),
+        () = &mut told => return stopped_early(),
     }
     if !config.organizations.is_empty() {
         declared::look(config, &app, &tasks, &leaving);
@@ -113,6 +113,11 @@ pub async fn serve(config: &Config, part: Part, traces: Option<Traces>) -> anyho
             traces.finish(left).await;
         }
     });
+    Ok(())
+}
+
+fn stopped_early() -> anyhow::Result<()> {
+    tracing::info!("stopping, before all of it was started");
     Ok(())
 }
 

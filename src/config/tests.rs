@@ -69,6 +69,8 @@ fn faults_name_key_and_origin() {
             "kiops.toml:1",
         ),
         ("server.allowed_origins = ['*']", None, "server.allowed_origins.0", "kiops.toml:1"),
+        ("server.allowed_origins = ['https://*.a.example']", None, "server.allowed_origins.0", "kiops.toml:1"),
+        ("server.allowed_origins = ['https://u:p@a.example/#x']", None, "server.allowed_origins.0", "kiops.toml:1"),
         ("secrets.key_file = ''", None, "secrets.key_file", "kiops.toml"),
         ("telemetry.slow_query = 'often'", None, "telemetry.slow_query", "kiops.toml"),
         ("limits.page_default = 500", None, "limits.page_default", "kiops.toml"),

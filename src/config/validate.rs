@@ -29,7 +29,9 @@ impl Config {
         }
         for (i, origin) in self.server.allowed_origins.iter().enumerate() {
             let is_origin = url::Url::parse(origin).is_ok_and(|url| {
-                matches!(url.scheme(), "http" | "https") && url.has_host() && url.path() == "/" && url.query().is_none()
+                let alone = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+                let nobody = url.username().is_empty() && url.password().is_none();
+                matches!(url.scheme(), "http" | "https") && alone && nobody && !origin.contains('*')
             });
             if !is_origin {
                 let message = "an origin is needed, like https://app.example.com, and no wildcard";

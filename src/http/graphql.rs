@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::{
     App, RequestId, auth,
     auth::Denied,
-    body::{self, Room, Unread, closing},
+    body::{self, Unread, closing},
     negotiate::{self, Media},
     observe::OperationNote,
     pages,

@@ -66,7 +66,8 @@ pub struct HttpSettings {
     pub slow_operation: Duration,
     /// How long a request's header, and then its body, may take to arrive.
     pub read_timeout: Duration,
-    /// How long the other side may read nothing of what it is sent before the connection is dropped.
+    /// How long the other side may read so little of what it is sent that no more can be written, before the connection is
+    /// dropped. The kernel keeps some megabytes where the network is fast.
     pub write_timeout: Duration,
     /// How long a WebSocket may wait with `connection_init`.
     pub init_timeout: Duration,
@@ -111,7 +112,7 @@ impl HttpSettings {
             persisted_queries: 500,
             slow_operation: Duration::from_secs(5),
             read_timeout: Duration::from_secs(8),
-            write_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
             init_timeout: Duration::from_secs(10),
             send_timeout: Duration::from_secs(10),
             stranger_timeout: Duration::from_secs(60),
@@ -129,7 +130,7 @@ impl HttpSettings {
     }
 }
 
-/// What the bodies of requests may take together, in bytes.
+/// What the bodies of requests may take together, in bytes; one that may be larger has room alone.
 const BODIES: usize = 256 * 1024 * 1024;
 
 /// What every handler of this room shares.
@@ -183,7 +184,7 @@ fn app<B: Backend>(backend: B, settings: HttpSettings) -> App<B> {
         requests: Arc::new(rate::Requests::new(settings.requests_per_minute)),
         sockets: Arc::new(rate::Sockets::new(settings.sockets_per_caller, settings.connections)),
         persisted: Arc::new(Persisted::new(settings.persisted_queries)),
-        room: body::Room::of(BODIES),
+        room: body::Room::of(BODIES.max(settings.body_bytes)),
         settings: Arc::new(settings),
     }
 }

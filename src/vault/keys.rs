@@ -1,8 +1,9 @@
 //! Keys and the files they are in.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -130,6 +131,37 @@ fn is_open(file: &Metadata) -> bool {
     file.mode() & if is_ours { 0o077 } else { 0o037 } != 0
 }
 
+/// Renames a file to a name that nothing has yet.
+fn give_name(file: &OsStr, path: &Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, file, CWD, path, RenameFlags::NOREPLACE) {
+        // Some file systems know no such names; then there is none that could be meant.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if !path.exists() => std::fs::rename(file, path),
+        named => Ok(named?),
+    }
+}
+
+/// Makes a folder, and those that it is in, for its owner alone (0700), who is that of the folder that was there where root makes
+/// them, as with files ([`belong_to_owner_of`]).
+///
+/// # Errors
+/// When the disk refuses.
+pub fn make_folder(folder: &Path) -> std::io::Result<()> {
+    let missing = folder.ancestors().take_while(|one| !one.as_os_str().is_empty() && !one.exists());
+    let missing: Vec<&Path> = missing.collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let around = missing.last().and_then(|first| first.parent());
+    let around = around.map(|around| if around.as_os_str().is_empty() { Path::new(".") } else { around });
+    if rustix::process::geteuid().is_root()
+        && let Some(Ok(owner)) = around.map(Path::metadata)
+    {
+        for made in missing {
+            let _ = std::os::unix::fs::lchown(made, Some(owner.uid()), Some(owner.gid()));
+        }
+    }
+    Ok(())
+}
+
 /// Gives a file that root has made to whoever has its folder, as far as the system lets us: under systemd that is a user of the
 /// server's own, who could not read what root made there by a command.
 pub fn belong_to_owner_of(folder: &Path, file: &File) {
@@ -147,24 +179,20 @@ pub fn belong_to_owner_of(folder: &Path, file: &File) {
 pub fn create_key_file(path: &Path) -> Result<Key, KeyError> {
     let io = |source| KeyError::Io { path: path.display().to_string(), source };
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !parent.exists() {
-        let mut builder = std::fs::DirBuilder::new();
-        std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700).create(parent).map_err(io)?;
-    }
+    make_folder(parent).map_err(io)?;
     let mut bytes = Zeroizing::new([0; 32]);
     rand::rngs::OsRng.try_fill_bytes(bytes.as_mut_slice()).map_err(|e| io(std::io::Error::other(e)))?;
     let text = Zeroizing::new(STANDARD.encode(*bytes) + "\n");
-    // It has its name when it is whole: an empty one would pass for a key that was lost.
+    // It has its name when it is whole: an empty one would pass for a key that was lost. What is left of one whose making was
+    // cut short is nobody's key.
     let mut part = path.as_os_str().to_owned();
-    part.push(format!(".{}", std::process::id()));
-    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).and_then(|mut file| {
-        belong_to_owner_of(parent, &file);
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::hard_link(&part, path)
-    });
-    // What is left of it when this is cut short is nobody's key.
-    let _ = std::fs::remove_file(&part);
+    part.push(format!(".{:x}", rand::rngs::OsRng.try_next_u64().map_err(|e| io(std::io::Error::other(e)))?));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(io)?;
+    belong_to_owner_of(parent, &file);
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| give_name(&part, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&part);
+    }
     written.map_err(io)?;
     File::open(parent).and_then(|directory| directory.sync_all()).map_err(io)?;
     Ok(Key::new(*bytes))

@@ -18,7 +18,7 @@ use rand::TryRngCore as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-pub use keys::{Key, KeyError, Keys, belong_to_owner_of, create_key_file};
+pub use keys::{Key, KeyError, Keys, belong_to_owner_of, create_key_file, make_folder};
 pub use mask::{MaskStream, Masker};
 
 const NONCE: usize = 24;

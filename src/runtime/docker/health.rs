@@ -25,6 +25,9 @@ const NEW: Duration = Duration::from_secs(10);
 /// How long a container without any check has to run.
 const RUNS: Duration = Duration::from_secs(5);
 
+/// How long it takes at most to see whether an address leads somewhere, on the engine's own machine.
+const REACHES: Duration = Duration::from_secs(1);
+
 /// Whom to ask.
 enum Probe {
     Http(String, u16, String),
@@ -52,7 +55,7 @@ impl DockerRuntime {
             if !running || *restarts.get_or_insert(count) != count {
                 return Err(self.exited(run, container, id, &state).await);
             }
-            match (self.probe(run, container, &state), &container.health) {
+            match (self.probe(run, container, &state).await, &container.health) {
                 (Probe::Engine, _) => match engine_health(&state) {
                     Some(HealthStatusEnum::HEALTHY) => return Ok(()),
                     Some(HealthStatusEnum::UNHEALTHY) => {
@@ -94,10 +97,11 @@ impl DockerRuntime {
         }
     }
 
-    fn probe(&self, run: &mut Run<'_>, container: &ContainerSpec, state: &ContainerInspectResponse) -> Probe {
+    async fn probe(&self, run: &mut Run<'_>, container: &ContainerSpec, state: &ContainerInspectResponse) -> Probe {
         let (Some(check), Some(port)) = (&container.health, container.port) else { return Probe::Engine };
         let network = network_name(&run.rollout.spec.target);
-        if self.engine.is_local() && is_elsewhere(state, &network) {
+        let address = own_address(state, &network);
+        if self.engine.is_local() && is_elsewhere(state, &network, address.map(|ip| (ip, port))).await {
             run.warn(format!(
                 "container {}: its network cannot be reached from where KIOPS runs, a container or another machine than \
                  the engine's; its HEALTHCHECK, or else that it runs, was taken for its health",
@@ -106,7 +110,6 @@ impl DockerRuntime {
             return Probe::Engine;
         }
         if self.engine.is_local() {
-            let address = own_address(state, &network);
             return match (address, &check.path) {
                 (Some(ip), Some(path)) => Probe::Http(ip.to_string(), port, path.clone()),
                 // Before its address is known nothing answers; asking nobody is a failed attempt.
@@ -155,13 +158,18 @@ fn engine_health(state: &ContainerInspectResponse) -> Option<HealthStatusEnum> {
     (!matches!(status, HealthStatusEnum::NONE | HealthStatusEnum::EMPTY)).then_some(status)
 }
 
-/// Whether the bridge of a container's network is no interface of ours: we are in a container ourselves, or the engine is in a
-/// virtual machine, and the container's own address leads nowhere.
-fn is_elsewhere(state: &ContainerInspectResponse, network: &str) -> bool {
+/// Whether a container's own address leads nowhere, for instance because we are in a container ourselves, or the engine is in a
+/// virtual machine: the bridge of its network is no interface of ours, and it is not even refused.
+async fn is_elsewhere(state: &ContainerInspectResponse, network: &str, at: Option<(IpAddr, u16)>) -> bool {
     let networks = state.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
     let gateway = networks.and_then(|networks| networks.get(network)?.gateway.as_ref()?.parse::<IpAddr>().ok());
     let bound = gateway.map(|gateway| UdpSocket::bind((gateway, 0)));
-    matches!(bound, Some(Err(error)) if error.kind() == ErrorKind::AddrNotAvailable)
+    let is_ours = !matches!(bound, Some(Err(error)) if error.kind() == ErrorKind::AddrNotAvailable);
+    let Some(at) = at.filter(|_| !is_ours) else { return false };
+    match timeout(REACHES, TcpStream::connect(at)).await {
+        Ok(answer) => answer.is_err_and(|error| error.kind() != ErrorKind::ConnectionRefused),
+        Err(_) => true,
+    }
 }
 
 fn own_address(state: &ContainerInspectResponse, network: &str) -> Option<IpAddr> {
