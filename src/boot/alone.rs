@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use entity::Db;
 
-use super::backup::folder_of;
-use crate::vault::{belong_to_owner_of, make_folder};
+use crate::vault::{belong_to_owner_of, folder_of, make_folder};
 
 /// Keeps other servers from an SQLite database for as long as it is held, and the system lets go of it however this
 /// process ends. None for PostgreSQL, which serves any number. Where the file system knows no locks there is a warning.

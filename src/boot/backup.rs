@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow, bail};
 use entity::Db;
 
 use crate::config::Config;
-use crate::vault::belong_to_owner_of;
+use crate::vault::{belong_to_owner_of, folder_of};
 
 /// What SQLite may have of one database, by what its names end in.
 const ENDS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
@@ -88,11 +88,6 @@ pub(super) fn remove(path: &Path) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// The folder that a file is in.
-pub(super) fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Writes through to the disk which names there are beside a file.

@@ -1,9 +1,9 @@
 //! Keys and the files they are in.
 
 use std::ffi::OsStr;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use rand::TryRngCore as _;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
+
+use super::files::{belong_to_owner_of, folder_of, make_folder};
 
 /// One key, wiped when it is dropped. Has no Debug on purpose.
 pub struct Key {
@@ -141,45 +143,14 @@ fn give_name(file: &OsStr, path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Makes a folder, and those that it is in, for its owner alone (0700), who is that of the folder that was there where root makes
-/// them, as with files ([`belong_to_owner_of`]).
-///
-/// # Errors
-/// When the disk refuses.
-pub fn make_folder(folder: &Path) -> std::io::Result<()> {
-    let missing = folder.ancestors().take_while(|one| !one.as_os_str().is_empty() && !one.exists());
-    let missing: Vec<&Path> = missing.collect();
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let around = missing.last().and_then(|first| first.parent());
-    let around = around.map(|around| if around.as_os_str().is_empty() { Path::new(".") } else { around });
-    if rustix::process::geteuid().is_root()
-        && let Some(Ok(owner)) = around.map(Path::metadata)
-    {
-        for made in missing {
-            let _ = std::os::unix::fs::lchown(made, Some(owner.uid()), Some(owner.gid()));
-        }
-    }
-    Ok(())
-}
-
-/// Gives a file that root has made to whoever has its folder, as far as the system lets us: under systemd that is a user of the
-/// server's own, who could not read what root made there by a command.
-pub fn belong_to_owner_of(folder: &Path, file: &File) {
-    if rustix::process::geteuid().is_root()
-        && let Ok(owner) = folder.metadata()
-    {
-        let _ = std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()));
-    }
-}
-
 /// Makes a key file with mode 0600 and writes it through to the disk. Makes its directory (0700) where needed.
 ///
 /// # Errors
 /// When the file is there already, or can't be written.
 pub fn create_key_file(path: &Path) -> Result<Key, KeyError> {
     let io = |source| KeyError::Io { path: path.display().to_string(), source };
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    make_folder(parent).map_err(io)?;
+    let folder = folder_of(path);
+    make_folder(folder).map_err(io)?;
     let mut bytes = Zeroizing::new([0; 32]);
     rand::rngs::OsRng.try_fill_bytes(bytes.as_mut_slice()).map_err(|e| io(std::io::Error::other(e)))?;
     let text = Zeroizing::new(STANDARD.encode(*bytes) + "\n");
@@ -188,12 +159,12 @@ pub fn create_key_file(path: &Path) -> Result<Key, KeyError> {
     let mut part = path.as_os_str().to_owned();
     part.push(format!(".{:x}", rand::rngs::OsRng.try_next_u64().map_err(|e| io(std::io::Error::other(e)))?));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(io)?;
-    belong_to_owner_of(parent, &file);
+    belong_to_owner_of(folder, &file);
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| give_name(&part, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&part);
     }
     written.map_err(io)?;
-    File::open(parent).and_then(|directory| directory.sync_all()).map_err(io)?;
+    File::open(folder).and_then(|directory| directory.sync_all()).map_err(io)?;
     Ok(Key::new(*bytes))
 }

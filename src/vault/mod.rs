@@ -1,5 +1,6 @@
 //! Sealing of secrets: XChaCha20-Poly1305 with a random nonce, a key id, and the row as associated data.
 
+mod files;
 mod keys;
 mod mask;
 
@@ -18,7 +19,8 @@ use rand::TryRngCore as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-pub use keys::{Key, KeyError, Keys, belong_to_owner_of, create_key_file, make_folder};
+pub use files::{belong_to_owner_of, folder_of, make_folder};
+pub use keys::{Key, KeyError, Keys, create_key_file};
 pub use mask::{MaskStream, Masker};
 
 const NONCE: usize = 24;
