@@ -101,15 +101,15 @@ impl DockerRuntime {
         let (Some(check), Some(port)) = (&container.health, container.port) else { return Probe::Engine };
         let network = network_name(&run.rollout.spec.target);
         let address = own_address(state, &network);
-        if self.engine.is_local() && is_elsewhere(state, &network, address.map(|ip| (ip, port))).await {
-            run.warn(format!(
-                "container {}: its network cannot be reached from where KIOPS runs, a container or another machine than \
-                 the engine's; its HEALTHCHECK, or else that it runs, was taken for its health",
-                container.name
-            ));
-            return Probe::Engine;
-        }
         if self.engine.is_local() {
+            if is_elsewhere(state, &network, address.map(|ip| (ip, port))).await {
+                run.warn(format!(
+                    "container {}: its network cannot be reached from where KIOPS runs, a container or another machine \
+                     than the engine's; its HEALTHCHECK, or else that it runs, was taken for its health",
+                    container.name
+                ));
+                return Probe::Engine;
+            }
             return match (address, &check.path) {
                 (Some(ip), Some(path)) => Probe::Http(ip.to_string(), port, path.clone()),
                 // Before its address is known nothing answers; asking nobody is a failed attempt.
