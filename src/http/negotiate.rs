@@ -25,22 +25,15 @@ impl Media {
             return Some(Self::Json);
         }
         let ranges = ranges(headers);
-        let quality = |media: &str, wildcards: &[&str]| {
-            let exact = ranges.iter().filter(|(range, _)| range == media).map(|(_, q)| *q).next_back();
-            let wild = ranges.iter().filter(|(range, _)| wildcards.contains(&range.as_str()));
-            exact.unwrap_or_else(|| wild.map(|(_, q)| *q).max().unwrap_or(0))
-        };
-        // The newer type is chosen only where it is named: clients that send wildcards expect plain JSON.
-        let newer = quality("application/graphql-response+json", &[]);
-        let plain = quality("application/json", &["application/*", "*/*"]);
-        match (newer, plain) {
-            (0, 0) => {
-                // Plain JSON alone may be ruled out.
-                let named = |media: &str| ranges.iter().any(|(range, _)| range == media);
-                let is_open = !named("application/graphql-response+json") && named("application/json");
-                (is_open && quality("", &["application/*", "*/*"]) > 0).then_some(Self::GraphqlResponse)
-            }
-            (newer, plain) if newer >= plain => Some(Self::GraphqlResponse),
+        let named = |media: &str| ranges.iter().filter(|(range, _)| range == media).map(|(_, q)| *q).next_back();
+        let wild = named("application/*").or_else(|| named("*/*")).unwrap_or(0);
+        let newer = named("application/graphql-response+json");
+        let plain = named("application/json").unwrap_or(wild);
+        // Clients that send wildcards expect plain JSON, unless they rule it out.
+        let is_meant = newer.is_some() || plain == 0;
+        match newer.unwrap_or(wild) {
+            0 if plain == 0 => None,
+            newer if is_meant && newer >= plain => Some(Self::GraphqlResponse),
             _ => Some(Self::Json),
         }
     }
