@@ -56,7 +56,8 @@ impl Room {
     }
 }
 
-/// The rest of the body may still be on its way, so the connection can't be used again.
+/// An answer after which the connection is not used again, for instance because the rest of a body may still be on its
+/// way.
 pub(super) fn closing(mut response: Response) -> Response {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response

@@ -23,24 +23,45 @@ const PIECE: usize = 16 * 1024;
 /// Messages that stay together.
 pub(super) type Piece = Vec<Message>;
 
-/// The operations at work, by id, each with its number. An operation takes itself out before it says that it is complete.
+/// The operations at work, by id, each with its number. An operation takes itself out with its last message.
 pub(super) type Running = Arc<Mutex<HashMap<String, (u64, AbortHandle)>>>;
 
-/// One operation at work.
-pub(super) struct Operation<B: Backend> {
+/// Where one operation's messages go.
+pub(super) struct Outlet {
     pub(super) id: String,
     /// Which of its socket it is. Another may have its id when it was completed by the other side and has not ended yet.
     pub(super) number: u64,
-    pub(super) app: App<B>,
     pub(super) outgoing: mpsc::Sender<Piece>,
     pub(super) running: Running,
+}
+
+impl Outlet {
+    /// Queues messages, and takes the operation out with its last. Of one that the other side has completed nothing more is
+    /// queued: another may have its id by now.
+    async fn send(&self, piece: Piece, is_last: bool) {
+        // A closed queue means that the socket is going and this task with it.
+        let Ok(place) = self.outgoing.reserve().await else { return };
+        let mut running = lock(&self.running);
+        if running.get(&self.id).is_some_and(|(number, _)| *number == self.number) {
+            if is_last {
+                running.remove(&self.id);
+            }
+            place.send(piece);
+        }
+    }
+}
+
+/// One operation at work.
+pub(super) struct Operation<B: Backend> {
+    pub(super) outlet: Outlet,
+    pub(super) app: App<B>,
     pub(super) asker: Asker,
     pub(super) traced: tracing::Span,
 }
 
 impl<B: Backend> Operation<B> {
     pub(super) async fn run(self, caller: B::Caller, checked: Checked) {
-        let finished = if checked.kind == Some(OperationType::Subscription) {
+        let ended = if checked.kind == Some(OperationType::Subscription) {
             self.stream(caller, checked).await
         } else {
             let trace = (self.app.settings.new_id)();
@@ -50,12 +71,11 @@ impl<B: Backend> Operation<B> {
             self.count(&checked.note, (graphql::code_of(&outcome), Some(begun.elapsed())));
             self.first(outcome).await
         };
-        if finished == Ended::Completed {
-            if !self.leave() {
-                return;
-            }
-            self.send(json!({"id": self.id, "type": "complete"}).to_string()).await;
-        }
+        let last = match ended {
+            Ok(()) => json!({"id": self.outlet.id, "type": "complete"}).to_string(),
+            Err(failed) => errors(&self.outlet.id, &failed.errors),
+        };
+        self.outlet.send(vec![Message::text(last)], true).await;
     }
 
     fn count(&self, note: &OperationNote, (code, took): (Option<String>, Option<Duration>)) {
@@ -66,7 +86,8 @@ impl<B: Backend> Operation<B> {
         }
     }
 
-    async fn stream(&self, caller: B::Caller, checked: Checked) -> Ended {
+    /// Tells what comes; fails with why it could not begin, or that it panicked.
+    async fn stream(&self, caller: B::Caller, checked: Checked) -> Result<(), Outcome> {
         let _open = Open::subscription();
         let mut stream = self.app.backend.execute_stream(caller, checked.request);
         let mut is_first = true;
@@ -80,11 +101,9 @@ impl<B: Backend> Operation<B> {
                 self.count(&checked.note, (code, None));
             }
             match event {
-                Err(_) => return self.fail(&graphql::panicked(&(self.app.settings.new_id)())).await,
-                Ok(None) => return Ended::Completed,
-                Ok(Some(Emitted::One(outcome))) if is_first && is_refusal(&outcome) => {
-                    return self.fail(&outcome).await;
-                }
+                Err(_) => return Err(graphql::panicked(&(self.app.settings.new_id)())),
+                Ok(None) => return Ok(()),
+                Ok(Some(Emitted::One(outcome))) if is_first && is_refusal(&outcome) => return Err(outcome),
                 Ok(Some(Emitted::One(outcome))) => self.next(&outcome).await,
                 Ok(Some(Emitted::Written { field, texts })) => self.written(&field, &texts).await,
             }
@@ -92,23 +111,24 @@ impl<B: Backend> Operation<B> {
         }
     }
 
-    async fn first(&self, outcome: Outcome) -> Ended {
+    async fn first(&self, outcome: Outcome) -> Result<(), Outcome> {
         if is_request_error(&outcome) {
-            return self.fail(&outcome).await;
+            return Err(outcome);
         }
         self.next(&outcome).await;
-        Ended::Completed
+        Ok(())
     }
 
     async fn next(&self, outcome: &Outcome) {
         // The id is the client's text, so it is written as JSON; the payload is JSON already.
-        let id = Value::from(self.id.as_str());
-        self.send(format!(r#"{{"id":{id},"type":"next","payload":{}}}"#, reply::to_json(outcome))).await;
+        let id = Value::from(self.outlet.id.as_str());
+        let text = format!(r#"{{"id":{id},"type":"next","payload":{}}}"#, reply::to_json(outcome));
+        self.outlet.send(vec![Message::text(text)], false).await;
     }
 
     /// Events that are JSON already, as messages of their own that are sent together.
     async fn written(&self, field: &str, texts: &[u8]) {
-        let id = Value::from(self.id.as_str());
+        let id = Value::from(self.outlet.id.as_str());
         let before = format!(r#"{{"id":{id},"type":"next","payload":{{"data":{{"{field}":"#);
         let (mut piece, mut bytes) = (Vec::new(), 0);
         // Whoever wrote it wrote text.
@@ -121,40 +141,13 @@ impl<B: Backend> Operation<B> {
             piece.push(Message::text(message));
             if bytes >= PIECE {
                 bytes = 0;
-                // A closed queue means that the socket is going and this task with it.
-                let _ = self.outgoing.send(std::mem::take(&mut piece)).await;
+                self.outlet.send(std::mem::take(&mut piece), false).await;
             }
         }
         if !piece.is_empty() {
-            let _ = self.outgoing.send(piece).await;
+            self.outlet.send(piece, false).await;
         }
     }
-
-    /// Takes itself out; not if it was completed by the other side, who is told no more then.
-    fn leave(&self) -> bool {
-        let mut running = lock(&self.running);
-        let is_there = running.get(&self.id).is_some_and(|(number, _)| *number == self.number);
-        is_there && running.remove(&self.id).is_some()
-    }
-
-    async fn fail(&self, outcome: &Outcome) -> Ended {
-        if !self.leave() {
-            return Ended::Failed;
-        }
-        self.send(errors(&self.id, &outcome.errors)).await;
-        Ended::Failed
-    }
-
-    async fn send(&self, text: String) {
-        // A closed queue means that the socket is going and this task with it.
-        let _ = self.outgoing.send(vec![Message::text(text)]).await;
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    Completed,
-    Failed,
 }
 
 pub(super) fn errors(id: &str, errors: &[async_graphql::ServerError]) -> String {
@@ -177,6 +170,29 @@ mod tests {
     use async_graphql::{PathSegment, ServerError};
 
     use super::*;
+
+    #[tokio::test]
+    async fn of_an_operation_whose_id_another_has_nothing_more_comes() {
+        let (outgoing, mut told) = mpsc::channel(4);
+        let running = Running::default();
+        let outlet =
+            |number| Outlet { id: "1".to_owned(), number, outgoing: outgoing.clone(), running: running.clone() };
+        let (completed, another) = (outlet(1), outlet(2));
+        let task = tokio::spawn(async {}).abort_handle();
+        lock(&running).insert("1".to_owned(), (2, task));
+        for is_last in [false, true] {
+            completed.send(vec![Message::text("stale")], is_last).await;
+            another.send(vec![Message::text("fresh")], is_last).await;
+            another.send(vec![Message::text("after its last")], true).await;
+        }
+        drop((completed, another, outgoing));
+        let mut all = Vec::new();
+        while let Some(piece) = told.recv().await {
+            all.extend(piece);
+        }
+        assert_eq!(all, [Message::text("fresh"), Message::text("after its last")]);
+        assert!(lock(&running).is_empty());
+    }
 
     #[test]
     fn what_failed_below_an_event_is_no_refusal() {

@@ -29,8 +29,8 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// WebSocket keeps it, because HTTP is done with the connection when it is upgraded.
 pub(super) type Place = Arc<OwnedSemaphorePermit>;
 
-/// A connection that fails when nothing can be written for so long, because the other side does not read. Its kernel says that it is there,
-/// however long it does not read.
+/// A connection that fails when nothing can be written for so long, because the other side does not read. Its kernel
+/// says that it is there, however long it does not read.
 fn written_in_time(stream: TcpStream, limit: Duration) -> Pin<Box<TimeoutStream<TcpStream>>> {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limit));

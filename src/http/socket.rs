@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 
 use super::{
     App, auth, graphql,
-    operation::{Operation, Piece, Running, errors, lock},
+    operation::{Operation, Outlet, Piece, Running, errors, lock},
     rate::{Seat, Who},
     request::{Parameters, is_crowded},
     ws::{close, frame},
@@ -289,7 +289,7 @@ impl<B: Backend> Conversation<B> {
         let caller = self.app.backend.authenticate(token.as_deref(), from).await.map_err(|failure| match failure {
             AuthFailure::BadToken => frame(close::FORBIDDEN, "Forbidden: the token is not valid"),
             AuthFailure::TooMany { .. } => frame(close::FORBIDDEN, "Forbidden: too many attempts"),
-            AuthFailure::Unavailable => frame(1013, "Try again later"),
+            AuthFailure::Unavailable => frame(close::TRY_AGAIN, "Try again later"),
         })?;
         let who = Who::new(token.as_deref(), from);
         // The address has its seat since the handshake, so only tokens are counted here.
@@ -337,15 +337,18 @@ impl<B: Backend> Conversation<B> {
             Err(message) => return self.refuse(&id, message, ErrorCode::BadUserInput).await,
         };
         tracing::info!(operation = checked.note.name(), document = checked.note.hash(), "subscribed");
-        // The lock is held until the task is entered, so that it cannot take itself out before.
+        // The lock is held until the task is entered: before that nothing of it would be queued.
         let mut running = lock(&self.running);
         self.begun += 1;
-        let operation = Operation {
+        let outlet = Outlet {
             id: id.clone(),
             number: self.begun,
-            app: self.app.clone(),
             outgoing: self.outgoing.clone(),
             running: self.running.clone(),
+        };
+        let operation = Operation {
+            outlet,
+            app: self.app.clone(),
             asker: session.who.asker(),
             traced: spans::operation(checked.note.operation()),
         };

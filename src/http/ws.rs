@@ -5,16 +5,12 @@
 
 use axum::{
     extract::{WebSocketUpgrade, ws::CloseFrame},
-    http::{
-        HeaderValue, StatusCode,
-        header::{CONNECTION, COOKIE},
-        request::Parts,
-    },
+    http::{StatusCode, header::COOKIE, request::Parts},
     response::Response,
 };
 
 use super::{
-    App, auth, graphql,
+    App, auth, body, graphql,
     negotiate::Media,
     origin::Site,
     rate::Who,
@@ -27,10 +23,11 @@ use crate::measure::Open;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
-/// The close codes of graphql-transport-ws and of RFC 6455 that the server sends.
+/// The close codes of graphql-transport-ws and of RFC 6455 (and its registry at IANA) that the server sends.
 pub(super) mod close {
     pub(in crate::http) const GOING_AWAY: u16 = 1001;
     pub(in crate::http) const TOO_BIG: u16 = 1009;
+    pub(in crate::http) const TRY_AGAIN: u16 = 1013;
     pub(in crate::http) const BAD_MESSAGE: u16 = 4400;
     pub(in crate::http) const UNAUTHORIZED: u16 = 4401;
     pub(in crate::http) const FORBIDDEN: u16 = 4403;
@@ -70,10 +67,8 @@ pub(super) fn accept<B: Backend>(app: App<B>, upgrade: WebSocketUpgrade, parts: 
     let from = graphql::address(parts);
     let Some(seat) = app.sockets.seat(Who::address(from)) else {
         let message = "Too many WebSockets are open, from this address or in all.";
-        let mut refused = reply::too_many(Media::Json, 60, message);
         // Its place is for others now, not for what else it may ask for.
-        refused.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        return refused;
+        return body::closing(reply::too_many(Media::Json, 60, message));
     };
     let handshake = Handshake { token, from, may_be_anonymous: site != Site::Unsaid };
     let size = app.settings.body_bytes;
