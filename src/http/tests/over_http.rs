@@ -61,6 +61,7 @@ async fn answers_in_the_type_that_is_asked_for() {
         (Some("application/graphql-response+json;q=0.5, application/json"), 200, "application/json; charset=utf-8"),
         (Some("application/json;q=0, */*"), 200, "application/graphql-response+json; charset=utf-8"),
         (Some("text/plain"), 406, "application/json; charset=utf-8"),
+        (Some("application/*;q=0, */*"), 406, "application/json; charset=utf-8"),
         (Some("*/*;q=0"), 406, "application/json; charset=utf-8"),
     ] {
         let request = post(&server, "{hello}");
