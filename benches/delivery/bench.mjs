@@ -2,7 +2,7 @@
 import { createHmac, randomBytes, randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { loadavg, cpus } from 'node:os'
-import { base, clone, docker, engine, github, kiops, pause, repository, stop } from './servers.mjs'
+import { base, clone, docker, engine, github, kiops, pause, repository, stop } from '../peers/servers.mjs'
 
 const { FOLDER } = process.env
 const rounds = Number(process.env.ROUNDS ?? 7)

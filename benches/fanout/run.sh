@@ -13,6 +13,5 @@ ulimit -n "$(ulimit -Hn)"
 case ${ONLY:-burst,minute} in *burst*) node "$temp/bench.mjs" ;; esac
 case ${ONLY:-burst,minute} in *minute*)
     . "$here/../peers/client.sh"
-    cp "$here/../delivery/servers.mjs" "$temp"
     KIOPS_TEST_REQUIRE=docker,git "$here/../../scripts/with-services.sh" node "$temp/minute.mjs"
 esac

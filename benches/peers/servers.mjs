@@ -3,7 +3,7 @@ import { spawn, execFileSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { createServer, request, Agent } from 'node:http'
 import { createServer as listen } from 'node:net'
-import { backend } from '../peers/git-http.mjs'
+import { backend } from './git-http.mjs'
 
 const { PROGRAM, FOLDER, CLIENT, KIOPS_TEST_DOCKER_HOST: HOST } = process.env
 const PASSWORD = 'correct horse battery'
