@@ -39,6 +39,26 @@ async fn lists_cost_as_many_rows_as_they_may_have() {
         ("{ services(first: 40) { nodes { deployments(first: 40) { nodes { id } } } } }".to_owned(), true),
         (nested(6), false),
         (nested(2), true),
+        // Lists without pages lead back to themselves: with 21 deployments of a pipeline these are 9,261.
+        (
+            "{ pipelines(first: 1) { nodes { deployments { pipeline { deployments { pipeline { deployments { id } } } } } } } }"
+                .to_owned(),
+            false,
+        ),
+        ("{ pipelines(first: 1) { nodes { deployments { pipeline { deployments { id } } } } } }".to_owned(), true),
+        (
+            "{ pipelines(first: 1) { nodes { scans { pipeline { scans { pipeline { scans { id } } } } } } } }".to_owned(),
+            false,
+        ),
+        (
+            "query($id: ID!) { node(id: $id) { ... on Service { environments { latestDeployment { service { environments { \
+             latestDeployment { service { environments { id } } } } } } } } } }"
+                .to_owned(),
+            false,
+        ),
+        ("{ services { nodes { environments { name latestDeployment { revision } instances { name } } } } }".to_owned(), true),
+        ("{ services(first: 100) { nodes { environments { instances { name } } } } }".to_owned(), false),
+        ("{ services { nodes { environments { logTail(lines: 1000) { text } } } } }".to_owned(), false),
         // The library sees what is spread on an interface as fields that it does not know.
         (
             format!(

@@ -192,6 +192,7 @@ impl GitProject {
     }
 
     /// Services of this organization that already use the project, the newest first.
+    #[graphql(complexity = "crate::graphql::connection::cost_of_all(child_complexity)")]
     async fn services(&self, ctx: &Context<'_>) -> Result<Vec<Service>> {
         let FoundProject { provider, base_url, project } = &self.0;
         let key = git::project_key(*provider, base_url, &project.external_id);

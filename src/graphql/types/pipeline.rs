@@ -160,12 +160,14 @@ impl Pipeline {
     }
 
     /// What looks at its source and image, and at what it deploys, oldest first.
+    #[graphql(complexity = "crate::graphql::connection::cost_of_all(child_complexity)")]
     async fn scans(&self, ctx: &Context<'_>) -> Result<Vec<Scan>> {
         let found = loaders(ctx)?.scans_of_pipeline(&self.0.id).await?;
         Ok(found.map(|rows| rows.iter().cloned().map(Scan::shared).collect()).unwrap_or_default())
     }
 
     /// What deploys the image, oldest first.
+    #[graphql(complexity = "crate::graphql::connection::cost_of_all(child_complexity)")]
     async fn deployments(&self, ctx: &Context<'_>) -> Result<Vec<Deployment>> {
         let found = loaders(ctx)?.deployments_of_pipeline(&self.0.id).await?;
         Ok(found.map(|rows| rows.iter().cloned().map(Deployment::shared).collect()).unwrap_or_default())

@@ -211,6 +211,7 @@ impl Service {
     }
 
     /// Where it is deployed, oldest first.
+    #[graphql(complexity = "crate::graphql::connection::cost_of_all(child_complexity)")]
     async fn environments(&self, ctx: &Context<'_>) -> Result<Vec<Environment>> {
         let rows = environments::of_service(app(ctx)?.db.read(), &actor(ctx)?.scope, &self.0.id).await?;
         Ok(rows.into_iter().map(Environment::from).collect())
