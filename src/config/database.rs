@@ -32,6 +32,17 @@ impl Database {
     ///
     /// # Errors
     /// What is wrong.
+    /// Whether the address of PostgreSQL is one. The driver would say the whole of one that is none, with its password.
+    pub(super) fn check_address(&self) -> Result<(), &'static str> {
+        if self.url.starts_with("postgres") && Url::parse(&self.url).is_err() {
+            return Err(
+                "this is no address: in a password other characters than letters and digits are written as %XX, or \
+                        it is given as database.password",
+            );
+        }
+        Ok(())
+    }
+
     pub(super) fn check_password(&self) -> Result<(), &'static str> {
         if self.password.is_none() {
             return Ok(());

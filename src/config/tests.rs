@@ -87,6 +87,16 @@ fn faults_name_key_and_origin() {
 }
 
 #[test]
+fn an_address_that_is_none_is_found_before_the_driver_says_it_with_its_password() {
+    for wrong in ["postgres://kiops:aB/hush#9@db/kiops", "postgresql://kiops:hush?x@db/kiops"] {
+        let error = load(&format!("database.url = '{wrong}'"), &[]).unwrap_err();
+        assert_eq!(keys(&error), ["database.url"], "{error}");
+        assert!(!error.to_string().contains("hush"), "{error}");
+    }
+    load("database.url = 'postgres://kiops:aB%2Fhush%239@db/kiops'", &[]).unwrap();
+}
+
+#[test]
 fn the_databases_password_may_stand_beside_its_address() {
     let address = |url: &str| {
         let text = format!("database.url = '{url}'\ndatabase.password = 'a/b@c: %41hush'");

@@ -50,6 +50,9 @@ impl Config {
         if !["sqlite:", "postgres://", "postgresql://"].iter().any(|s| self.database.url.starts_with(s)) {
             fault("database.url", "an address that starts with sqlite:// or postgres:// is needed");
         }
+        if let Err(message) = self.database.check_address() {
+            fault("database.url", message);
+        }
         if let Err(message) = self.database.check_password() {
             fault("database.password", message);
         }
