@@ -11,11 +11,11 @@ use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::backend::Api;
+use super::backend::{Api, PATIENCE};
 use super::{alone, declared};
 use crate::app::App;
 use crate::app::answers::Answers;
@@ -23,6 +23,7 @@ use crate::app::events::relay;
 use crate::app::identity::bootstrap::bootstrap;
 use crate::app::webhooks::intake::Intake;
 use crate::config::Config;
+use crate::config::organizations::DeclaredUser;
 use crate::graphql::limits::Limits;
 use crate::graphql::schemas;
 use crate::http::webhooks::WebhookSettings;
@@ -175,7 +176,7 @@ fn metrics(config: &Config, app: &App, exporter: Exporter) -> Router {
         let (app, exporter) = (app.clone(), exporter.clone());
         Box::pin(async move {
             // A database that is away hides nothing of the rest.
-            if let Ok(backlog) = queue::backlog(app.db.read()).await {
+            if let Ok(Ok(backlog)) = timeout(PATIENCE, queue::backlog(app.db.read())).await {
                 let now = app.clock.now();
                 let jobs = backlog.into_iter().map(|of| {
                     let oldest = of.oldest.map_or(0.0, |made| (now - made).as_seconds_f64().max(0.0));
@@ -196,6 +197,13 @@ fn metrics(config: &Config, app: &App, exporter: Exporter) -> Router {
 /// their admins, and gets nobody else unless a password is given; with one it matters not which server is the first.
 async fn first_start(config: &Config, app: &App, part: Part) -> anyhow::Result<()> {
     let first = &config.bootstrap;
+    // Made here that account would not be the file's, which could not give it the password that it states.
+    let is_stated = |user: &DeclaredUser| {
+        user.password.is_some() && user.email.trim().eq_ignore_ascii_case(first.admin_email.trim())
+    };
+    if config.organizations.iter().flat_map(|organization| &organization.users).any(is_stated) {
+        return Ok(());
+    }
     if first.admin_password.is_none() && (part == Part::Workers || !config.organizations.is_empty()) {
         return Ok(());
     }

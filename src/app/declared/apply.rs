@@ -58,8 +58,9 @@ pub async fn apply(app: &App, declared: &[Organization]) -> Result<Outcome> {
     for (organization, home) in checked.iter().zip(&homes) {
         entries(&mut round, organization, home, &hashes, &mut kept).await?;
     }
+    let given = people::given(&round).await?;
     release(&mut round, &kept).await?;
-    accounts(&mut round, &checked, &homes, &hashes).await?;
+    accounts(&mut round, (&checked, &homes), &hashes, &given).await?;
     for (organization, home) in checked.iter().zip(&homes) {
         if !people::has_admin(&tx, &home.scope).await? {
             let message = "nobody is an admin of this organization: state one";
@@ -130,7 +131,12 @@ async fn release(round: &mut Round<'_>, kept: &Kept) -> Result<()> {
 }
 
 /// Names and passwords, once it is known where everybody belongs.
-async fn accounts(round: &mut Round<'_>, checked: &[Checked], homes: &[Home], hashes: &people::Hashes) -> Result<()> {
+async fn accounts(
+    round: &mut Round<'_>,
+    (checked, homes): (&[Checked], &[Home]),
+    hashes: &people::Hashes,
+    given: &HashSet<String>,
+) -> Result<()> {
     let mut persons: BTreeMap<&str, people::Account<'_>> = BTreeMap::new();
     for (organization, home) in checked.iter().zip(homes) {
         for (at, person) in &organization.users {
@@ -138,7 +144,7 @@ async fn accounts(round: &mut Round<'_>, checked: &[Checked], homes: &[Home], ha
         }
     }
     for (email, account) in persons {
-        people::account(round, email, &account, hashes).await?;
+        people::account(round, email, &account, hashes, given).await?;
     }
     Ok(())
 }

@@ -179,8 +179,17 @@ pub(in crate::app) async fn release(round: &mut Round<'_>, home: &Home, kept: &H
     Ok(())
 }
 
-/// Gives an account the name and the password that are stated for it, if the file has the say over it: it made the account, or
-/// there is no organization that it belongs to and the file does not state it in. An account of which another organization
+/// Whose passwords the file has given, before anybody is released.
+///
+/// # Errors
+/// INTERNAL when the database refuses.
+pub(in crate::app) async fn given(round: &Round<'_>) -> Result<HashSet<String>> {
+    let rows = membership::Entity::find().filter(membership::Column::DeclaredPassword.eq(true)).all(round.tx).await?;
+    Ok(rows.into_iter().map(|row| row.user_id).collect())
+}
+
+/// Gives an account the name and the password that are stated for it, if the file has the say over it: it has given its
+/// password until now, wherever that was, or there is no organization that it belongs to and the file does not state it in. An account of which another organization
 /// knows otherwise can be stated without a password; with one it is a fault, since whoever made it may know another.
 ///
 /// # Errors
@@ -190,11 +199,13 @@ pub(in crate::app) async fn account(
     email: &str,
     account: &Account<'_>,
     hashes: &Hashes,
+    given: &HashSet<String>,
 ) -> Result<()> {
     // Without one there was a fault already.
     let Some(user) = user_by_email(round.tx, email).await? else { return Ok(()) };
     let rows = membership::Entity::find().filter(membership::Column::UserId.eq(&user.id)).all(round.tx).await?;
-    let has_say = rows.iter().all(|row| row.declared) || rows.iter().any(|row| row.declared_password);
+    let has_given = given.contains(&user.id);
+    let has_say = has_given || rows.iter().all(|row| row.declared);
     let password = account.stated.iter().find_map(|(at, _, person)| Some((*at, person.password.as_ref()?)));
     if let (Some((at, _)), false) = (password, has_say) {
         round.faults.add(
@@ -220,7 +231,7 @@ pub(in crate::app) async fn account(
         Some((_, password)) if !hashes.match_stored(email, &user.password_hash, password).await? => {
             let hash = hashes.take(round.app, email, password).await?;
             let mut ended = passwords::put(round.tx, user.clone(), hash).await?;
-            if rows.iter().all(|row| !row.declared_password) {
+            if !has_given {
                 // Whoever knew the password until now may have made tokens with it.
                 let tokens = token::Entity::delete_many().filter(token::Column::UserId.eq(&user.id));
                 ended += tokens.exec(round.tx).await?.rows_affected;

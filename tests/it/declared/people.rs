@@ -41,6 +41,19 @@ async fn a_new_password_holds_from_the_next_start_and_ends_sessions() {
 }
 
 #[tokio::test]
+async fn who_moves_to_another_organization_of_the_file_stays_the_files() {
+    let test = TestApp::new().await;
+    let mut file = everything();
+    apply(&test, std::slice::from_ref(&file)).await;
+    let bob = file.users.remove(1);
+    let mut other = organization("beta");
+    other.users.push(bob);
+    other.users[1].password = Some("another password".into());
+    apply(&test, &[file, other]).await;
+    test.login_as("bob@acme.example", "another password", Some("beta"), "192.0.2.7").await.unwrap();
+}
+
+#[tokio::test]
 async fn who_is_stated_is_changed_in_the_file_alone() {
     let test = TestApp::new().await;
     apply(&test, &[everything()]).await;
