@@ -1,9 +1,11 @@
 //! What the transports ask of the API behind them.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use async_graphql::{Request, Response};
 use futures_util::stream::BoxStream;
+use tokio::time::timeout;
 
 use crate::app::App;
 use crate::app::answers::{Answer, Answers, Question, Recalled, Version};
@@ -11,6 +13,9 @@ use crate::app::identity::{requests, sessions};
 use crate::graphql::Schemas;
 use crate::graphql::executor::{AuthFailure, Backend, Emitted, Window};
 use crate::graphql::guard::Caller;
+
+/// How long whoever watches waits for the database: the pool itself tries for half a minute, and by then they have given up.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The application behind its schemas.
 #[derive(Clone)]
@@ -75,6 +80,9 @@ impl Backend for Api {
     }
 
     async fn ready(&self) -> Result<(), String> {
-        self.app.db.ping().await.map_err(|_| "the database does not answer".to_owned())
+        match timeout(PATIENCE, self.app.db.ping()).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err("the database does not answer".to_owned()),
+        }
     }
 }
