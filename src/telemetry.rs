@@ -69,6 +69,13 @@ pub fn init(
     Ok(traces)
 }
 
+/// Has a command say on stderr what fails and why: what it names the id in the log of is to be found there.
+pub fn of_command() {
+    let errors = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::ERROR);
+    // Whoever has started logging before has said where it goes.
+    let _ = errors.try_init();
+}
+
 /// Whether the filter can be read.
 ///
 /// # Errors

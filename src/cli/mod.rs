@@ -162,7 +162,11 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         return Ok(ready::run(draft.config()).await?);
     }
     let config = crate::boot::configuration(&source).map_err(|e| Failure::AskedWrongly(e.into()))?;
-    match cli.command.unwrap_or(Command::Serve { no_workers: false }) {
+    let command = cli.command.unwrap_or(Command::Serve { no_workers: false });
+    if !matches!(command, Command::Serve { .. } | Command::Worker) {
+        crate::telemetry::of_command();
+    }
+    match command {
         Command::Serve { no_workers: false } => serve::run(&config, Part::Everything).await?,
         Command::Serve { no_workers: true } => serve::run(&config, Part::Api).await?,
         Command::Worker => serve::run(&config, Part::Workers).await?,
