@@ -141,11 +141,16 @@ impl RunLog {
         // Forgotten when they are stored, and not before: whoever waits for it may be given up in between, and what was
         // stored all the same is then met again.
         let again = OnConflict::columns([log_line::Column::RunId, log_line::Column::Seq]).do_nothing().to_owned();
-        log_line::Entity::insert_many(state.waiting.clone())
-            .on_conflict(again)
-            .exec_without_returning(self.app.db.read_write())
-            .await?;
-        state.waiting.clear();
+        // Where nothing could be stored for a while more may wait than one statement has parameters for.
+        while !state.waiting.is_empty() {
+            let lines = state.waiting.iter().take(BATCH).cloned().collect::<Vec<_>>();
+            let stored = lines.len();
+            log_line::Entity::insert_many(lines)
+                .on_conflict(again.clone())
+                .exec_without_returning(self.app.db.read_write())
+                .await?;
+            state.waiting.drain(..stored);
+        }
         self.app.events.publish(Event::Log { run_id: self.run_id.clone() });
         Ok(())
     }
