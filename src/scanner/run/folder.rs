@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use super::left;
+use crate::vault::make_folder;
 
 /// How the folders are called. One that a crash left is known by its lock, which nobody holds.
 const PREFIX: &str = "kiops-scan-";
@@ -98,7 +99,7 @@ impl Drop for RunFolder {
 /// # Errors
 /// When it can't be made.
 pub(super) fn root(root: &Path) -> io::Result<PathBuf> {
-    DirBuilder::new().recursive(true).mode(0o700).create(root)?;
+    make_folder(root)?;
     root.canonicalize()
 }
 
