@@ -95,10 +95,13 @@ impl Requests {
             return None;
         }
         let here = self.count(who, Instant::now());
-        let counted = match here.count > self.per_minute {
-            true => here,
-            false => backend.count(&who.hash()).await.unwrap_or(here),
-        };
+        let mut counted = here;
+        if here.count <= self.per_minute
+            && let Some(shared) = backend.count(&who.hash()).await
+        {
+            self.follow(who, shared, Instant::now());
+            counted = shared;
+        }
         Some(Allowance {
             per_minute: self.per_minute,
             remaining: self.per_minute.saturating_sub(counted.count),
@@ -117,6 +120,14 @@ impl Requests {
         }
         *count = count.saturating_add(1);
         Window { count: *count, left: MINUTE.saturating_sub(now.duration_since(*begun)) }
+    }
+
+    /// What all servers have counted together holds here too: a window of our own would end later, and refuse what has room.
+    fn follow(&self, who: &Who, shared: Window, now: Instant) {
+        if let Some(window) = lock(&self.windows).of.get_mut(who) {
+            let begun = now.checked_sub(MINUTE.saturating_sub(shared.left));
+            *window = (begun.unwrap_or(now), shared.count);
+        }
     }
 }
 
@@ -222,6 +233,16 @@ mod tests {
         let now = Instant::now();
         let counts = [at(1), at(2), at(1 << 64)].map(|from| requests.count(&Who::new(None, from), now).count);
         assert_eq!(counts, [1, 2, 1]);
+    }
+
+    #[test]
+    fn a_window_ends_with_that_of_all_servers() {
+        let (requests, begin) = (Requests::new(9), Instant::now() + MINUTE);
+        let who = Who::address(IpAddr::from([192, 0, 2, 1]));
+        let count = |after: u64| requests.count(&who, begin + Duration::from_secs(after)).count;
+        assert_eq!([count(0), count(1)], [1, 2]);
+        requests.follow(&who, Window { count: 7, left: Duration::from_secs(10) }, begin + Duration::from_secs(1));
+        assert_eq!([count(10), count(11), count(12)], [8, 1, 2]);
     }
 
     #[test]
