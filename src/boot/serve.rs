@@ -194,10 +194,12 @@ fn metrics(config: &Config, app: &App, exporter: Exporter) -> Router {
 }
 
 /// Makes the first admin where there is no user, and says the password that was made up, once. Who states organizations states
-/// their admins, and gets nobody else unless a password is given; with one it matters not which server is the first.
+/// their admins, and gets nobody else unless a password is given, for an account that they do not state; with one it matters not
+/// which server is the first.
 async fn first_start(config: &Config, app: &App, part: Part) -> anyhow::Result<()> {
     let first = &config.bootstrap;
-    // Made here that account would not be the file's, which could not give it the password that it states.
+    // The file makes that account itself. Made here, in an organization that the file does not state it in, it would not be
+    // the file's, which could not give it its password then.
     let is_stated = |user: &DeclaredUser| {
         user.password.is_some() && user.email.trim().eq_ignore_ascii_case(first.admin_email.trim())
     };

@@ -28,11 +28,10 @@ impl Database {
         self.with_password().unwrap_or_else(|| self.url.clone()).into()
     }
 
-    /// Whether a password that is given beside the address belongs there.
+    /// Whether the address of PostgreSQL is one. The driver would say the whole of one that is none, with its password.
     ///
     /// # Errors
     /// What is wrong.
-    /// Whether the address of PostgreSQL is one. The driver would say the whole of one that is none, with its password.
     pub(super) fn check_address(&self) -> Result<(), &'static str> {
         if self.url.starts_with("postgres") && Url::parse(&self.url).is_err() {
             return Err(
@@ -43,6 +42,10 @@ impl Database {
         Ok(())
     }
 
+    /// Whether a password that is given beside the address belongs there.
+    ///
+    /// # Errors
+    /// What is wrong.
     pub(super) fn check_password(&self) -> Result<(), &'static str> {
         if self.password.is_none() {
             return Ok(());
