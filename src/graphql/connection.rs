@@ -77,11 +77,8 @@ pub fn cost(first: Option<i32>, last: Option<i32>, child: usize) -> usize {
     rows.saturating_mul(child.max(1)).saturating_add(1)
 }
 
-/// What a list without pages costs: as much as one that does not say how many rows it wants.
-#[must_use]
-pub fn cost_of_all(child: usize) -> usize {
-    cost(None, None, child)
-}
+/// What a field costs that a provider or a runtime is asked for, for each object that it is asked for.
+pub const ASKED_ELSEWHERE: usize = 50;
 
 /// How many lines of a log cost as much as a row of another list: they have no lists of their own, and come a thousand at
 /// once.

@@ -26,6 +26,7 @@ pub mod subscription;
 pub mod types;
 pub mod uses;
 pub mod visible;
+pub mod whole;
 
 pub use schema::{Schemas, schemas};
 

@@ -18,6 +18,7 @@ use super::query::Query;
 use super::settle::settle;
 use super::subscription::Subscription;
 use super::visible::Visible;
+use super::whole::Whole;
 use crate::app::{App, Code};
 use crate::domain::policy::Standing;
 
@@ -114,7 +115,7 @@ impl Schemas {
 
     fn prepare(&self, request: Request, caller: Caller) -> Request {
         let loaders = self.app.as_ref().zip(caller.actor.as_ref()).map(|(app, actor)| Loaders::new(app, &actor.scope));
-        let request = request.data(caller).data(OneLogin::default());
+        let request = request.data(caller).data(OneLogin::default()).data(Whole::default());
         match loaders {
             Some(loaders) => request.data(loaders),
             None => request,

@@ -9,6 +9,7 @@ use entity::environment;
 use crate::app::deployments::live::{InstanceLine, InstanceState};
 use crate::app::deployments::{live, request};
 use crate::app::services::definition;
+use crate::graphql::connection::{ASKED_ELSEWHERE, cost_of_lines};
 use crate::graphql::errors::{Result, nullable};
 use crate::graphql::guard;
 use crate::graphql::ids::NodeKind;
@@ -184,7 +185,7 @@ impl Environment {
 
     /// What runs now, asked from the runtime at this moment; null, with an UPSTREAM_ERROR, while the runtime does not
     /// answer.
-    #[graphql(complexity = "ASKED_LIVE + child_complexity")]
+    #[graphql(complexity = "ASKED_ELSEWHERE + child_complexity")]
     async fn instances(&self, ctx: &Context<'_>) -> Option<Result<Vec<Instance>>> {
         Some(self.ask_instances(ctx).await)
     }
@@ -202,7 +203,7 @@ impl Environment {
     }
 
     /// The last lines that its instances printed.
-    #[graphql(complexity = "ASKED_LIVE + crate::graphql::connection::cost_of_lines(lines, None, child_complexity)")]
+    #[graphql(complexity = "ASKED_ELSEWHERE + cost_of_lines(lines.or(Some(200)), None, child_complexity)")]
     async fn log_tail(
         &self,
         ctx: &Context<'_>,
@@ -213,9 +214,6 @@ impl Environment {
         Some(self.ask_tail(ctx, live::Which { container, instance }, lines.unwrap_or(200)).await)
     }
 }
-
-/// What a field costs that is asked of a runtime, for each object that it is asked for.
-const ASKED_LIVE: usize = 5;
 
 async fn deployment(ctx: &Context<'_>, id: Option<&str>) -> Result<Option<Deployment>> {
     let Some(id) = id else { return Ok(None) };

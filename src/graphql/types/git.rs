@@ -10,11 +10,12 @@ use super::service::Service;
 use crate::app::git::lists::{self, FoundProject};
 use crate::app::git::{self, Source, settings};
 use crate::app::pipelines::start::CommitInfo;
-use crate::graphql::connection::{Uncounted, Window, listed};
+use crate::graphql::connection::{ASKED_ELSEWHERE, Uncounted, Window, listed};
 use crate::graphql::errors::{Result, nullable};
 use crate::graphql::guard::{actor, app};
 use crate::graphql::ids::NodeKind;
 use crate::graphql::loaders::loaders;
+use crate::graphql::whole::whole;
 
 /// The organization's stored access to one Git provider.
 pub struct GitSettings(pub git_settings::Model);
@@ -132,9 +133,6 @@ impl From<git::Namespace> for GitNamespace {
     }
 }
 
-/// What a field costs that is asked of another server, for each object that it is asked for.
-const ASKED_ELSEWHERE: usize = 50;
-
 /// A GitLab project or a GitHub repository, as the organization's token sees it.
 pub struct GitProject(pub FoundProject);
 
@@ -192,12 +190,11 @@ impl GitProject {
     }
 
     /// Services of this organization that already use the project, the newest first.
-    #[graphql(complexity = "crate::graphql::connection::cost_of_all(child_complexity)")]
     async fn services(&self, ctx: &Context<'_>) -> Result<Vec<Service>> {
         let FoundProject { provider, base_url, project } = &self.0;
         let key = git::project_key(*provider, base_url, &project.external_id);
-        let found = loaders(ctx)?.services_of_project(&key);
-        Ok(found.await?.unwrap_or_default().iter().cloned().map(Service::shared).collect())
+        let found = whole(ctx, loaders(ctx)?.services_of_project(&key)).await?;
+        Ok(found.iter().cloned().map(Service::shared).collect())
     }
 
     /// Its branches, the default one first.

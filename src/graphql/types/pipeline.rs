@@ -26,6 +26,7 @@ use crate::graphql::errors::{Result, nullable};
 use crate::graphql::guard;
 use crate::graphql::ids::NodeKind;
 use crate::graphql::loaders::loaders;
+use crate::graphql::whole::whole;
 
 /// One run: code push → build → security scan → test → deploy.
 pub struct Pipeline(pub Arc<pipeline::Model>);
@@ -160,17 +161,15 @@ impl Pipeline {
     }
 
     /// What looks at its source and image, and at what it deploys, oldest first.
-    #[graphql(complexity = "crate::graphql::connection::cost_of_all(child_complexity)")]
     async fn scans(&self, ctx: &Context<'_>) -> Result<Vec<Scan>> {
-        let found = loaders(ctx)?.scans_of_pipeline(&self.0.id).await?;
-        Ok(found.map(|rows| rows.iter().cloned().map(Scan::shared).collect()).unwrap_or_default())
+        let found = whole(ctx, loaders(ctx)?.scans_of_pipeline(&self.0.id)).await?;
+        Ok(found.iter().cloned().map(Scan::shared).collect())
     }
 
     /// What deploys the image, oldest first.
-    #[graphql(complexity = "crate::graphql::connection::cost_of_all(child_complexity)")]
     async fn deployments(&self, ctx: &Context<'_>) -> Result<Vec<Deployment>> {
-        let found = loaders(ctx)?.deployments_of_pipeline(&self.0.id).await?;
-        Ok(found.map(|rows| rows.iter().cloned().map(Deployment::shared).collect()).unwrap_or_default())
+        let found = whole(ctx, loaders(ctx)?.deployments_of_pipeline(&self.0.id)).await?;
+        Ok(found.iter().cloned().map(Deployment::shared).collect())
     }
 
     /// Log lines so far, oldest first.

@@ -27,6 +27,7 @@ use crate::graphql::errors::{Result, nullable};
 use crate::graphql::guard::{actor, app};
 use crate::graphql::ids::NodeKind;
 use crate::graphql::loaders::loaders;
+use crate::graphql::whole::whole;
 
 /// What is built, deployed and watched as one.
 pub struct Service(pub Arc<service::Model>);
@@ -211,10 +212,12 @@ impl Service {
     }
 
     /// Where it is deployed, oldest first.
-    #[graphql(complexity = "crate::graphql::connection::cost_of_all(child_complexity)")]
     async fn environments(&self, ctx: &Context<'_>) -> Result<Vec<Environment>> {
-        let rows = environments::of_service(app(ctx)?.db.read(), &actor(ctx)?.scope, &self.0.id).await?;
-        Ok(rows.into_iter().map(Environment::from).collect())
+        let load = async {
+            let rows = environments::of_service(app(ctx)?.db.read(), &actor(ctx)?.scope, &self.0.id).await?;
+            Ok(Some(Arc::new(rows)))
+        };
+        Ok(whole(ctx, load).await?.iter().cloned().map(Environment::from).collect())
     }
 
     /// One of them by name.
