@@ -80,7 +80,7 @@ impl Schemas {
             return coded(Response::from_errors(vec![error]));
         }
         let order = Order::of(&mut request);
-        let request = self.prepare(request, caller);
+        let request = self.prepare(request, caller, Whole::default());
         let response = if standing == Standing::Admin {
             self.full.execute(request).await
         } else {
@@ -104,7 +104,7 @@ impl Schemas {
             return stream::once(std::future::ready(Emitted::from(refused))).boxed();
         }
         let order = Order::of(&mut request);
-        let request = self.prepare(request, caller);
+        let request = self.prepare(request, caller, Whole::that_goes_on());
         let responses = if standing == Standing::Admin {
             async_graphql::Executor::execute_stream(&self.full, request, None)
         } else {
@@ -113,9 +113,9 @@ impl Schemas {
         responses.map(move |response| Emitted::from(finished(response, &order))).boxed()
     }
 
-    fn prepare(&self, request: Request, caller: Caller) -> Request {
+    fn prepare(&self, request: Request, caller: Caller, whole: Whole) -> Request {
         let loaders = self.app.as_ref().zip(caller.actor.as_ref()).map(|(app, actor)| Loaders::new(app, &actor.scope));
-        let request = request.data(caller).data(OneLogin::default()).data(Whole::default());
+        let request = request.data(caller).data(OneLogin::default()).data(whole);
         match loaders {
             Some(loaders) => request.data(loaders),
             None => request,

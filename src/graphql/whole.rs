@@ -9,20 +9,30 @@ use async_graphql::Context;
 use super::errors::Result;
 use crate::app::Error;
 
-/// Rows of such lists that a request may have in [`SPAN`].
+/// Rows of such lists that a request may have, and a subscription in [`SPAN`].
 const ROWS: usize = 20_000;
-/// Longer than what is made of rows in one piece takes. A subscription has its rows anew with each event.
+/// A subscription has its rows anew with each event.
 const SPAN: Duration = Duration::from_secs(1);
 
 /// What a request has had of lists that come whole.
 #[derive(Default)]
-pub struct Whole(Mutex<Option<(Instant, usize)>>);
+pub struct Whole {
+    goes_on: bool,
+    had: Mutex<Option<(Instant, usize)>>,
+}
 
 impl Whole {
+    /// Of a subscription.
+    #[must_use]
+    pub fn that_goes_on() -> Self {
+        Self { goes_on: true, ..Self::default() }
+    }
+
     /// Counts more of them; false when there are too many.
     fn take(&self, rows: usize, now: Instant) -> bool {
-        let mut had = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, before) = had.filter(|(since, _)| now.duration_since(*since) < SPAN).unwrap_or((now, 0));
+        let mut had = self.had.lock().unwrap_or_else(PoisonError::into_inner);
+        let holds = |(since, _): &(Instant, usize)| !self.goes_on || now.duration_since(*since) < SPAN;
+        let (since, before) = had.filter(holds).unwrap_or((now, 0));
         let all = before.saturating_add(rows);
         *had = Some((since, all));
         all <= ROWS
@@ -58,10 +68,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_counted_for_a_second() {
-        let (whole, now) = (Whole::default(), Instant::now());
-        assert!(whole.take(ROWS - 1, now) && whole.take(1, now + SPAN / 2));
-        assert!(!whole.take(1, now + SPAN / 2));
-        assert!(whole.take(ROWS, now + SPAN) && !whole.take(1, now + SPAN));
+    fn rows_are_counted_and_those_of_a_subscription_for_a_second() {
+        let now = Instant::now();
+        for whole in [Whole::default(), Whole::that_goes_on()] {
+            assert!(whole.take(ROWS - 1, now) && whole.take(1, now + SPAN / 2));
+            assert!(!whole.take(1, now + SPAN / 2));
+            assert_eq!(whole.take(ROWS, now + SPAN), whole.goes_on);
+            assert!(!whole.take(1, now + SPAN));
+        }
     }
 }
