@@ -69,7 +69,7 @@ pub fn init(
     Ok(traces)
 }
 
-/// Has a command say on stderr what fails and why: what it names the id in the log of is to be found there.
+/// Has a command say on stderr what fails and why. A message that gives the id of a log line has that line there.
 pub fn of_command() {
     let errors = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::ERROR);
     // Whoever has started logging before has said where it goes.

@@ -36,7 +36,7 @@ impl Database {
         if self.url.starts_with("postgres") && Url::parse(&self.url).is_err() {
             return Err(
                 "this is no address: in a password other characters than letters and digits are written as %XX, or \
-                        it is given as database.password",
+                 it is given as database.password",
             );
         }
         Ok(())

@@ -189,8 +189,9 @@ pub(in crate::app) async fn given(round: &Round<'_>) -> Result<HashSet<String>> 
 }
 
 /// Gives an account the name and the password that are stated for it, if the file has the say over it: it has given its
-/// password until now, wherever that was, or there is no organization that it belongs to and the file does not state it in. An account of which another organization
-/// knows otherwise can be stated without a password; with one it is a fault, since whoever made it may know another.
+/// password until now, wherever that was, or there is no organization that it belongs to and the file does not state it in.
+/// An account of which another organization knows otherwise can be stated without a password; with one it is a fault, since
+/// whoever made it may know another.
 ///
 /// # Errors
 /// INTERNAL when the database refuses.
