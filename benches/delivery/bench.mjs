@@ -2,7 +2,9 @@
 import { createHmac, randomBytes, randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { loadavg, cpus } from 'node:os'
-import { base, clone, docker, engine, github, kiops, pause, repository, stop } from '../peers/servers.mjs'
+import { github, Repository } from '../peers/github.mjs'
+import { sleep, stop } from '../peers/kiops.mjs'
+import { base, clone, docker, engine, kiops } from '../peers/servers.mjs'
 
 const { FOLDER } = process.env
 const rounds = Number(process.env.ROUNDS ?? 7)
@@ -27,8 +29,8 @@ const ms = value => `${value.toFixed(0)} ms`
 const spread = values => `${ms(median(values))} (${ms(Math.min(...values))} to ${ms(Math.max(...values))})`
 const since = began => performance.now() - began
 
-const repo = repository(files)
-const git = await github()
+const repo = new Repository(FOLDER, files)
+const git = await github(repo)
 let server
 const STAGES = 'id status createdAt finishedAt image stages { kind status message startedAt finishedAt }'
 const took = span => new Date(span.finishedAt) - new Date(span.startedAt)
@@ -42,7 +44,7 @@ async function ended(query, id) {
       return found
     }
     // Asking takes a part of the machine: what was needed is told by when it ended, not by when that was seen.
-    await pause(100)
+    await sleep(100)
   }
 }
 const pipeline = id => ended(`query($id: ID!) { node(id: $id) { ... on Pipeline { ${STAGES} } } }`, id)
@@ -115,7 +117,7 @@ async function deployedByKiops(pipelineId, environment) {
   const time = new Date(done.finishedAt) - began
   await server.ask('mutation($id: ID!) { removeEnvironment(input: {id: $id}) { id } }', { id: made })
   const left = 'query($id: ID!) { service(id: $id) { environments { name } } }'
-  while ((await server.ask(left, { id: server.service })).service.environments.some(one => one.name === environment)) await pause(20)
+  while ((await server.ask(left, { id: server.service })).service.environments.some(one => one.name === environment)) await sleep(20)
   return time
 }
 
@@ -133,7 +135,7 @@ async function deployedByHand(image) {
   const { NetworkSettings, State } = await engine('GET', `/containers/${Id}/json`)
   if (!State.Running) throw new Error('it does not run')
   const address = NetworkSettings.Networks[name].IPAddress
-  while (!(await fetch(`http://${address}:8080/`).catch(() => null))?.ok) await pause(10)
+  while (!(await fetch(`http://${address}:8080/`).catch(() => null))?.ok) await sleep(10)
   await engine('GET', `/containers/${Id}/json`)
   const time = since(began)
   await engine('DELETE', `/containers/${Id}?force=true&v=true`)
@@ -174,7 +176,7 @@ async function pushed() {
     answered.push(Date.now() - sent)
     let made
     while (made?.commit?.sha !== sha) {
-      await pause(20)
+      await sleep(20)
       made = (await server.ask(newest, { id: server.service })).service.pipelines.nodes[0]
     }
     const done = await pipeline(made.id)
@@ -198,7 +200,7 @@ try {
   if (wanted.includes('deployments')) await deployments()
   if (wanted.includes('pushes')) await pushed()
 } finally {
-  stop()
+  if (server) await stop(server.child)
   git.server.close()
 }
 process.exit()

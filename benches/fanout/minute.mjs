@@ -2,27 +2,28 @@
 // beside them who never reads: what is lost, how late lines come, and what it takes in memory.
 import { readFileSync } from 'node:fs'
 import { follow } from './follow.mjs'
-import { median } from './kiops.mjs'
-import { base, github, kiops, repository, stop } from './servers.mjs'
+import { github, Repository } from './github.mjs'
+import { median, stop } from './kiops.mjs'
+import { base, kiops } from './servers.mjs'
 
 const { FOLLOWERS = '500', SECONDS = '60', RATE = '1000', MINUTES = '3' } = process.env
 const tick = Math.max(1, Math.round(Number(RATE) / 10))
 const print = `sleep 5; n=0; t=0; while [ $t -lt ${Number(SECONDS) * 10} ]; do i=0; while [ $i -lt ${tick} ]; do n=$((n+1)); ` +
   'echo "line $n of what a test prints: this and that went well"; i=$((i+1)); done; t=$((t+1)); usleep 90000; done'
-repository({ Dockerfile: 'FROM bench/base:1\nCMD ["/bin/sh"]\n', 'readme.txt': 'hello\n' })
+const repository = new Repository(process.env.FOLDER, { Dockerfile: 'FROM bench/base:1\nCMD ["/bin/sh"]\n', 'readme.txt': 'hello\n' })
 await base()
-const git = await github()
+const git = await github(repository)
 const server = await kiops(git.base)
 const input = { serviceId: server.service, testCommand: ['/bin/sh', '-c', print] }
 await server.ask('mutation($i: SaveBuildSettingsInput!) { saveBuildSettings(input: $i) { service { id } } }', { i: input })
 
-const memory = () => Number(/^Rss: +(\d+) kB/m.exec(readFileSync(`/proc/${server.pid}/smaps_rollup`, 'utf8'))[1]) / 1024
+const memory = () => Number(/^Rss: +(\d+) kB/m.exec(readFileSync(`/proc/${server.child.pid}/smaps_rollup`, 'utf8'))[1]) / 1024
 async function minute(stalled) {
   const started = await server.ask('mutation($i: StartPipelineInput!) { startPipeline(input: $i) { pipeline { id } } }', { i: { serviceId: server.service } })
   const { id } = started.startPipeline.pipeline
   const seen = [memory()]
   const watch = setInterval(() => seen.push(memory()), 1000)
-  const heard = await follow({ port: new URL(server.base).port, path: '/graphql', token: server.token(), id }, stalled, () => {})
+  const heard = await follow({ port: server.port, path: '/graphql', token: server.token, id }, stalled, () => {})
   clearInterval(watch)
   const [first, last] = [seen.slice(10, 25), seen.slice(-16, -1)].map(part => part.reduce((sum, one) => sum + one, 0) / part.length)
   const lines = heard.lines / Number(FOLLOWERS)
@@ -42,5 +43,5 @@ console.log(`p99 with a stalled reader beside them: ${(median(found[1]) / median
 const dropped = readFileSync(`${process.env.FOLDER}/kiops.log`, 'utf8').split('\n').filter(line => /not read for/.test(line))
 if (dropped.length !== Number(MINUTES)) throw new Error(`${dropped.length} readers were dropped of ${MINUTES} who never read`)
 console.log(dropped[0])
-stop()
+await stop(server.child)
 process.exit(0)

@@ -2,7 +2,8 @@
 import { createClient } from 'graphql-ws'
 import WebSocket from 'ws'
 
-import { LINES, pause, until } from './world.mjs'
+import { sleep } from '../../benches/peers/kiops.mjs'
+import { LINES, until } from './world.mjs'
 
 const FOLLOW = 'subscription($id: ID!, $after: String) { pipelineLog(id: $id, after: $after) { cursor text } }'
 const PAGE = 'query($id: ID!, $after: String) { node(id: $id) { ... on Pipeline { status log(first: 1000, after: $after) { nodes { cursor text } pageInfo { hasNextPage endCursor } } } } }'
@@ -25,7 +26,7 @@ async function follow(program, token, id, lines, cuts) {
       // While the server is away nobody answers; what closes the socket is an event with a code.
       if (cut instanceof Error && !/ECONNREFUSED|socket hang up|ECONNRESET/.test(`${cut.message} ${cut.error?.message ?? ''}`)) throw cut
       cuts.push(cut.code ?? 'refused')
-      await pause(100)
+      await sleep(100)
     } finally {
       await client.dispose()
     }
@@ -113,7 +114,7 @@ export async function closing({ program, member, services }) {
       say(message)
       if (message === init) await wait('connection_ack')
     }
-    const got = await Promise.race([closed, pause(20_000).then(() => 'nothing')])
+    const got = await Promise.race([closed, sleep(20_000).then(() => 'nothing')])
     ws.terminate()
     if (got !== wanted) faults.push(`${what}: ${got} instead of ${wanted}`)
   }))

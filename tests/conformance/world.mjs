@@ -1,34 +1,27 @@
 // A server as one would run it, with an admin, a member and something to ask for: a GitHub with one repository, the program
 // on SQLite in a temporary folder, and a real Docker engine.
 import { execFileSync, spawn } from 'node:child_process'
-import { copyFileSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
-import { createServer, request } from 'node:http'
-import { createServer as listen } from 'node:net'
-import { backend } from '../../benches/peers/git-http.mjs'
+import { copyFileSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { request } from 'node:http'
+import { github, Repository, TOKEN } from '../../benches/peers/github.mjs'
+import { free, sleep } from '../../benches/peers/kiops.mjs'
 
 const { KIOPS_BIN, FOLDER, KIOPS_TEST_DOCKER_HOST: HOST } = process.env
 const PASSWORD = 'correct horse battery'
-const TOKEN = 'ghp_conformance'
 /** Lines that a build prints, and how many of them in a second. */
 export const LINES = 1500
 const PER_SECOND = 100
 /** What is built from and deployed; it is on the engine and on no registry. */
 const BASE = 'conformance/base'
 
-export const pause = time => new Promise(done => setTimeout(done, time))
-
 /** Asks until there is an answer. */
 export async function until(what, probe, seconds = 60) {
-  for (const end = Date.now() + seconds * 1000; Date.now() < end; await pause(100)) {
+  for (const end = Date.now() + seconds * 1000; Date.now() < end; await sleep(100)) {
     const found = await probe()
     if (found) return found
   }
   throw new Error(`waited ${seconds} s for ${what}`)
 }
-
-const free = () => new Promise(done => {
-  const server = listen().listen(0, '127.0.0.1', () => { const { port } = server.address(); server.close(() => done(port)) })
-})
 
 /** The program, which can be stopped and started again on what it left. */
 export class Program {
@@ -107,60 +100,14 @@ async function image() {
 
 /** A repository whose build prints for some time. */
 function repository() {
-  const [bare, tree] = [`${FOLDER}/git/acme/shop.git`, `${FOLDER}/tree`]
-  const env = { PATH: process.env.PATH, GIT_CONFIG_NOSYSTEM: '1', GIT_CONFIG_GLOBAL: '/dev/null' }
-  const git = (...args) => execFileSync('git', ['-c', 'user.name=Ada', '-c', 'user.email=ada@example.com', ...args], { cwd: tree, env, encoding: 'utf8' }).trim()
-  mkdirSync(bare, { recursive: true })
-  mkdirSync(tree)
-  git('init', '--quiet', '--bare', '--initial-branch=main', bare)
-  git('init', '--quiet', '--initial-branch=main')
   const print = `i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); echo "this is line $i"; busybox usleep ${1_000_000 / PER_SECOND}; done`
-  writeFileSync(`${tree}/Dockerfile`, `FROM ${BASE}:1\nRUN ${print}\nCMD ["busybox", "sleep", "999999"]\n`)
-  git('add', '--all')
-  git('commit', '--quiet', '--message', 'Print for some time')
-  git('push', '--quiet', bare, 'main')
-  return git('rev-parse', 'HEAD')
-}
-
-/** A GitHub Enterprise server with one repository. It lets nobody install webhooks: the secret is given to be pasted. */
-async function github(head) {
-  const port = await free()
-  const base = `http://127.0.0.1:${port}`
-  const user = { login: 'acme', id: 5, type: 'User', name: 'Acme', html_url: `${base}/acme`, avatar_url: `${base}/a.png` }
-  const found = {
-    id: 7, node_id: 'R_7', name: 'shop', full_name: 'acme/shop', private: true, visibility: 'private', description: null,
-    archived: false, disabled: false, fork: false, default_branch: 'main', size: 108, html_url: `${base}/acme/shop`,
-    clone_url: `${base}/acme/shop.git`, created_at: '2026-01-01T00:00:00Z', updated_at: '2026-01-01T00:00:00Z',
-    pushed_at: '2026-01-01T00:00:00Z', permissions: { admin: true, maintain: true, push: true, triage: true, pull: true }, owner: user,
-  }
-  const branch = { name: 'main', protected: false, commit: { sha: head, url: `${base}/c` } }
-  const server = createServer((call, reply) => {
-    const url = new URL(call.url, base)
-    if (url.pathname.includes('.git/')) {
-      const known = Buffer.from(call.headers.authorization?.slice(6) ?? '', 'base64').toString().endsWith(`:${TOKEN}`)
-      return known ? backend(`${FOLDER}/git`, call, reply, url) : reply.writeHead(401, { 'www-authenticate': 'Basic realm="Git"' }).end()
-    }
-    const path = url.pathname.replace(/^\/api\/v3/, '')
-    const headers = { 'content-type': 'application/json', 'x-oauth-scopes': 'repo, read:org, admin:repo_hook' }
-    const say = (status, value) => reply.writeHead(status, headers).end(JSON.stringify(value))
-    call.resume()
-    if (path === '/user') return say(200, user)
-    if (/hooks/.test(path)) return say(403, { message: 'Resource not accessible by personal access token' })
-    if (/statuses/.test(path)) return say(201, { id: 1, state: 'pending' })
-    if (/^\/user\/repos/.test(path)) return say(200, [found])
-    if (/^\/(repos\/acme\/shop|repositories\/7)$/.test(path)) return say(200, found)
-    if (/\/branches\/main$/.test(path)) return say(200, branch)
-    if (/\/branches$/.test(path)) return say(200, [branch])
-    return say(404, { message: 'Not Found' })
-  })
-  await new Promise(done => server.listen(port, '127.0.0.1', done))
-  return base
+  return new Repository(FOLDER, { Dockerfile: `FROM ${BASE}:1\nRUN ${print}\nCMD ["busybox", "sleep", "999999"]\n` })
 }
 
 /** The whole of it: the program, tokens of an admin and of a member, and a service whose builds print. */
 export async function build() {
   await image()
-  const git = await github(repository())
+  const git = (await github(repository())).base
   const program = await Program.start()
   const admin = await program.login('admin@localhost')
   const make = (what, input) => program.ask(admin, `mutation($input: ${what[0].toUpperCase()}${what.slice(1)}Input!) { ${what}(input: $input) { __typename } }`, { input })
