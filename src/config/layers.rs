@@ -13,9 +13,6 @@ use super::places::{Layer, Places};
 /// Every key with its default.
 pub const DEFAULTS: &str = include_str!("../../kiops.toml");
 
-/// Lists that have no default to be known by.
-const LISTS: [&str; 2] = ["command", "ok_exit_codes"];
-
 pub(super) struct Layers {
     /// All layers together.
     pub merged: Value,
@@ -49,7 +46,7 @@ impl Layers {
         }
         for (name, text) in env {
             let Some(keys) = keys_of(name) else { continue };
-            let value = typed(find(&read.value, &keys), keys.last().map_or("", String::as_str), text);
+            let value = typed(find(&read.value, &keys).cloned().or_else(|| like(&keys)).as_ref(), &keys, text);
             let nested = keys.iter().rev().fold(value, |inner, key| Value::from(Dict::from([(key.clone(), inner)])));
             places.push(Layer::of_value(name.clone(), &nested));
             values.push(nested);
@@ -101,21 +98,32 @@ pub(super) fn find<'a>(value: &'a Value, keys: &[String]) -> Option<&'a Value> {
 }
 
 /// A variable's text, read as its key's default says: text stays text.
-fn typed(default: Option<&Value>, key: &str, text: &str) -> Value {
+fn typed(default: Option<&Value>, keys: &[String], text: &str) -> Value {
     match default {
         Some(Value::Array(..)) => list(text),
         Some(Value::Bool(..)) => match text {
             "true" => Value::from(true),
             "false" => Value::from(false),
-            _ if key == "local_engine" => list(text),
+            _ if keys.last().is_some_and(|key| key == "local_engine") => list(text),
             _ => Value::from(text),
         },
         Some(Value::Num(..)) => {
             let whole = text.parse::<i64>().map(Value::from).ok();
             whole.or_else(|| text.parse::<f64>().map(Value::from).ok()).unwrap_or_else(|| Value::from(text))
         }
-        None if LISTS.contains(&key) => list(text),
         _ => Value::from(text),
+    }
+}
+
+/// A value of the kind of a key that has no default, because it belongs to a scanner or a profile that teams name themselves; none
+/// where that is text.
+fn like(keys: &[String]) -> Option<Value> {
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    match keys.as_slice() {
+        ["scan", "tools", _, "command" | "ok_exit_codes"] => Some(Value::from(Vec::<Value>::new())),
+        ["scan", "tools", _, "enabled" | "network" | "history"] => Some(Value::from(false)),
+        ["scan", "tools", _, "cpu" | "max_report_bytes"] | ["build", "profiles", _, "cpu"] => Some(Value::from(0)),
+        _ => None,
     }
 }
 

@@ -150,6 +150,32 @@ fn what_is_shipped_is_off_and_right() {
 }
 
 #[test]
+fn what_teams_name_themselves_is_read_from_the_environment_too() {
+    let said = [
+        ("KIND", "SAST"),
+        ("COMMAND", "mine, {source}, {report}"),
+        ("FORMAT", "sarif"),
+        ("IMAGE", "mine:1"),
+        ("OK_EXIT_CODES", "[0, 3]"),
+        ("NETWORK", "true"),
+        ("HISTORY", "true"),
+        ("CPU", "1.5"),
+        ("MEMORY", "1Gi"),
+        ("MAX_REPORT_BYTES", "1024"),
+    ];
+    let said: Vec<_> = said.iter().map(|(key, text)| (format!("KIOPS_SCAN__TOOLS__MINE__{key}"), *text)).collect();
+    let mut env: Vec<_> = said.iter().map(|(name, text)| (name.as_str(), *text)).collect();
+    env.extend([("KIOPS_BUILD__PROFILES__HUGE__CPU", "16"), ("KIOPS_BUILD__PROFILES__HUGE__MEMORY", "32Gi")]);
+    let config = load("", &env).unwrap();
+    let tool = &config.scan.tools["mine"];
+    assert_eq!((tool.ok_exit_codes.as_slice(), tool.max_report_bytes), (&[0, 3][..], 1024));
+    assert!(tool.network && tool.history && (tool.cpu - 1.5).abs() < f64::EPSILON);
+    assert!((config.build.profiles["huge"].cpu - 16.0).abs() < f64::EPSILON);
+    let wrong = load("", &[("KIOPS_BUILD__PROFILES__SMALL2__CPU", "many"), env[11]]).unwrap_err();
+    assert_eq!(wrong.0[0].key, "build.profiles.small2.cpu");
+}
+
+#[test]
 fn whoever_gives_a_command_declares_the_tool_anew() {
     let text = "[scan.tools.semgrep]\nkind = 'SAST'\ncommand = ['semgrep', '{source}', '{report}']\nformat = 'sarif'";
     let config = load(text, &[]).unwrap();
