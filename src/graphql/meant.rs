@@ -10,7 +10,7 @@ use async_graphql::{Name, Pos, Positioned, ServerError};
 
 use super::asked::Asked;
 use super::limits::chosen;
-use super::outline::{MEMBER_TYPES, TYPES, base};
+use super::outline::{MEMBER_TYPES, TYPES, Types, base};
 use crate::domain::policy::Standing;
 
 /// The document without the operations beside the one that is meant, and without the fragments that those alone spread; none
@@ -61,11 +61,10 @@ pub fn spread<'a>(
 /// # Errors
 /// A subscription has several fields ("Single Root Field"). The type of a variable with a default does not exist.
 pub fn check(asked: &Asked<'_>, name: Option<&str>, standing: Standing) -> Result<(), ServerError> {
-    let types = || if standing >= Standing::Admin { &TYPES } else { &MEMBER_TYPES };
     for (_, operation) in asked.document.operations.iter() {
         for variable in &operation.node.variable_definitions {
             let kind = base(&variable.node.var_type.node);
-            if variable.node.default_value.is_some() && !types().is_there(kind) {
+            if variable.node.default_value.is_some() && !types_of(standing).is_there(kind) {
                 return Err(ServerError::new(format!("Unknown type \"{kind}\""), Some(variable.node.var_type.pos)));
             }
         }
@@ -83,11 +82,13 @@ pub fn check(asked: &Asked<'_>, name: Option<&str>, standing: Standing) -> Resul
     Ok(())
 }
 
-/// Says the type of each fragment around where it is spread, where that is another than the type around: the library weighs what
-/// is in it as if it were asked of the latter, of which it knows no such fields, nor what they cost.
-pub fn typed(document: &mut ExecutableDocument) {
+/// Says the type of each fragment: around where it is spread, where that is another than the type around, because the library
+/// weighs what is in it as if it were asked of the latter, of which it knows no such fields, nor what they cost; and of one in
+/// place that names none, because the library's rule of what can be merged does not take that of what is around.
+pub fn typed(document: &mut ExecutableDocument, standing: Standing) {
     let on = |fragment: &Positioned<FragmentDefinition>| fragment.node.type_condition.node.on.node.clone();
-    let typing = Typing(document.fragments.iter().map(|(name, fragment)| (name.clone(), on(fragment))).collect());
+    let fragments = document.fragments.iter().map(|(name, fragment)| (name.clone(), on(fragment))).collect();
+    let typing = Typing { types: types_of(standing), fragments };
     for operation in operations_mut(document) {
         typing.put(Some(root(operation.ty)), &mut operation.selection_set.node);
     }
@@ -96,8 +97,27 @@ pub fn typed(document: &mut ExecutableDocument) {
     }
 }
 
-/// The types of fragments, by name.
-struct Typing(HashMap<Name, Name>);
+/// Whether [`typed`] may have something to say.
+pub fn has_fragments(document: &ExecutableDocument) -> bool {
+    fn has_inline(set: &SelectionSet) -> bool {
+        set.items.iter().any(|item| match &item.node {
+            Selection::Field(field) => has_inline(&field.node.selection_set.node),
+            Selection::InlineFragment(_) | Selection::FragmentSpread(_) => true,
+        })
+    }
+    document.operations.iter().any(|(_, operation)| has_inline(&operation.node.selection_set.node))
+}
+
+/// The types that are there for who asks: how a document is taken may depend on no other.
+fn types_of(standing: Standing) -> &'static Types {
+    if standing >= Standing::Admin { &TYPES } else { &MEMBER_TYPES }
+}
+
+/// The types that are known, and those of fragments, by name.
+struct Typing {
+    types: &'static Types,
+    fragments: HashMap<Name, Name>,
+}
 
 impl Typing {
     /// Says them in a set that is asked of a type, if that is known.
@@ -105,15 +125,19 @@ impl Typing {
         for item in &mut set.items {
             match &mut item.node {
                 Selection::Field(field) => {
-                    let below = of.and_then(|of| TYPES.field(of, &field.node.name.node)).map(base);
+                    let below = of.and_then(|of| self.types.field(of, &field.node.name.node)).map(base);
                     self.put(below.map(Name::as_str), &mut field.node.selection_set.node);
                 }
                 Selection::InlineFragment(inline) => {
-                    let on = inline.node.type_condition.as_ref().map(|on| on.node.on.node.as_str());
-                    self.put(on.or(of), &mut inline.node.selection_set.node);
+                    let inline = &mut inline.node;
+                    if let (None, Some(of)) = (&inline.type_condition, of) {
+                        inline.type_condition = Some(condition(Name::new(of), item.pos));
+                    }
+                    let on = inline.type_condition.as_ref().map(|on| on.node.on.node.as_str());
+                    self.put(on, &mut inline.selection_set.node);
                 }
                 Selection::FragmentSpread(spread) => {
-                    let on = self.0.get(&spread.node.fragment_name.node);
+                    let on = self.fragments.get(&spread.node.fragment_name.node);
                     if let Some(on) = on.filter(|on| of != Some(on.as_str())) {
                         *item = fragment((Some(on.clone()), Vec::new(), item.pos), item.clone());
                     }
@@ -123,13 +147,17 @@ impl Typing {
     }
 }
 
+fn condition(on: Name, pos: Pos) -> Positioned<TypeCondition> {
+    Positioned::new(TypeCondition { on: Positioned::new(on, pos) }, pos)
+}
+
 /// A selection in a fragment on a type, if one is named, with directives and its place in what was sent.
 pub fn fragment(
     (on, directives, pos): (Option<Name>, Vec<Positioned<Directive>>, Pos),
     selection: Positioned<Selection>,
 ) -> Positioned<Selection> {
     let fragment = InlineFragment {
-        type_condition: on.map(|on| Positioned::new(TypeCondition { on: Positioned::new(on, pos) }, pos)),
+        type_condition: on.map(|on| condition(on, pos)),
         directives,
         selection_set: Positioned::new(SelectionSet { items: vec![selection] }, pos),
     };
@@ -180,7 +208,7 @@ mod tests {
     fn only_what_another_type_is_around_is_put_into_its_own() {
         let fragments = |document: &str| {
             let mut document = parse_query(document).expect("it is a document");
-            typed(&mut document);
+            typed(&mut document, Standing::Member);
             format!("{document:?}").matches("InlineFragment {").count()
         };
         assert_eq!(fragments("{ services { nodes { ...S } } } fragment S on Service { id }"), 0);
@@ -193,6 +221,29 @@ mod tests {
             1,
             "of what is not known nothing is"
         );
+    }
+
+    #[test]
+    fn a_fragment_that_names_no_type_is_on_what_is_around_it() {
+        let conditions = |document: &str, standing| {
+            let mut document = parse_query(document).expect("it is a document");
+            assert!(has_fragments(&document));
+            typed(&mut document, standing);
+            let text = format!("{document:?}");
+            let named = text.matches("type_condition: Some").count();
+            (named, text.matches("type_condition: None").count())
+        };
+        let nested = "{ ... @include(if: true) { node(id: 1) { ... on Service { ... @skip(if: false) { id } } } } }";
+        assert_eq!(conditions(nested, Standing::Member), (3, 0));
+        assert_eq!(
+            conditions("{ nothing { ... { id } } }", Standing::Admin),
+            (0, 1),
+            "of what is not known nothing is"
+        );
+        // Nor is it said to members of what they are not shown.
+        let audit = "{ auditEvents { ... { nodes { id } } } }";
+        assert_eq!(conditions(audit, Standing::Admin), (1, 0));
+        assert_eq!(conditions(audit, Standing::Member), (0, 1));
     }
 
     #[test]

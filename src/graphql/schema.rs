@@ -89,13 +89,13 @@ impl Schemas {
         finished(response, &order)
     }
 
-    /// Runs a subscription (or anything else) as this caller, and gives each event by itself.
+    /// Runs a subscription as this caller, and gives each event by itself.
     #[must_use]
     pub fn execute_stream(&self, request: Request, caller: Caller) -> BoxStream<'static, Response> {
         self.execute_together(request, caller).flat_map(|emitted| stream::iter(emitted.responses())).boxed()
     }
 
-    /// The same, but what came together may be given together.
+    /// The same, but what came together may be given together. Everything else has [`Self::execute`], which ends.
     #[must_use]
     pub fn execute_together(&self, mut request: Request, caller: Caller) -> BoxStream<'static, Emitted> {
         let standing = caller.standing();

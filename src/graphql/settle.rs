@@ -11,7 +11,7 @@ use async_graphql_value::{ConstValue, Value};
 
 use super::asked::Asked;
 use super::limits::chosen;
-use super::meant::{alone, check, fragment, operations_mut, typed};
+use super::meant::{alone, check, fragment, has_fragments, operations_mut, typed};
 use super::merge::merge;
 use super::overlap::first_conflict;
 use crate::domain::policy::Standing;
@@ -29,7 +29,7 @@ pub const HIDDEN: &str = "__present";
 /// - An object of which no field is left, or has one, is an empty object: the library would make null of it. It is asked for its
 ///   type, under a key that [`Order::apply`](super::order::Order::apply) takes away.
 /// - Directives of `__typename` stand around it: the library would not find the variables that they use.
-/// - What fragments ask for is weighed by [their own types](typed).
+/// - What fragments ask for is weighed, and held together, by [their own types](typed).
 ///
 /// # Errors
 /// What can't be merged, and what the library [does not look at](check). The request has lost its variables then.
@@ -72,8 +72,8 @@ fn rewritten(
             complete(document.to_mut(), ty);
         }
     }
-    if !document.fragments.is_empty() {
-        typed(document.to_mut());
+    if has_fragments(&document) {
+        typed(document.to_mut(), standing);
     }
     Ok(match document {
         Cow::Owned(document) => Some(document),

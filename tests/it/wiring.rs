@@ -220,6 +220,14 @@ async fn an_object_is_never_nothing() {
             "query($id: ID!) { services(search: \"acme-shop\") { nodes { ... on Node { ... on Pipeline { id } } } } node(id: $id) { id } }",
             json!({ "services": { "nodes": [{}] }, "node": id }),
         ),
+        (
+            "query($id: ID!, $yes: Boolean = false) { node(id: $id) { ... on Service { ... @include(if: $yes) { a: name } } ... on User { ... @include(if: $yes) { a: email } } } }",
+            json!({ "node": {} }),
+        ),
+        (
+            "query($id: ID!, $yes: Boolean = true) { node(id: $id) { ... on Service { ... @include(if: $yes) { a: name } } ... on User { ... @include(if: $yes) { a: email } } } }",
+            json!({ "node": { "a": "acme-shop" } }),
+        ),
     ] {
         assert_eq!(test.data(&shop.admin, document, id.clone()).await, answer, "{document}");
     }
