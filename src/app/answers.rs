@@ -18,8 +18,8 @@ const KEPT: Duration = Duration::from_secs(30);
 const LONGEST: usize = 1024 * 1024;
 /// How long is waited for the database's word that nothing has changed. Where it takes longer the work is done instead.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// What a question takes that is only known to have been asked, in bytes.
-const QUESTION: u32 = 128;
+/// What an entry takes beside its answer, in bytes: itself, and the places that it has in the cache's table and queues.
+const ENTRY: u32 = 512;
 
 /// Who asks and what: a hash of the token and of everything that was asked.
 pub type Question = [u8; 32];
@@ -61,10 +61,8 @@ impl Answers {
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let size = |_: &Question, entry: &Entry| match entry {
-            Entry::Asked => QUESTION,
-            Entry::Given { answer, .. } => {
-                u32::try_from(answer.json.len()).unwrap_or(u32::MAX).saturating_add(QUESTION)
-            }
+            Entry::Asked => ENTRY,
+            Entry::Given { answer, .. } => u32::try_from(answer.json.len()).unwrap_or(u32::MAX).saturating_add(ENTRY),
         };
         Self((bytes > 0).then(|| Cache::builder().max_capacity(bytes).weigher(size).time_to_live(KEPT).build()))
     }
@@ -92,7 +90,7 @@ impl Answers {
 
     /// Keeps what was answered, if the database is as it was before the work began. It must have been made of nothing but rows
     /// and the configuration.
-    pub async fn keep(&self, app: &App, (question, version): (Question, Version), actor: &Actor, answer: Answer) {
+    pub async fn keep(&self, app: &App, (question, version): (Question, Version), actor: &Actor, mut answer: Answer) {
         let Some(cache) = &self.0 else { return };
         if answer.json.len() > LONGEST {
             return;
@@ -100,6 +98,8 @@ impl Answers {
         let Ok(ends) = sessions::expires_at(app, actor).await else { return };
         let latest = app.clock.now() + KEPT;
         let until = ends.map_or(latest, |ends| ends.min(latest));
+        // Without the room that was left for it to grow.
+        answer.json = Bytes::copy_from_slice(&answer.json);
         // Asked last, so that all of the above was true in this version too.
         if self::version(app).await.is_some_and(|now| now == version) {
             cache.insert(question, Entry::Given { version, until, answer }).await;

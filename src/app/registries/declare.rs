@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use entity::{organization, registry};
 use futures_util::StreamExt as _;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, EntityTrait as _, IntoActiveModel, PaginatorTrait as _, QueryFilter, Set,
+    ActiveModelTrait, ColumnTrait, EntityTrait as _, IntoActiveModel, PaginatorTrait as _, QueryFilter,
+    QuerySelect as _, Set,
 };
 
 use super::{SaveRegistry, by_host, detail};
@@ -163,7 +164,7 @@ async fn try_one(app: &App, asked: &registry::Model) -> Result<()> {
         tracing::warn!(registry = %asked.host, %message, "a login of kiops.toml was not taken");
     }
     let tx = app.begin().await?;
-    let row = scope.registries().filter(registry::Column::Id.eq(&asked.id)).one(&tx).await?;
+    let row = scope.registries().filter(registry::Column::Id.eq(&asked.id)).lock_exclusive().one(&tx).await?;
     // Another one was stored since.
     let Some(row) = row.filter(|row| (&row.secret_id, &row.username) == (&asked.secret_id, &asked.username)) else {
         return Ok(());

@@ -5,7 +5,9 @@ use std::time::Duration;
 use entity::{RuntimeStatus, organization, runtime};
 use futures_util::StreamExt as _;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveModelTrait, ColumnTrait, Condition, EntityTrait as _, IntoActiveModel, QueryFilter, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, EntityTrait as _, IntoActiveModel, QueryFilter, QuerySelect as _, Set,
+};
 
 use super::{by_id, connect};
 use crate::app::deployments::leftovers;
@@ -91,7 +93,7 @@ pub(in crate::app) async fn ask(app: &App, row: &runtime::Model) -> Found {
 /// Stores a state, unless the runtime was changed or removed since it was asked.
 async fn store(app: &App, scope: &Scope, asked: runtime::Model, found: Found) -> Result<Option<runtime::Model>> {
     let tx = app.begin().await?;
-    let current = scope.runtimes().filter(runtime::Column::Id.eq(&asked.id)).one(&tx).await?;
+    let current = scope.runtimes().filter(runtime::Column::Id.eq(&asked.id)).lock_exclusive().one(&tx).await?;
     let Some(current) = current else { return Ok(None) };
     if (&current.endpoint, &current.secret_id) != (&asked.endpoint, &asked.secret_id) {
         return Ok(Some(current));
