@@ -83,17 +83,18 @@ pub fn check(asked: &Asked<'_>, name: Option<&str>, standing: Standing) -> Resul
 }
 
 /// Says the type of each fragment: around where it is spread, where that is another than the type around, because the library
-/// weighs what is in it as if it were asked of the latter, of which it knows no such fields, nor what they cost; and of one in
-/// place that names none, because the library's rule of what can be merged does not take that of what is around.
+/// weighs what is in it as if it were asked of the latter, of which it knows no such fields, nor what they cost; and of one that
+/// names none within one that does, because the library's rule of what can be merged forgets what was named around.
 pub fn typed(document: &mut ExecutableDocument, standing: Standing) {
     let on = |fragment: &Positioned<FragmentDefinition>| fragment.node.type_condition.node.on.node.clone();
     let fragments = document.fragments.iter().map(|(name, fragment)| (name.clone(), on(fragment))).collect();
     let typing = Typing { types: types_of(standing), fragments };
     for operation in operations_mut(document) {
-        typing.put(Some(root(operation.ty)), &mut operation.selection_set.node);
+        typing.put((Some(root(operation.ty)), None), &mut operation.selection_set.node);
     }
     for fragment in document.fragments.values_mut().map(|fragment| &mut fragment.node) {
-        typing.put(Some(&fragment.type_condition.node.on.node), &mut fragment.selection_set.node);
+        let on = Some(fragment.type_condition.node.on.node.as_str());
+        typing.put((on, on), &mut fragment.selection_set.node);
     }
 }
 
@@ -120,21 +121,21 @@ struct Typing {
 }
 
 impl Typing {
-    /// Says them in a set that is asked of a type, if that is known.
-    fn put(&self, of: Option<&str>, set: &mut SelectionSet) {
+    /// Says them in a set that is asked of a type, if that is known, in a fragment that names one, if it is in any.
+    fn put(&self, (of, named): (Option<&str>, Option<&str>), set: &mut SelectionSet) {
         for item in &mut set.items {
             match &mut item.node {
                 Selection::Field(field) => {
                     let below = of.and_then(|of| self.types.field(of, &field.node.name.node)).map(base);
-                    self.put(below.map(Name::as_str), &mut field.node.selection_set.node);
+                    self.put((below.map(Name::as_str), None), &mut field.node.selection_set.node);
                 }
                 Selection::InlineFragment(inline) => {
                     let inline = &mut inline.node;
-                    if let (None, Some(of)) = (&inline.type_condition, of) {
-                        inline.type_condition = Some(condition(Name::new(of), item.pos));
+                    if let (None, Some(named)) = (&inline.type_condition, named) {
+                        inline.type_condition = Some(condition(Name::new(named), item.pos));
                     }
                     let on = inline.type_condition.as_ref().map(|on| on.node.on.node.as_str());
-                    self.put(on, &mut inline.selection_set.node);
+                    self.put((on.or(of), on), &mut inline.selection_set.node);
                 }
                 Selection::FragmentSpread(spread) => {
                     let on = self.fragments.get(&spread.node.fragment_name.node);
@@ -224,26 +225,28 @@ mod tests {
     }
 
     #[test]
-    fn a_fragment_that_names_no_type_is_on_what_is_around_it() {
-        let conditions = |document: &str, standing| {
+    fn a_fragment_that_names_no_type_is_on_what_was_named_around_it() {
+        let unnamed = |document: &str| {
             let mut document = parse_query(document).expect("it is a document");
             assert!(has_fragments(&document));
-            typed(&mut document, standing);
-            let text = format!("{document:?}");
-            let named = text.matches("type_condition: Some").count();
-            (named, text.matches("type_condition: None").count())
+            typed(&mut document, Standing::Member);
+            format!("{document:?}").matches("type_condition: None").count()
         };
-        let nested = "{ ... @include(if: true) { node(id: 1) { ... on Service { ... @skip(if: false) { id } } } } }";
-        assert_eq!(conditions(nested, Standing::Member), (3, 0));
-        assert_eq!(
-            conditions("{ nothing { ... { id } } }", Standing::Admin),
-            (0, 1),
-            "of what is not known nothing is"
-        );
-        // Nor is it said to members of what they are not shown.
-        let audit = "{ auditEvents { ... { nodes { id } } } }";
-        assert_eq!(conditions(audit, Standing::Admin), (1, 0));
-        assert_eq!(conditions(audit, Standing::Member), (0, 1));
+        assert_eq!(unnamed("{ node(id: 1) { ... on Service { ... @skip(if: false) { ... { id } } } } }"), 0);
+        assert_eq!(unnamed("{ node(id: 1) { ...S } } fragment S on Service { ... { id } runtime { ... { id } } }"), 1);
+        assert_eq!(unnamed("{ ... @include(if: true) { node(id: 1) { ... { id } } } }"), 2);
+    }
+
+    #[test]
+    fn members_are_not_told_the_types_of_what_is_hidden() {
+        let fragments = |field: &str, standing| {
+            let document = format!("{{ {field} {{ ...F }} }} fragment F on AuditEventConnection {{ totalCount }}");
+            let mut document = parse_query(document).expect("it is a document");
+            typed(&mut document, standing);
+            format!("{document:?}").matches("InlineFragment {").count()
+        };
+        assert_eq!(fragments("auditEvents", Standing::Admin), 0);
+        assert_eq!(fragments("auditEvents", Standing::Member), fragments("nothing", Standing::Member));
     }
 
     #[test]

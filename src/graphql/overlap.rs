@@ -45,17 +45,21 @@ fn is_given_the_same(a: &Field, b: &Field) -> bool {
 /// between fragments that name the same type. It would go on and tell of every argument of every field, in every set around.
 #[must_use]
 pub fn first_conflict(document: &ExecutableDocument) -> Option<ServerError> {
-    let operations = document.operations.iter().map(|(_, operation)| &operation.node.selection_set.node);
-    let fragments = document.fragments.values().map(|fragment| &fragment.node.selection_set.node);
-    operations.chain(fragments).find_map(|set| within(document, set).err())
+    let operations = document.operations.iter().map(|(_, operation)| (None, &operation.node.selection_set.node));
+    let fragments = document.fragments.values().map(|fragment| &fragment.node);
+    let fragments = fragments.map(|one| (Some(&one.type_condition.node.on.node), &one.selection_set.node));
+    operations.chain(fragments).find_map(|(on, set)| within(document, on, set).err())
 }
 
-fn within(document: &ExecutableDocument, set: &SelectionSet) -> Result<(), ServerError> {
-    Seen { document, fields: HashMap::new(), fragments: HashSet::new() }.look_at(None, set)?;
+fn within(document: &ExecutableDocument, on: Option<&Name>, set: &SelectionSet) -> Result<(), ServerError> {
+    Seen { document, fields: HashMap::new(), fragments: HashSet::new() }.look_at(on, set)?;
     for item in &set.items {
         match &item.node {
-            Selection::Field(field) => within(document, &field.node.selection_set.node)?,
-            Selection::InlineFragment(inline) => within(document, &inline.node.selection_set.node)?,
+            Selection::Field(field) => within(document, None, &field.node.selection_set.node)?,
+            Selection::InlineFragment(inline) => {
+                let on = inline.node.type_condition.as_ref().map(|on| &on.node.on.node);
+                within(document, on, &inline.node.selection_set.node)?;
+            }
             Selection::FragmentSpread(_) => {}
         }
     }

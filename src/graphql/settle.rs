@@ -60,9 +60,6 @@ fn rewritten(
     check(&Asked { document: &document, variables }, name, standing)?;
     let merged = merge(&document, name, variables, standing)?;
     put(&mut document, merged);
-    if let Some(conflict) = first_conflict(&document) {
-        return Err(conflict);
-    }
     if let Some((_, operation)) = chosen(&document, name) {
         let (ty, absent) = (operation.ty, absent(operation, variables));
         if !absent.is_empty() {
@@ -74,6 +71,9 @@ fn rewritten(
     }
     if has_fragments(&document) {
         typed(document.to_mut(), standing);
+    }
+    if let Some(conflict) = first_conflict(&document) {
+        return Err(conflict);
     }
     Ok(match document {
         Cow::Owned(document) => Some(document),
